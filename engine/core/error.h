@@ -1,0 +1,21 @@
+// One exception for whatever the user can mend: the message names the file, tensor or option, the value found, what was
+// expected and what to do. Apps print it as `program: message` and exit with 1.
+#pragma once
+
+#include <fmt/core.h>
+
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+namespace unet {
+
+class Error : public std::runtime_error {
+ public:
+  explicit Error(const std::string& message) : std::runtime_error(message) {}
+  template <class First, class... Rest>
+  explicit Error(fmt::format_string<First, Rest...> format, First&& first, Rest&&... rest)
+      : std::runtime_error(fmt::format(format, std::forward<First>(first), std::forward<Rest>(rest)...)) {}
+};
+
+}  // namespace unet

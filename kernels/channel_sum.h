@@ -1,0 +1,14 @@
+// out[c] = sum over N,H,W of x[n,h,w,c]: the gradient of a bias. x may be pitched; out [C].
+// Pixels are cut into blocks by the shape alone; a block's sum is kept in f64 and the blocks are added in order, so the
+// result does not depend on the number of threads and 10^8 values keep a relative error below 1e-6.
+#pragma once
+
+#include "kernels/view.h"
+
+namespace unet::kernels::cpu {
+
+/// scratch: channel_sum_scratch(x) bytes, 64-byte aligned.
+void channel_sum(ConstView x, View out, void* scratch);
+std::size_t channel_sum_scratch(ConstView x);
+
+}  // namespace unet::kernels::cpu

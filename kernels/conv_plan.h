@@ -1,0 +1,70 @@
+// 2-D convolution (cross-correlation, as deep learning uses the word), the one op with several providers.
+//
+//   y[n,ho,wo,co] = bias[co] + sum_{kh,kw,ci} x[n, ho*stride - pad + kh, wo*stride - pad + kw, ci] * w[co,kh,kw,ci]
+//   Ho = (H + 2*pad - Kh) / stride + 1, Wo likewise; pixels outside x count as zero.
+//
+// x [N,H,W,Cin], y and dy [N,Ho,Wo,Cout], weights [Cout,Kh,Kw,Cin], all dense (a pitched operand costs a hidden copy in
+// most providers). Each of the three passes is planned by name; a plan is made once per (pass, spec, shape, dtype) and
+// run many times. The caller owns the workspace.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "kernels/view.h"
+
+namespace unet::kernels {
+
+enum class ConvPass { forward, backward_data, backward_weights };
+/// "forward", "backward_data", "backward_weights".
+const char* name_of(ConvPass pass);
+
+struct ConvSpec {
+  std::int64_t stride = 1;
+  std::int64_t pad = 0;
+  bool bias = false;  // forward only
+  bool relu = false;  // forward only, after the bias: inference with folded weights
+
+  bool operator==(const ConvSpec&) const = default;
+};
+
+struct ConvShape {
+  std::int64_t N = 0, H = 0, W = 0, Cin = 0, Cout = 0, Kh = 0, Kw = 0;
+
+  std::int64_t Ho(const ConvSpec& spec) const { return (H + 2 * spec.pad - Kh) / spec.stride + 1; }
+  std::int64_t Wo(const ConvSpec& spec) const { return (W + 2 * spec.pad - Kw) / spec.stride + 1; }
+  /// Floating-point operations (a multiply and an add are two) of one pass by the direct method.
+  double flops(const ConvSpec& spec) const {
+    return 2.0 * double(N) * double(Ho(spec)) * double(Wo(spec)) * double(Cout) * double(Kh) * double(Kw) * double(Cin);
+  }
+  bool operator==(const ConvShape&) const = default;
+};
+
+/// Which implementations a plan may choose from: `automatic` = a fixed rule on pass, shape, dtype, ISA and library
+/// version (no clock); the others force one.
+enum class ConvProvider { automatic, onednn, own };
+
+/// The operands of one run. forward reads x, weights, bias and writes y; backward_data reads dy, weights and writes dx;
+/// backward_weights reads x, dy and writes dweights. Outputs are overwritten, never added to.
+struct ConvOperands {
+  ConstView x, weights, bias, dy;
+  View y, dx, dweights;
+};
+
+struct ConvPlan {
+  std::string id;                // e.g. "onednn:nhwc", "own:gemm"; names the implementation in logs and plan files
+  std::size_t workspace = 0;     // bytes that run needs, 64-byte aligned
+  std::function<void(const ConvOperands&, void* workspace)> run;
+};
+
+namespace cpu {
+
+/// True if the provider is built in and can do this.
+bool conv_provider_available(ConvProvider provider, ConvPass pass, const ConvSpec& spec, const ConvShape& shape,
+                             Dtype dtype);
+/// Plans one pass on the CPU. f32 and f64. Throws std::invalid_argument, naming provider, pass and shape, if the forced
+/// provider is not built in or cannot do it (oneDNN has no f64).
+ConvPlan plan_conv(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype, ConvProvider provider);
+
+}  // namespace cpu
+}  // namespace unet::kernels

@@ -1,0 +1,23 @@
+// Transposed convolution, kernel 2x2, stride 2, no overlap (the "up-convolution" of Ronneberger et al. 2015, figure 1):
+//
+//   y[n, 2h+i, 2w+j, co] = bias[co] + sum_ci x[n,h,w,ci] * weights[ci,i,j,co]
+//
+// That is one matrix product X[N*H*W, Cin] * Wm[Cin, 4*Cout] whose rows are shuffled into 2x2 blocks of pixels.
+// x [N,H,W,Cin] dense; weights [Cin,2,2,Cout] dense (PyTorch's [Cin,Cout,2,2] with the channels moved last);
+// y and dy [N,2H,2W,Cout] may be pitched (a slice of the concatenated tensor). Saved for backward: x.
+#pragma once
+
+#include "kernels/view.h"
+
+namespace unet::kernels::cpu {
+
+/// bias [Cout] or empty. scratch: conv_transpose_scratch bytes, 64-byte aligned.
+void conv_transpose_forward(ConstView x, ConstView weights, ConstView bias, View y, void* scratch);
+/// dx [N,H,W,Cin], overwritten.
+void conv_transpose_backward_data(ConstView dy, ConstView weights, View dx, void* scratch);
+/// dweights [Cin,2,2,Cout], overwritten. The sum over pixels is cut by the shape alone and added in a fixed order.
+void conv_transpose_backward_weights(ConstView x, ConstView dy, View dweights, void* scratch);
+/// Bytes of scratch for the largest of the three passes. x as above; Cout channels out.
+std::size_t conv_transpose_scratch(ConstView x, std::int64_t Cout);
+
+}  // namespace unet::kernels::cpu

@@ -1,0 +1,49 @@
+#include "kernels/cpu/isa.h"
+
+#include <cstdlib>
+#include <stdexcept>
+#include <string>
+
+namespace unet::kernels::cpu {
+namespace {
+
+Isa best_of_cpu() {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+      __builtin_cpu_supports("avx512vl")) {
+    return Isa::avx512;
+  }
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return Isa::avx2;
+#endif
+  return Isa::baseline;
+}
+
+Isa choose() {
+  const Isa best = best_of_cpu();
+  const char* wanted = std::getenv("UNET_ISA");
+  if (wanted == nullptr || *wanted == '\0') return best;
+  for (const Isa candidate : {Isa::baseline, Isa::avx2, Isa::avx512}) {
+    if (std::string(wanted) != name_of(candidate)) continue;
+    return candidate < best ? candidate : best;
+  }
+  throw std::invalid_argument("UNET_ISA=" + std::string(wanted) + ": expected baseline, avx2 or avx512");
+}
+
+}  // namespace
+
+Isa isa() {
+  static const Isa chosen = choose();
+  return chosen;
+}
+
+const char* name_of(Isa isa) {
+  switch (isa) {
+    case Isa::avx512: return "avx512";
+    case Isa::avx2: return "avx2";
+    case Isa::baseline: break;
+  }
+  return "baseline";
+}
+
+}  // namespace unet::kernels::cpu
