@@ -52,8 +52,8 @@ struct ConvOperands {
 };
 
 struct ConvPlan {
-  std::string id;                // e.g. "onednn:nhwc", "own:gemm"; names the implementation in logs and plan files
-  std::size_t workspace = 0;     // bytes that run needs, 64-byte aligned
+  std::string id;             // e.g. "onednn:nhwc", "own:gemm"; names the implementation in logs and plan files
+  std::size_t workspace = 0;  // bytes that run needs, 64-byte aligned
   std::function<void(const ConvOperands&, void* workspace)> run;
 };
 

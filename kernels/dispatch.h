@@ -13,9 +13,12 @@ namespace unet::kernels {
 template <class Body>
 decltype(auto) dispatch_float(Dtype dtype, Body&& body) {
   switch (dtype) {
-    case Dtype::f32: return body(float{});
-    case Dtype::f64: return body(double{});
-    default: throw std::logic_error(std::string("dispatch_float: no kernel for dtype ") + name_of(dtype));
+    case Dtype::f32:
+      return body(float{});
+    case Dtype::f64:
+      return body(double{});
+    default:
+      throw std::logic_error(std::string("dispatch_float: no kernel for dtype ") + name_of(dtype));
   }
 }
 

@@ -19,9 +19,12 @@ const char* name_of(Isa isa);
 template <class Table>
 const Table& select(const Table& baseline, const Table& avx2, const Table& avx512) {
   switch (isa()) {
-    case Isa::avx512: return avx512;
-    case Isa::avx2: return avx2;
-    case Isa::baseline: break;
+    case Isa::avx512:
+      return avx512;
+    case Isa::avx2:
+      return avx2;
+    case Isa::baseline:
+      break;
   }
   return baseline;
 }

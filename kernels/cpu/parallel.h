@@ -45,7 +45,7 @@ void parallel_for(std::int64_t n, Body&& body) {
     return;
   }
 #if defined(UNET_HAS_OPENMP)
-#pragma omp parallel for schedule(static) num_threads(static_cast<int>(team))
+#pragma omp parallel for schedule(static) num_threads(static_cast <int>(team))
   for (std::int64_t i = 0; i < n; ++i) body(i);
 #else
   std::vector<std::thread> workers;

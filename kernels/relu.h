@@ -1,0 +1,11 @@
+// y = max(x, 0); relu(NaN) = NaN. Gradient at 0 is 0. Backward needs y only. All may be pitched.
+#pragma once
+
+#include "kernels/view.h"
+
+namespace unet::kernels::cpu {
+
+void relu_forward(ConstView x, View y);
+void relu_backward(ConstView y, ConstView dy, View dx);
+
+}  // namespace unet::kernels::cpu
