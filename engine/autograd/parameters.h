@@ -1,0 +1,112 @@
+// The arenas: everything a model learns, in a few flat ranges.
+//
+//   values      masters, [total] in the model's dtype; a Param is a named slice, 256-byte aligned, padding zero
+//   gradients   the same layout
+//   running     running mean and variance of every batch norm, flat
+//   pending     one range like `running` per pass of the step under way: batch statistics that commit will fold in, in
+//               the order of the passes
+//
+// Whatever walks all parameters (Adam, gradient norm, finite check, checkpoint) walks these ranges in one pass; nothing
+// loops over parameters. Forward and backward write only gradients and pending; `values` and `running` change in commit
+// (engine/train/optimizer.h) alone, all together or not at all.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "engine/core/tensor.h"
+
+namespace unet {
+
+/// How a parameter begins: uniform in [-bound, bound), or a constant (bound 0).
+struct Init {
+  double bound = 0;
+  double constant = 0;
+};
+
+struct ParamId {
+  int index = -1;
+};
+struct StatsId {
+  int index = -1;
+};
+
+/// The running statistics of one batch norm, each [C]. pending_* are undefined outside a recorded pass.
+struct RunningStats {
+  Tensor mean, variance;
+  Tensor pending_mean, pending_variance;
+};
+
+class Parameters {
+ public:
+  struct Param {
+    std::string name;  // PyTorch's, e.g. "inc.double_conv.0.weight"
+    Shape shape;       // in memory: convolution weights [Cout,Kh,Kw,Cin]
+    Init init;
+    std::int64_t offset = 0;  // of the slice, in elements
+  };
+  struct Stats {
+    std::string
+        name;  // the batch norm's prefix: ".running_mean", ".running_var", ".num_batches_tracked" follow on disk
+    std::int64_t channels = 0;
+    std::int64_t mean_offset = 0, variance_offset = 0;
+    std::int64_t batches_tracked = 0;
+  };
+
+  explicit Parameters(Dtype dtype = Dtype::f32, Device device = {}) : dtype_(dtype), device_(device) {}
+  Parameters(const Parameters&) = delete;
+  Parameters& operator=(const Parameters&) = delete;
+
+  /// Declares a parameter or a batch norm's statistics. Before initialize(). Throws Error if the name is taken.
+  ParamId add(const std::string& name, const Shape& shape, Init init);
+  StatsId add_stats(const std::string& name, std::int64_t channels);
+  /// Lays out the arenas and fills them: parameters by their Init from (seed, parameter, element), means 0,
+  /// variances 1.
+  void initialize(std::uint64_t seed);
+
+  Dtype dtype() const { return dtype_; }
+  Device device() const { return device_; }
+  const std::vector<Param>& params() const { return params_; }
+  const std::vector<Stats>& stats() const { return stats_; }
+  std::vector<Stats>& stats() { return stats_; }
+  /// Number of learnable values, padding not counted.
+  std::int64_t count() const;
+
+  Tensor value(ParamId id) const { return slice(values_, params_[static_cast<std::size_t>(id.index)]); }
+  Tensor gradient(ParamId id) const { return slice(gradients_, params_[static_cast<std::size_t>(id.index)]); }
+  const std::string& name(ParamId id) const { return params_[static_cast<std::size_t>(id.index)].name; }
+  RunningStats running(StatsId id) const;
+
+  /// The flat ranges.
+  const Tensor& values() const { return values_; }
+  const Tensor& gradients() const { return gradients_; }
+  const Tensor& running() const { return running_; }
+  /// Pending statistics, one range per pass since the last end_step(), in order.
+  const std::vector<Tensor>& pending() const { return pending_; }
+
+  /// A recorded forward pass begins: batch norms of this pass report into a new pending range.
+  void begin_pass();
+  /// The step is over, committed or dropped: gradients count as absent again and pending statistics are gone.
+  void end_step();
+  /// Zeroes the gradients that no backward pass of this step has written, so that the whole range can be read.
+  void complete_gradients();
+
+  /// Whether a backward pass of this step has written the parameter's gradient.
+  bool has_gradient(ParamId id) const { return has_gradient_[static_cast<std::size_t>(id.index)]; }
+  void set_has_gradient(ParamId id) { has_gradient_[static_cast<std::size_t>(id.index)] = true; }
+
+ private:
+  Tensor slice(const Tensor& arena, const Param& param) const { return arena.range(param.offset, param.shape); }
+  void require_new(const std::string& name) const;
+
+  Dtype dtype_;
+  Device device_;
+  std::vector<Param> params_;
+  std::vector<Stats> stats_;
+  std::vector<bool> has_gradient_;
+  Tensor values_, gradients_, running_;
+  std::vector<Tensor> pending_;
+};
+
+}  // namespace unet

@@ -1,0 +1,84 @@
+#include "engine/autograd/tape.h"
+
+#include "engine/core/error.h"
+#include "kernels/elementwise.h"
+
+namespace unet {
+
+VarId Tape::add_slot(const Tensor& value) {
+  Slot slot;
+  slot.shape = value.shape();
+  slot.dtype = value.dtype();
+  slot.device = value.device();
+  slots_.push_back(slot);
+  return static_cast<VarId>(slots_.size()) - 1;
+}
+
+Var Tape::leaf(const Tensor& value) { return {value, recording() ? add_slot(value) : kConstant, ""}; }
+
+Var Tape::param(Parameters& parameters, ParamId id) {
+  Var var{parameters.value(id), kConstant, parameters.name(id).c_str()};
+  if (recording()) {
+    var.id = add_slot(var.value);
+    slots_.back().parameters = &parameters;
+    slots_.back().param = id;
+  }
+  return var;
+}
+
+Var Tape::output(const Tensor& value, std::initializer_list<const Var*> inputs) {
+  bool wanted = false;
+  for (const Var* input : inputs) wanted = wanted || input->wants_gradient();
+  return {value, recording() && wanted ? add_slot(value) : kConstant, ""};
+}
+
+void Tape::backward(const Var& loss, double scale) {
+  if (loss.shape() != Shape{1}) throw Error("backward: the loss must be a scalar [1], got {}", loss.shape().str());
+  if (!loss.wants_gradient())
+    throw Error("backward: nothing was recorded for this loss; is the tape an inference tape?");
+  slots_[static_cast<std::size_t>(loss.id)].gradient = Tensor::of<double>({1}, Dtype::f64, {scale});
+  while (!nodes_.empty()) {
+    const std::function<void()> node = std::move(nodes_.back());
+    nodes_.pop_back();
+    node();
+  }
+}
+
+Tensor Tape::gradient(const Var& leaf) const { return leaf.wants_gradient() ? slot(leaf.id).gradient : Tensor(); }
+
+Tensor Tape::take_gradient(VarId id) {
+  if (id == kConstant) return {};
+  return std::exchange(slots_[static_cast<std::size_t>(id)].gradient, Tensor());
+}
+
+Tensor Tape::gradient_target(VarId id) const {
+  if (id == kConstant) return {};
+  const Slot& target = slot(id);
+  if (target.parameters != nullptr && !target.parameters->has_gradient(target.param)) {
+    return target.parameters->gradient(target.param);
+  }
+  return Tensor::empty(target.shape, target.dtype, target.device);
+}
+
+void Tape::add_gradient(VarId id, const Tensor& gradient) {
+  if (id == kConstant || !gradient.defined()) return;
+  Slot& target = slots_[static_cast<std::size_t>(id)];
+  if (target.parameters != nullptr) {
+    const Tensor arena = target.parameters->gradient(target.param);
+    if (!target.parameters->has_gradient(target.param)) {
+      if (gradient.data<void>() != arena.data<void>()) kernels::cpu::copy(gradient.const_view(), arena.view());
+      target.parameters->set_has_gradient(target.param);
+    } else {
+      kernels::cpu::add_to(gradient.const_view(), arena.view());
+    }
+  } else if (!target.gradient.defined()) {
+    target.gradient = gradient;
+  } else {
+    // Into a new tensor: the one that is there may be a view that another variable's gradient shares.
+    const Tensor sum = Tensor::empty(target.shape, target.dtype, target.device);
+    kernels::cpu::add(target.gradient.const_view(), gradient.const_view(), sum.view());
+    target.gradient = sum;
+  }
+}
+
+}  // namespace unet

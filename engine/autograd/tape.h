@@ -1,0 +1,92 @@
+// Reverse-mode differentiation on a flat tape: ops append a backward function each, backward() runs them from the end
+// and drops every function, with all it saved, as soon as it has run. No graph, no sort, no recursion; gradients of a
+// variable that is used twice are added in the (fixed) order of the tape.
+//
+// An op: check -> allocate -> run the kernel -> tape.output(...) -> tape.record(...). Its backward function keeps the
+// tensors it needs and the ids, not the Vars, of the others, so nothing stays alive longer than it must.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <initializer_list>
+#include <vector>
+
+#include "engine/autograd/parameters.h"
+#include "engine/core/tensor.h"
+
+namespace unet {
+
+/// A variable's place on its tape; constants have none.
+using VarId = std::int32_t;
+inline constexpr VarId kConstant = -1;
+
+/// A value and its place on the tape. The default Var is "not given".
+struct Var {
+  Tensor value;
+  VarId id = kConstant;
+  const char* name = "";  // of a parameter, for messages
+
+  bool defined() const { return value.defined(); }
+  bool wants_gradient() const { return id != kConstant; }
+  const Shape& shape() const { return value.shape(); }
+};
+
+class Tape {
+ public:
+  enum class Mode {
+    record,    // training: batch statistics, gradients
+    inference  // nothing is recorded; running statistics
+  };
+
+  explicit Tape(Mode mode = Mode::record) : mode_(mode) {}
+  Tape(const Tape&) = delete;
+  Tape& operator=(const Tape&) = delete;
+
+  bool recording() const { return mode_ == Mode::record; }
+
+  /// A constant: data.
+  Var input(const Tensor& value) const { return {value, kConstant, ""}; }
+  /// A variable whose gradient is kept for gradient(); tests and outside programs.
+  Var leaf(const Tensor& value);
+  /// A parameter: its gradient goes into the arena, written by the step's first backward pass, added to by later ones.
+  /// `parameters` outlives the tape.
+  Var param(Parameters& parameters, ParamId id);
+
+  /// Runs the recorded functions from the end, with d(loss) = scale. loss is a scalar [1]. The tape is empty
+  /// afterwards. Throws Error if the loss is no scalar or nothing was recorded for it.
+  void backward(const Var& loss, double scale = 1.0);
+  /// The gradient of a leaf after backward(), dense or a view; undefined if none reached it.
+  Tensor gradient(const Var& leaf) const;
+
+  // ---- for ops ----
+
+  /// An op's result: a variable if the tape records and any of the inputs wants a gradient, else a constant.
+  Var output(const Tensor& value, std::initializer_list<const Var*> inputs);
+  /// Appends the backward function of the op whose outputs were just made.
+  void record(std::function<void()> backward) { nodes_.push_back(std::move(backward)); }
+  /// The gradient that has arrived for an output, which the tape forgets; undefined if none has.
+  Tensor take_gradient(VarId id);
+  /// Where an op may write the gradient of an input: a fresh tensor or, for a parameter without one yet, its slice of
+  /// the arena. Undefined for a constant: that gradient is not wanted. Must be handed to add_gradient once written.
+  Tensor gradient_target(VarId id) const;
+  /// A gradient for an input: the first is kept as it is (it may be a pitched view), a second is added to it.
+  void add_gradient(VarId id, const Tensor& gradient);
+
+ private:
+  struct Slot {
+    Shape shape;
+    Dtype dtype = Dtype::f32;
+    Device device;
+    Tensor gradient;
+    Parameters* parameters = nullptr;
+    ParamId param;
+  };
+  VarId add_slot(const Tensor& value);
+  const Slot& slot(VarId id) const { return slots_[static_cast<std::size_t>(id)]; }
+
+  Mode mode_;
+  std::vector<Slot> slots_;
+  std::vector<std::function<void()>> nodes_;
+};
+
+}  // namespace unet
