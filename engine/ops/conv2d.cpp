@@ -1,0 +1,85 @@
+#include "engine/core/plans.h"
+#include "engine/ops/check.h"
+#include "engine/ops/ops.h"
+#include "kernels/channel_sum.h"
+
+namespace unet {
+
+using kernels::ConvPass;
+
+Var conv2d(Tape& tape, const Var& x, const Var& weight, const Var& bias, const Conv2dOptions& options) {
+  const std::string op = check::title("conv2d", weight);
+  check::activation(op, "x", x.value);
+  check::dense(op, "x", x.value);
+  const Shape& w = weight.shape();
+  if (w.rank() != 4) throw Error("{}: weight must be (Cout,Kh,Kw,Cin), got {}", op, w.str());
+  check::alike(op, "weight", weight.value, x.value);
+  if (w[3] != x.shape()[3]) {
+    throw Error("{}: weight {} (Cout,Kh,Kw,Cin) expects Cin={}, but x is {} (N,H,W,C)", op, w.str(), w[3],
+                x.shape().str());
+  }
+  if (options.stride < 1 || options.pad < 0) {
+    throw Error("{}: stride must be >= 1 and pad >= 0, got {} and {}", op, options.stride, options.pad);
+  }
+  if (options.relu && tape.recording()) throw Error("{}: relu inside conv2d is for inference tapes", op);
+  kernels::ConvSpec spec;
+  spec.stride = options.stride;
+  spec.pad = options.pad;
+  spec.bias = bias.defined();
+  spec.relu = options.relu;
+  const kernels::ConvShape shape{x.shape()[0], x.shape()[1], x.shape()[2], w[3], w[0], w[1], w[2]};
+  if (x.shape()[1] + 2 * spec.pad < w[1] || x.shape()[2] + 2 * spec.pad < w[2]) {
+    throw Error("{}: x {} (N,H,W,C) with pad {} is smaller than the kernel {}x{}", op, x.shape().str(), spec.pad, w[1],
+                w[2]);
+  }
+  if (bias.defined()) {
+    check::shape(op, "bias", bias.value, {w[0]}, "Cout");
+    check::alike(op, "bias", bias.value, x.value);
+  }
+
+  const Dtype dtype = x.value.dtype();
+  const Device device = x.value.device();
+  const Tensor y = Tensor::empty({shape.N, shape.Ho(spec), shape.Wo(spec), shape.Cout}, dtype, device);
+  kernels::ConvOperands operands;
+  operands.x = x.value.const_view();
+  operands.weights = weight.value.const_view();
+  operands.bias = bias.value.const_view();
+  operands.y = y.view();
+  run_conv(ConvPass::forward, spec, shape, dtype, device, operands);
+
+  const Var out = tape.output(y, {&x, &weight, &bias});
+  if (!out.wants_gradient()) return out;
+  tape.record([&tape, spec, shape, dtype, device, x = x, weight = weight, bias_id = bias.id, y_id = out.id]() mutable {
+    const Tensor dy = tape.take_gradient(y_id);
+    if (!dy.defined()) return;
+    const Tensor dense_dy = dy.dense() ? dy : dy.clone();
+    kernels::ConvSpec backward = spec;
+    backward.bias = backward.relu = false;
+    if (const Tensor dw = tape.gradient_target(weight.id); dw.defined()) {
+      kernels::ConvOperands grads;
+      grads.x = x.value.const_view();
+      grads.dy = dense_dy.const_view();
+      grads.dweights = dw.view();
+      run_conv(ConvPass::backward_weights, backward, shape, dtype, device, grads);
+      tape.add_gradient(weight.id, dw);
+    }
+    if (const Tensor db = tape.gradient_target(bias_id); db.defined()) {
+      const Scratch scratch(kernels::cpu::channel_sum_scratch(dense_dy.const_view()), device);
+      kernels::cpu::channel_sum(dense_dy.const_view(), db.view(), scratch.data());
+      tape.add_gradient(bias_id, db);
+    }
+    const VarId x_id = x.id;
+    x.value = Tensor();  // its memory can serve dx
+    if (const Tensor dx = tape.gradient_target(x_id); dx.defined()) {
+      kernels::ConvOperands grads;
+      grads.dy = dense_dy.const_view();
+      grads.weights = weight.value.const_view();
+      grads.dx = dx.view();
+      run_conv(ConvPass::backward_data, backward, shape, dtype, device, grads);
+      tape.add_gradient(x_id, dx);
+    }
+  });
+  return out;
+}
+
+}  // namespace unet

@@ -1,0 +1,54 @@
+#include "engine/ops/check.h"
+#include "engine/ops/ops.h"
+#include "kernels/channel_sum.h"
+#include "kernels/conv_transpose.h"
+
+namespace unet {
+
+Var conv_transpose2d(Tape& tape, const Var& x, const Var& weight, const Var& bias, const Tensor& out) {
+  const std::string op = check::title("conv_transpose2d", weight);
+  check::activation(op, "x", x.value);
+  check::dense(op, "x", x.value);
+  const Shape& w = weight.shape();
+  if (w.rank() != 4 || w[1] != 2 || w[2] != 2) throw Error("{}: weight must be (Cin,2,2,Cout), got {}", op, w.str());
+  check::alike(op, "weight", weight.value, x.value);
+  if (w[0] != x.shape()[3]) {
+    throw Error("{}: weight {} (Cin,2,2,Cout) expects Cin={}, but x is {} (N,H,W,C)", op, w.str(), w[0],
+                x.shape().str());
+  }
+  const std::int64_t Cout = w[3];
+  if (bias.defined()) {
+    check::shape(op, "bias", bias.value, {Cout}, "Cout");
+    check::alike(op, "bias", bias.value, x.value);
+  }
+  const Shape& s = x.shape();
+  const Tensor y = check::destination(op, out, {s[0], 2 * s[1], 2 * s[2], Cout}, x.value);
+  const Scratch scratch(kernels::cpu::conv_transpose_scratch(x.value.const_view(), Cout), x.value.device());
+  kernels::cpu::conv_transpose_forward(x.value.const_view(), weight.value.const_view(), bias.value.const_view(),
+                                       y.view(), scratch.data());
+
+  const Var result = tape.output(y, {&x, &weight, &bias});
+  if (!result.wants_gradient()) return result;
+  tape.record([&tape, x = x, weight = weight, bias_id = bias.id, y_id = result.id, Cout] {
+    const Tensor dy = tape.take_gradient(y_id);
+    if (!dy.defined()) return;
+    const Device device = dy.device();
+    const Scratch space(kernels::cpu::conv_transpose_scratch(x.value.const_view(), Cout), device);
+    if (const Tensor dw = tape.gradient_target(weight.id); dw.defined()) {
+      kernels::cpu::conv_transpose_backward_weights(x.value.const_view(), dy.const_view(), dw.view(), space.data());
+      tape.add_gradient(weight.id, dw);
+    }
+    if (const Tensor db = tape.gradient_target(bias_id); db.defined()) {
+      const Scratch sums(kernels::cpu::channel_sum_scratch(dy.const_view()), device);
+      kernels::cpu::channel_sum(dy.const_view(), db.view(), sums.data());
+      tape.add_gradient(bias_id, db);
+    }
+    if (const Tensor dx = tape.gradient_target(x.id); dx.defined()) {
+      kernels::cpu::conv_transpose_backward_data(dy.const_view(), weight.value.const_view(), dx.view(), space.data());
+      tape.add_gradient(x.id, dx);
+    }
+  });
+  return result;
+}
+
+}  // namespace unet

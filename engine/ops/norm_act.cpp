@@ -1,0 +1,85 @@
+#include "kernels/norm_act.h"
+
+#include "engine/ops/check.h"
+#include "engine/ops/ops.h"
+#include "kernels/elementwise.h"
+#include "kernels/fold_norm.h"
+
+namespace unet {
+
+NormActResult norm_act(Tape& tape, const Var& x, const Var& gamma, const Var& beta, const RunningStats& stats,
+                       const NormActOptions& options) {
+  const std::string op = check::title("norm_act", gamma);
+  check::activation(op, "x", x.value);
+  const Shape& s = x.shape();
+  const Shape vector{s[3]};
+  check::shape(op, "gamma", gamma.value, vector, "C");
+  check::shape(op, "beta", beta.value, vector, "C");
+  check::alike(op, "gamma", gamma.value, x.value);
+  check::alike(op, "beta", beta.value, x.value);
+  const Var& residual = options.residual;
+  if (residual.defined()) {
+    check::shape(op, "residual", residual.value, s, "N,H,W,C");
+    check::alike(op, "residual", residual.value, x.value);
+  }
+  if (!options.training) {
+    check::shape(op, "running mean", stats.mean, vector, "C");
+    check::shape(op, "running variance", stats.variance, vector, "C");
+  }
+  if (options.pool && (s[1] < 2 || s[2] < 2)) {
+    throw Error("{}: a 2x2 max-pool needs at least 2x2 pixels, x is {} (N,H,W,C)", op, s.str());
+  }
+
+  const Dtype dtype = x.value.dtype();
+  const Device device = x.value.device();
+  kernels::NormActSpec spec;
+  spec.relu = options.relu;
+  spec.epsilon = options.epsilon;
+  spec.training = options.training;
+  Tensor mean, rstd = Tensor::empty(vector, dtype, device);
+  if (options.training) {
+    mean = Tensor::empty(vector, dtype, device);
+    const Tensor variance =
+        stats.pending_variance.defined() ? stats.pending_variance : Tensor::empty(vector, dtype, device);
+    const Scratch scratch(kernels::cpu::norm_act_scratch(x.value.const_view()), device);
+    kernels::cpu::batch_statistics(x.value.const_view(), spec.epsilon, mean.view(), rstd.view(), variance.view(),
+                                   scratch.data());
+    if (stats.pending_mean.defined()) kernels::cpu::copy(mean.const_view(), stats.pending_mean.view());
+  } else {
+    mean = stats.mean.clone();  // the gradient needs the statistics of this pass, whatever commits come before
+    kernels::cpu::inverse_deviation(stats.variance.const_view(), spec.epsilon, rstd.view());
+  }
+
+  const Tensor y = check::destination(op, options.out, s, x.value);
+  const Tensor pooled = options.pool ? Tensor::empty({s[0], s[1] / 2, s[2] / 2, s[3]}, dtype, device) : Tensor();
+  kernels::cpu::norm_act_forward(spec, x.value.const_view(), gamma.value.const_view(), beta.value.const_view(),
+                                 mean.const_view(), rstd.const_view(), residual.value.const_view(), y.view(),
+                                 pooled.view());
+
+  NormActResult out;
+  out.y = tape.output(y, {&x, &gamma, &beta, &residual});
+  if (options.pool) out.pooled = tape.output(pooled, {&x, &gamma, &beta, &residual});
+  if (!out.y.wants_gradient()) return out;
+  tape.record([&tape, spec, x = x.value, x_id = x.id, gamma, beta, residual, mean, rstd, y_id = out.y.id,
+               pooled_id = out.pooled.id] {
+    const Tensor dy = tape.take_gradient(y_id);
+    const Tensor dpooled = tape.take_gradient(pooled_id);
+    if (!dy.defined() && !dpooled.defined()) return;
+    const Tensor dx = tape.gradient_target(x_id);
+    const Tensor dgamma = tape.gradient_target(gamma.id);
+    const Tensor dbeta = tape.gradient_target(beta.id);
+    const Tensor dresidual = tape.gradient_target(residual.id);
+    const Scratch scratch(kernels::cpu::norm_act_scratch(x.const_view()), x.device());
+    kernels::cpu::norm_act_backward(spec, x.const_view(), gamma.value.const_view(), beta.value.const_view(),
+                                    mean.const_view(), rstd.const_view(), residual.value.const_view(), dy.const_view(),
+                                    dpooled.const_view(), dx.view(), dgamma.view(), dbeta.view(), dresidual.view(),
+                                    scratch.data());
+    tape.add_gradient(x_id, dx);
+    tape.add_gradient(gamma.id, dgamma);
+    tape.add_gradient(beta.id, dbeta);
+    tape.add_gradient(residual.id, dresidual);
+  });
+  return out;
+}
+
+}  // namespace unet

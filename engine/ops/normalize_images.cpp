@@ -1,0 +1,24 @@
+#include "engine/ops/check.h"
+#include "engine/ops/ops.h"
+
+namespace unet {
+
+Var normalize_images(Tape& tape, const Tensor& images, const kernels::NormalizeSpec& spec, std::int64_t channels,
+                     Dtype dtype) {
+  const std::string op = "normalize_images";
+  if (images.dtype() != Dtype::u8 || images.shape().rank() != 4 || !images.dense()) {
+    throw Error("{}: images must be dense u8 [N,H,W,C], got {} {}", op, kernels::name_of(images.dtype()),
+                images.shape().str());
+  }
+  const Shape& s = images.shape();
+  if (static_cast<std::int64_t>(spec.mean.size()) != s[3] || static_cast<std::int64_t>(spec.deviation.size()) != s[3]) {
+    throw Error("{}: {} means and {} deviations for images {} (N,H,W,C)", op, spec.mean.size(), spec.deviation.size(),
+                s.str());
+  }
+  if (channels < s[3]) throw Error("{}: {} channels asked for, images are {} (N,H,W,C)", op, channels, s.str());
+  const Tensor y = Tensor::empty({s[0], s[1], s[2], channels}, dtype, images.device());
+  kernels::cpu::normalize_images(spec, images.const_view(), y.view());
+  return tape.input(y);
+}
+
+}  // namespace unet
