@@ -1,0 +1,66 @@
+// Files that are either the old one or the new one, complete, whatever happens in between: a temporary name in the same
+// folder, write, fsync, rename, fsync of the folder. Nothing is lost in silence: every call's result is looked at,
+// close included.
+#pragma once
+
+#include <sys/statvfs.h>
+#include <sys/types.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <string_view>
+
+namespace unet {
+
+// The only door through which files are written. A test replaces entries to see each call fail.
+struct FileCalls {
+  int (*open)(const char* path, int flags, mode_t mode);
+  int (*flock)(int descriptor, int operation);
+  ssize_t (*write)(int descriptor, const void* data, std::size_t bytes);
+  int (*ftruncate)(int descriptor, off_t length);
+  int (*fsync)(int descriptor);
+  int (*close)(int descriptor);
+  int (*rename)(const char* from, const char* to);
+  int (*unlink)(const char* path);
+  int (*statvfs)(const char* path, struct statvfs* result);
+};
+FileCalls& file_calls();
+
+// Opens for writing, close-on-exec, mode 0666 less the umask. Throws unet::Error naming the path and what to do.
+int open_for_writing(const std::filesystem::path& path, int flags);
+
+// Writes all bytes or throws unet::Error; where the disk is full the message tells bytes_needed and the bytes free.
+void write_all(int descriptor, const std::filesystem::path& path, const void* data, std::size_t bytes,
+               std::uint64_t bytes_needed);
+
+// Throws unet::Error if the bytes did not reach the disk, or may not have.
+void sync_file(int descriptor, const std::filesystem::path& path);
+void close_file(int descriptor, const std::filesystem::path& path);
+
+// A file that appears under its name only by commit(). Until then, and if commit() throws before its rename, the old
+// file stays and the temporary `<name>.tmp-<process>-<number>` is removed by the destructor; one left by a killed
+// process is removed when the same file is next written. A link is followed. What exists and is no regular file (a
+// device, a pipe) is written directly.
+class DurableFile {
+ public:
+  // bytes_needed: the size the file will have, for the message when the disk is full; 0 if unknown.
+  explicit DurableFile(const std::filesystem::path& path, std::uint64_t bytes_needed = 0);
+  ~DurableFile();
+  DurableFile(const DurableFile&) = delete;
+  DurableFile& operator=(const DurableFile&) = delete;
+
+  void write(const void* data, std::size_t bytes);
+  void commit();
+
+ private:
+  std::filesystem::path path_;
+  std::filesystem::path temporary_;  // empty: written directly, or already renamed
+  int descriptor_ = -1;
+  std::uint64_t bytes_needed_ = 0;
+  std::uint64_t bytes_written_ = 0;
+};
+
+void write_file_durably(const std::filesystem::path& path, std::string_view content);
+
+}  // namespace unet
