@@ -1,0 +1,81 @@
+#include "engine/nn/layers.h"
+
+#include <cmath>
+
+#include "kernels/fold_norm.h"
+
+namespace unet::nn {
+namespace {
+constexpr double kEpsilon = 1e-5;  // torch.nn.BatchNorm2d's default
+}
+
+Init pytorch_default(std::int64_t fan_in) { return {1.0 / std::sqrt(static_cast<double>(fan_in)), 0.0}; }
+
+Conv2d::Conv2d(Parameters& parameters, const std::string& name, std::int64_t Cin, std::int64_t Cout,
+               std::int64_t kernel, std::int64_t stride, std::int64_t pad)
+    : parameters_(&parameters) {
+  const Init init = pytorch_default(Cin * kernel * kernel);
+  weight_ = parameters.add(name + ".weight", {Cout, kernel, kernel, Cin}, init);
+  bias_ = parameters.add(name + ".bias", {Cout}, init);
+  options_.stride = stride;
+  options_.pad = pad;
+}
+
+Var Conv2d::forward(Tape& tape, const Var& x) const {
+  return conv2d(tape, x, tape.param(*parameters_, weight_), tape.param(*parameters_, bias_), options_);
+}
+
+ConvTranspose2d::ConvTranspose2d(Parameters& parameters, const std::string& name, std::int64_t Cin, std::int64_t Cout)
+    : parameters_(&parameters) {
+  const Init init = pytorch_default(Cout * 4);
+  weight_ = parameters.add(name + ".weight", {Cin, 2, 2, Cout}, init);
+  bias_ = parameters.add(name + ".bias", {Cout}, init);
+}
+
+Var ConvTranspose2d::forward(Tape& tape, const Var& x, const Tensor& out) const {
+  return conv_transpose2d(tape, x, tape.param(*parameters_, weight_), tape.param(*parameters_, bias_), out);
+}
+
+ConvNormAct::ConvNormAct(Parameters& parameters, const std::string& conv, const std::string& norm, std::int64_t Cin,
+                         std::int64_t Cout, std::int64_t kernel, std::int64_t stride)
+    : parameters_(&parameters) {
+  weight_ = parameters.add(conv + ".weight", {Cout, kernel, kernel, Cin}, pytorch_default(Cin * kernel * kernel));
+  gamma_ = parameters.add(norm + ".weight", {Cout}, {0.0, 1.0});
+  beta_ = parameters.add(norm + ".bias", {Cout}, {0.0, 0.0});
+  stats_ = parameters.add_stats(norm, Cout);
+  options_.stride = stride;
+  options_.pad = kernel / 2;
+}
+
+NormActResult ConvNormAct::forward(Tape& tape, const Var& x, const Options& options) const {
+  if (!tape.recording() && !options.pool && !options.out.defined() && !options.residual.defined()) {
+    return {forward_folded(tape, x, options.relu), Var()};
+  }
+  const Var conv = conv2d(tape, x, tape.param(*parameters_, weight_), Var(), options_);
+  NormActOptions norm;
+  norm.relu = options.relu;
+  norm.pool = options.pool;
+  norm.residual = options.residual;
+  norm.out = options.out;
+  norm.training = tape.recording();
+  norm.epsilon = kEpsilon;
+  return norm_act(tape, conv, tape.param(*parameters_, gamma_), tape.param(*parameters_, beta_),
+                  parameters_->running(stats_), norm);
+}
+
+Var ConvNormAct::forward_folded(Tape& tape, const Var& x, bool relu) const {
+  const Tensor weight = parameters_->value(weight_);
+  const RunningStats stats = parameters_->running(stats_);
+  const Tensor folded = Tensor::empty(weight.shape(), weight.dtype(), weight.device());
+  const Tensor bias = Tensor::empty({weight.shape()[0]}, weight.dtype(), weight.device());
+  kernels::cpu::fold_norm(weight.const_view(), parameters_->value(gamma_).const_view(),
+                          parameters_->value(beta_).const_view(), stats.mean.const_view(), stats.variance.const_view(),
+                          kEpsilon, folded.view(), bias.view());
+  Conv2dOptions options = options_;
+  options.relu = relu;
+  Var named = tape.input(folded);
+  named.name = parameters_->name(weight_).c_str();
+  return conv2d(tape, x, named, tape.input(bias), options);
+}
+
+}  // namespace unet::nn

@@ -1,0 +1,68 @@
+// Layers: named parameters and a forward function. A layer holds handles into the model's Parameters, which outlives
+// it; names are the ones PyTorch users have on disk.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "engine/ops/ops.h"
+
+namespace unet::nn {
+
+/// torch.nn.Conv2d's and ConvTranspose2d's default, kaiming_uniform_(a = sqrt(5)): uniform in +-1/sqrt(fan_in), for the
+/// weight and for the bias. fan_in = (second size of the PyTorch weight) * Kh * Kw.
+Init pytorch_default(std::int64_t fan_in);
+
+/// Convolution with bias: [N,H,W,Cin] -> [N,Ho,Wo,Cout]. Parameters NAME.weight, NAME.bias.
+class Conv2d {
+ public:
+  Conv2d(Parameters& parameters, const std::string& name, std::int64_t Cin, std::int64_t Cout, std::int64_t kernel,
+         std::int64_t stride = 1, std::int64_t pad = 0);
+  Var forward(Tape& tape, const Var& x) const;
+
+ private:
+  Parameters* parameters_;
+  ParamId weight_, bias_;
+  Conv2dOptions options_;
+};
+
+/// 2x2 stride-2 transposed convolution with bias: [N,H,W,Cin] -> [N,2H,2W,Cout]. Parameters NAME.weight, NAME.bias.
+class ConvTranspose2d {
+ public:
+  ConvTranspose2d(Parameters& parameters, const std::string& name, std::int64_t Cin, std::int64_t Cout);
+  /// Written into `out` (may be a channel slice) if given.
+  Var forward(Tape& tape, const Var& x, const Tensor& out = {}) const;
+
+ private:
+  Parameters* parameters_;
+  ParamId weight_, bias_;
+};
+
+/// Convolution without bias, batch norm, ReLU: [N,H,W,Cin] -> [N,H,W,Cout] (stride 1, "same" padding). Parameters
+/// CONV.weight, NORM.weight, NORM.bias and the statistics of NORM. This is the one place that chooses: a recording tape
+/// gets conv2d + norm_act with batch statistics; an inference tape one convolution with folded weights, bias and ReLU,
+/// but for a layer that also pools or writes into a slice, where norm_act does that in its one pass anyway.
+class ConvNormAct {
+ public:
+  struct Options {
+    Tensor out;         // where the result goes; may be a channel slice
+    bool pool = false;  // also the 2x2 max-pool
+    Var residual;       // added before the ReLU
+    bool relu = true;
+  };
+
+  ConvNormAct(Parameters& parameters, const std::string& conv, const std::string& norm, std::int64_t Cin,
+              std::int64_t Cout, std::int64_t kernel = 3, std::int64_t stride = 1);
+  NormActResult forward(Tape& tape, const Var& x, const Options& options) const;
+  Var forward(Tape& tape, const Var& x) const { return forward(tape, x, Options()).y; }
+
+ private:
+  Var forward_folded(Tape& tape, const Var& x, bool relu) const;
+
+  Parameters* parameters_;
+  ParamId weight_, gamma_, beta_;
+  StatsId stats_;
+  Conv2dOptions options_;
+};
+
+}  // namespace unet::nn

@@ -1,0 +1,149 @@
+#include "engine/train/checkpoint.h"
+
+#include <cstring>
+#include <functional>
+#include <set>
+#include <vector>
+
+#include "engine/core/error.h"
+#include "kernels/dispatch.h"
+
+namespace unet {
+namespace {
+
+std::vector<std::int64_t> disk_shape(const Shape& s) {
+  if (s.rank() == 4) return {s[0], s[3], s[1], s[2]};
+  std::vector<std::int64_t> out;
+  for (int i = 0; i < s.rank(); ++i) out.push_back(s[i]);
+  return out;
+}
+
+std::string text(const std::vector<std::int64_t>& shape) {
+  std::string out = "[";
+  for (std::size_t i = 0; i < shape.size(); ++i) out += (i ? "," : "") + std::to_string(shape[i]);
+  return out + "]";
+}
+
+/// Calls move(memory index, disk index) for every element of a weight [A,Kh,Kw,B] kept as [A,B,Kh,Kw].
+template <class Move>
+void for_each_place(const Shape& s, Move&& move) {
+  if (s.rank() != 4) {
+    for (std::int64_t i = 0; i < s.size(); ++i) move(i, i);
+    return;
+  }
+  const std::int64_t taps = s[1] * s[2], B = s[3];
+  for (std::int64_t a = 0; a < s[0]; ++a) {
+    for (std::int64_t tap = 0; tap < taps; ++tap) {
+      for (std::int64_t b = 0; b < B; ++b) move((a * taps + tap) * B + b, (a * B + b) * taps + tap);
+    }
+  }
+}
+
+/// The float tensors of a model: parameters and running statistics.
+struct Named {
+  std::string name;
+  Tensor tensor;
+};
+
+std::vector<Named> float_tensors(const Parameters& parameters) {
+  std::vector<Named> out;
+  for (std::size_t i = 0; i < parameters.params().size(); ++i) {
+    out.push_back({parameters.params()[i].name, parameters.value({static_cast<int>(i)})});
+  }
+  for (std::size_t i = 0; i < parameters.stats().size(); ++i) {
+    const RunningStats running = parameters.running(StatsId{static_cast<int>(i)});
+    out.push_back({parameters.stats()[i].name + ".running_mean", running.mean});
+    out.push_back({parameters.stats()[i].name + ".running_var", running.variance});
+  }
+  return out;
+}
+
+std::string tracked_name(const Parameters::Stats& stats) { return stats.name + ".num_batches_tracked"; }
+
+}  // namespace
+
+void save_model(const std::filesystem::path& path, const Parameters& parameters, const Metadata& metadata) {
+  const SafeDtype dtype = parameters.dtype() == Dtype::f64 ? SafeDtype::kF64 : SafeDtype::kF32;
+  std::vector<SafetensorsEntry> entries;
+  std::vector<std::vector<std::byte>> bytes;  // what the entries point to
+  const std::vector<Named> tensors = float_tensors(parameters);
+  bytes.reserve(tensors.size());
+  for (const Named& named : tensors) {
+    const Shape& shape = named.tensor.shape();
+    bytes.emplace_back(static_cast<std::size_t>(shape.size()) * kernels::size_of(named.tensor.dtype()));
+    kernels::dispatch_float(named.tensor.dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      const T* memory = named.tensor.data<T>();
+      T* disk = reinterpret_cast<T*>(bytes.back().data());
+      for_each_place(shape, [&](std::int64_t m, std::int64_t d) { disk[d] = memory[m]; });
+    });
+    entries.push_back({named.name, dtype, disk_shape(shape), bytes.back().data(), {}});
+  }
+  for (const Parameters::Stats& stats : parameters.stats()) {
+    entries.push_back({tracked_name(stats), SafeDtype::kI64, {}, &stats.batches_tracked, {}});
+  }
+  write_safetensors(path, metadata, entries);
+}
+
+void load_model(const SafetensorsFile& file, Parameters& parameters) {
+  const std::string path = file.path().string();
+  const std::string damaged =
+      "the file is damaged, holds another model or was written by another program; nothing was loaded";
+  const std::vector<Named> tensors = float_tensors(parameters);
+  std::set<std::string> expected;
+  for (const Named& named : tensors) {
+    const TensorInfo* info = file.find(named.name);
+    if (info == nullptr) throw Error("{}: tensor \"{}\" is missing; {}", path, named.name, damaged);
+    const std::vector<std::int64_t> shape = disk_shape(named.tensor.shape());
+    if (info->shape != shape) {
+      throw Error("{}: \"{}\" is {}, expected {}; {}", path, named.name, text(info->shape), text(shape), damaged);
+    }
+    if (info->dtype != SafeDtype::kF32 && info->dtype != SafeDtype::kF64) {
+      throw Error("{}: \"{}\" is {}, expected F32 or F64; {}", path, named.name, safe_dtype_name(info->dtype), damaged);
+    }
+    expected.insert(named.name);
+  }
+  for (const Parameters::Stats& stats : parameters.stats()) {
+    const TensorInfo* info = file.find(tracked_name(stats));
+    if (info == nullptr) throw Error("{}: tensor \"{}\" is missing; {}", path, tracked_name(stats), damaged);
+    if (info->dtype != SafeDtype::kI64 || info->elements() != 1) {
+      throw Error("{}: \"{}\" is {} {}, expected one I64; {}", path, tracked_name(stats), safe_dtype_name(info->dtype),
+                  text(info->shape), damaged);
+    }
+    expected.insert(tracked_name(stats));
+  }
+  for (const TensorInfo& info : file.tensors()) {
+    if (!expected.contains(info.name)) {
+      throw Error("{}: tensor \"{}\" is not part of this model; {}", path, printable(info.name), damaged);
+    }
+  }
+
+  // Everything is read before anything changes: a read error leaves the model as it was.
+  std::vector<std::vector<std::byte>> bytes;
+  for (const Named& named : tensors) {
+    const TensorInfo& info = *file.find(named.name);
+    file.read(info, bytes.emplace_back(info.bytes()).data());
+  }
+  std::vector<std::int64_t> tracked;
+  for (const Parameters::Stats& stats : parameters.stats()) {
+    file.read(*file.find(tracked_name(stats)), &tracked.emplace_back());
+  }
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    const Tensor& tensor = tensors[i].tensor;
+    kernels::dispatch_float(tensor.dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      T* memory = tensor.data<T>();
+      const auto copy = [&](const auto* disk) {
+        for_each_place(tensor.shape(), [&](std::int64_t m, std::int64_t d) { memory[m] = static_cast<T>(disk[d]); });
+      };
+      if (file.find(tensors[i].name)->dtype == SafeDtype::kF64) {
+        copy(reinterpret_cast<const double*>(bytes[i].data()));
+      } else {
+        copy(reinterpret_cast<const float*>(bytes[i].data()));
+      }
+    });
+  }
+  for (std::size_t i = 0; i < tracked.size(); ++i) parameters.stats()[i].batches_tracked = tracked[i];
+}
+
+}  // namespace unet

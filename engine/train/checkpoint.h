@@ -1,0 +1,24 @@
+// A model on disk: safetensors with PyTorch's names and shapes. In memory weights are [A,Kh,Kw,B], on disk [A,B,Kh,Kw];
+// this file holds the only transposition. Each batch norm adds NAME.running_mean, NAME.running_var and the I64 scalar
+// NAME.num_batches_tracked.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+
+#include "engine/autograd/parameters.h"
+#include "engine/train/safetensors.h"
+
+namespace unet {
+
+using Metadata = std::map<std::string, std::string>;
+
+/// Writes parameters and statistics atomically and durably. Throws Error, the old file intact.
+void save_model(const std::filesystem::path& path, const Parameters& parameters, const Metadata& metadata);
+
+/// Loads parameters and statistics; the file must hold exactly the model's tensors with their shapes, in F32 or F64.
+/// Everything is checked before the first value changes. Throws Error naming file, tensor, what was found and expected.
+void load_model(const SafetensorsFile& file, Parameters& parameters);
+
+}  // namespace unet

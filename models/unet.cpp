@@ -1,0 +1,87 @@
+#include "models/unet.h"
+
+#include <array>
+
+#include "engine/core/error.h"
+
+namespace unet::models {
+
+UNet::DoubleConv::DoubleConv(Parameters& parameters, const std::string& name, std::int64_t Cin, std::int64_t middle,
+                             std::int64_t Cout)
+    : first(parameters, name + ".double_conv.0", name + ".double_conv.1", Cin, middle),
+      second(parameters, name + ".double_conv.3", name + ".double_conv.4", middle, Cout) {}
+
+UNet::UNet(const UNetSpec& spec, std::uint64_t seed, Dtype dtype, Device device)
+    : spec_(spec), parameters_(dtype, device) {
+  if (spec.in_channels < 1 || spec.classes < 1 || spec.base_channels < 1) {
+    throw Error("unet: in_channels, classes and base_channels must be at least 1, got {}, {} and {}", spec.in_channels,
+                spec.classes, spec.base_channels);
+  }
+  if (spec.bilinear && spec.base_channels % 2 != 0) {
+    throw Error("unet: base_channels must be even with bilinear upsampling, got {}", spec.base_channels);
+  }
+  std::int64_t channels = spec.in_channels;
+  for (int level = 0; level < kDepth; ++level) {
+    width_.push_back(spec.base_channels << level);
+    const std::string name = level == 0 ? "inc" : fmt::format("down{}.maxpool_conv.1", level);
+    down_.emplace_back(parameters_, name, channels, width_[level], width_[level]);
+    channels = width_[level];
+  }
+  const std::int64_t bottom = (spec.base_channels << kDepth) / (spec.bilinear ? 2 : 1);
+  down_.emplace_back(parameters_, fmt::format("down{}.maxpool_conv.1", kDepth), channels, bottom, bottom);
+
+  channels = bottom;
+  for (int level = kDepth - 1; level >= 0; --level) {
+    const std::string name = fmt::format("up{}", kDepth - level);
+    const std::int64_t wide = 2 * width_[level];  // [skip, up]
+    up_.emplace_back();
+    if (!spec.bilinear) up_.back().emplace(parameters_, name + ".up", channels, width_[level]);
+    channels = spec.bilinear && level > 0 ? width_[level] / 2 : width_[level];
+    merge_.emplace_back(parameters_, name + ".conv", wide, width_[level], channels);
+  }
+  head_.emplace(parameters_, "outc.conv", channels, spec.classes, 1);
+  parameters_.initialize(seed);
+}
+
+Var UNet::forward(Tape& tape, const Var& images) {
+  if (images.shape().rank() != 4 || images.shape()[3] != spec_.in_channels) {
+    throw Error("unet: images must be [N,H,W,{}], got {}", spec_.in_channels, images.shape().str());
+  }
+  if (tape.recording()) parameters_.begin_pass();
+  const std::int64_t height = images.shape()[1], width = images.shape()[2];
+  constexpr std::int64_t kStep = 1 << kDepth;
+  Var x = pad_or_crop(tape, images, (height + kStep - 1) / kStep * kStep, (width + kStep - 1) / kStep * kStep);
+
+  // Each level's features are written straight into the left half of the tensor that the decoder reads, and the
+  // upsampled ones into the right half: concatenation costs nothing, forward or backward.
+  std::array<Tensor, kDepth> cat;
+  std::array<Var, kDepth> skip;
+  for (int level = 0; level < kDepth; ++level) {
+    const std::int64_t C = width_[level];
+    const Shape& s = x.shape();
+    cat[level] = Tensor::empty({s[0], s[1], s[2], 2 * C}, x.value.dtype(), x.value.device());
+    x = down_[level].first.forward(tape, x);  // [N,H,W,C]
+    nn::ConvNormAct::Options options;
+    options.out = cat[level].slice(0, C);
+    options.pool = true;
+    const NormActResult second = down_[level].second.forward(tape, x, options);
+    skip[level] = second.y;  // [N,H,W,C]
+    x = second.pooled;       // [N,H/2,W/2,C]
+  }
+  x = down_[kDepth].first.forward(tape, x);
+  x = down_[kDepth].second.forward(tape, x);  // [N,H/16,W/16,bottom]
+  for (int level = kDepth - 1; level >= 0; --level) {
+    const int step = kDepth - 1 - level;
+    const std::int64_t C = width_[level];
+    const Tensor right = cat[level].slice(C, 2 * C);
+    const Var up = up_[step] ? up_[step]->forward(tape, x, right) : upsample_bilinear(tape, x, true, right);
+    x = join(tape, cat[level], {skip[level], up});  // [N,H,W,2C]
+    cat[level] = Tensor();
+    skip[level] = Var();
+    x = merge_[step].first.forward(tape, x);
+    x = merge_[step].second.forward(tape, x);  // [N,H,W,C], half of it if bilinear
+  }
+  return pad_or_crop(tape, head_->forward(tape, x), height, width);  // [N,height,width,classes]
+}
+
+}  // namespace unet::models

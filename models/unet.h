@@ -1,0 +1,51 @@
+// U-Net (Ronneberger, Fischer & Brox 2015, figure 1) as it is trained today: batch-normalised, same padding, four
+// levels. Names and disk shapes are those of the milesial UNet, so its checkpoints load here and ours load there.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "engine/nn/layers.h"
+
+namespace unet::models {
+
+struct UNetSpec {
+  std::int64_t in_channels = 3;
+  std::int64_t classes = 2;
+  std::int64_t base_channels = 64;
+  bool bilinear = false;  // upsample bilinearly (align_corners) instead of by transposed convolutions
+};
+
+class UNet {
+ public:
+  /// Parameters are drawn from the seed as PyTorch's defaults would be. Throws Error for a spec that makes no network.
+  explicit UNet(const UNetSpec& spec, std::uint64_t seed = 0, Dtype dtype = Dtype::f32, Device device = {});
+
+  /// images [N,H,W,in_channels] (normalised) -> logits [N,H,W,classes]; any H, W >= 1: padded with zeros to multiples
+  /// of 16 inside, and cropped again.
+  Var forward(Tape& tape, const Var& images);
+
+  const UNetSpec& spec() const { return spec_; }
+  Parameters& parameters() { return parameters_; }
+  const Parameters& parameters() const { return parameters_; }
+
+ private:
+  static constexpr int kDepth = 4;
+
+  /// (convolution, batch norm, ReLU) twice: [N,H,W,Cin] -> [N,H,W,middle] -> [N,H,W,Cout].
+  struct DoubleConv {
+    DoubleConv(Parameters& parameters, const std::string& name, std::int64_t Cin, std::int64_t middle,
+               std::int64_t Cout);
+    nn::ConvNormAct first, second;
+  };
+
+  UNetSpec spec_;
+  Parameters parameters_;
+  std::vector<std::int64_t> width_;                     // channels of the skip connection at each level, top first
+  std::vector<DoubleConv> down_;                        // levels 0..kDepth-1, then the bottom
+  std::vector<std::optional<nn::ConvTranspose2d>> up_;  // levels kDepth-1..0; empty if bilinear
+  std::vector<DoubleConv> merge_;                       // levels kDepth-1..0
+  std::optional<nn::Conv2d> head_;
+};
+
+}  // namespace unet::models
