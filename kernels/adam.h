@@ -7,7 +7,7 @@
 //   p -= lr / (1 - beta1^t) * m / (sqrt(v / (1 - beta2^t)) + epsilon)
 //
 // parameters, moments, gradients: [count], all f32 or all f64. One pass; padding between parameters holds zeros and
-// stays zero.
+// stays zero (epsilon > 0). f32 arithmetic in f32.
 #pragma once
 
 #include "kernels/view.h"

@@ -5,9 +5,10 @@
 //
 // As torch.nn.functional.cross_entropy(weight=w, ignore_index=255, reduction="mean"), except one corner: when nothing
 // is counted (all ignored, or every counted weight 0) the loss is 0 and the gradient 0, where PyTorch gives NaN. logits
-// [N,H,W,C] dense, C >= 1; labels u8 [N,H,W,1], each < C or ignore_index (checked by the caller's data, and by this
-// kernel: a label outside counts into `invalid`). class weights [C] of the logits' dtype, or empty: all 1. Sums are
-// kept in f64 in fixed blocks: 10^8 pixels give a relative error below 1e-6.
+// [N,H,W,C] dense, 1 <= C <= 256; labels u8 [N,H,W,1], each < C or ignore_index (checked by the caller's data, and by
+// this kernel: a label outside counts into `invalid` and is otherwise ignored). class weights [C] of the logits' dtype,
+// or empty: all 1. A NaN logit makes the loss NaN, unless its pixel is ignored. Sums are kept in f64 in fixed blocks:
+// 10^8 pixels give a relative error below 1e-6.
 #pragma once
 
 #include "kernels/view.h"
@@ -27,6 +28,7 @@ struct CrossEntropySums {
 
 namespace cpu {
 
+/// Bytes for forward's scratch.
 std::size_t cross_entropy_scratch(ConstView logits);
 CrossEntropySums cross_entropy_forward(const CrossEntropySpec& spec, ConstView logits, ConstView labels,
                                        ConstView class_weights, void* scratch);

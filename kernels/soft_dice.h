@@ -10,7 +10,8 @@
 //   dx_c = p_c * (g_c - sum_k g_k p_k),  g = -scale / (groups * classes) * dD/dp
 // Corners: a class absent from truth and prediction gives D -> smooth/smooth = 1 (finite with smooth > 0; with smooth 0
 // an empty denominator counts D = 1 and gradient 0); a group whose pixels are all ignored gives D = 1 and gradient 0.
-// logits [N,H,W,C] dense; labels u8 [N,H,W,1]. Sums in f64, in fixed blocks.
+// logits [N,H,W,C] dense, 1 <= C <= 256; labels u8 [N,H,W,1], one outside 0..C-1 is ignored. A NaN logit makes the loss
+// NaN, unless its pixel is ignored. Sums in f64, in fixed blocks.
 #pragma once
 
 #include "kernels/view.h"

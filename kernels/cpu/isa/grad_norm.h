@@ -1,0 +1,22 @@
+#pragma once
+
+#include "kernels/cpu/isa/by_dtype.h"
+
+namespace unet::kernels::cpu {
+
+template <class T>
+struct GradNormLoops {
+  double (*sum_of_squares)(const T* x, std::int64_t count);
+};
+
+namespace baseline {
+extern const ByDtype<GradNormLoops> grad_norm_loops;
+}
+namespace avx2 {
+extern const ByDtype<GradNormLoops> grad_norm_loops;
+}
+namespace avx512 {
+extern const ByDtype<GradNormLoops> grad_norm_loops;
+}
+
+}  // namespace unet::kernels::cpu
