@@ -10,6 +10,7 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "kernels/view.h"
 
@@ -65,6 +66,8 @@ bool conv_provider_available(ConvProvider provider, ConvPass pass, const ConvSpe
 /// Plans one pass on the CPU. f32 and f64. Throws std::invalid_argument, naming provider, pass and shape, if the forced
 /// provider is not built in or cannot do it (oneDNN has no f64).
 ConvPlan plan_conv(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype, ConvProvider provider);
+/// Every implementation that can do this, for tests, benchmarks and tuning; their ids differ.
+std::vector<ConvPlan> plan_conv_candidates(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype);
 
 }  // namespace cpu
 }  // namespace unet::kernels

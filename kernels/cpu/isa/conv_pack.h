@@ -1,0 +1,46 @@
+// Copies between NHWC tensors and the packed blocks of isa/gemm.h: rows of the implicit im2col matrix, and weights.
+#pragma once
+
+#include <cstdint>
+
+namespace unet::kernels::cpu {
+
+/// The implicit matrix whose row m = (n, gh, gw) walks over a grid [N, grid_h, grid_w] of pixels and whose column
+/// k = (i, j, c) walks over taps_h x taps_w taps and C channels:
+///   value = src[n, gh*step + h0 + i*direction, gw*step + w0 + j*direction, c], zero outside [0,H) x [0,W).
+template <class T>
+struct Gather {
+  const T* src;
+  std::int64_t H, W, C, pitch;
+  std::int64_t grid_h, grid_w, step;
+  std::int64_t taps_h, taps_w, h0, w0, direction;
+};
+
+template <class T>
+struct ConvPackLoops {
+  /// Rows [m0, m1) and columns [k0, k1) into dst, a row every `stride` elements. Zeros follow: up to row_pad rows and
+  /// up to col_pad columns in all (0: none).
+  void (*gather)(const Gather<T>&, std::int64_t m0, std::int64_t m1, std::int64_t k0, std::int64_t k1, T* dst,
+                 std::int64_t stride, std::int64_t row_pad, std::int64_t col_pad);
+  /// dst[c*width + j] = w[c*stride_c + j*stride_j] for c < depth, j < cols; zero for cols <= j < width. One of the
+  /// strides is 1.
+  void (*weights)(const T* w, std::int64_t stride_c, std::int64_t stride_j, std::int64_t depth, std::int64_t cols,
+                  std::int64_t width, T* dst);
+  /// dst[i] = partials[i] + partials[i + distance] + ... (`count` terms, in this order) for i < size.
+  void (*add_partials)(const T* partials, std::int64_t distance, std::int64_t count, std::int64_t size, T* dst);
+};
+
+namespace baseline {
+extern const ConvPackLoops<float> conv_pack_f32;
+extern const ConvPackLoops<double> conv_pack_f64;
+}  // namespace baseline
+namespace avx2 {
+extern const ConvPackLoops<float> conv_pack_f32;
+extern const ConvPackLoops<double> conv_pack_f64;
+}  // namespace avx2
+namespace avx512 {
+extern const ConvPackLoops<float> conv_pack_f32;
+extern const ConvPackLoops<double> conv_pack_f64;
+}  // namespace avx512
+
+}  // namespace unet::kernels::cpu

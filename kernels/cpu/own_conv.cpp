@@ -1,0 +1,273 @@
+#include "kernels/cpu/own_conv.h"
+
+#include <algorithm>
+
+#include "kernels/cpu/isa.h"
+#include "kernels/cpu/isa/conv_pack.h"
+#include "kernels/cpu/isa/gemm.h"
+#include "kernels/cpu/parallel.h"
+#include "kernels/dispatch.h"
+
+namespace unet::kernels::cpu {
+namespace {
+
+// Blocks, in elements: a panel of B (kDepth x tile_cols) fills half of a 32 KiB L1, a block of A (kRows x kDepth) a
+// share of a 1 MiB L2. kSkew keeps the rows of a block out of each other's cache sets.
+constexpr std::int64_t kDepth = 128;
+constexpr std::int64_t kRows = 192;
+constexpr std::int64_t kSkew = 16;
+// Backward weights: kPixels x (kOut + kCols) of packed dy and x, and kOut x kCols sums, all of it in L2.
+constexpr std::int64_t kPixels = 96;
+constexpr std::int64_t kOut = 96;
+constexpr std::int64_t kCols = 384;
+constexpr std::int64_t kMinTasks = 32;
+
+std::int64_t round_up(std::int64_t n, std::int64_t unit) { return (n + unit - 1) / unit * unit; }
+std::int64_t ceil_div(std::int64_t n, std::int64_t d) { return (n + d - 1) / d; }
+
+const GemmLoops<float>& gemm_loops(float) { return select(baseline::gemm_f32, avx2::gemm_f32, avx512::gemm_f32); }
+const GemmLoops<double>& gemm_loops(double) { return select(baseline::gemm_f64, avx2::gemm_f64, avx512::gemm_f64); }
+const ConvPackLoops<float>& pack_loops(float) {
+  return select(baseline::conv_pack_f32, avx2::conv_pack_f32, avx512::conv_pack_f32);
+}
+const ConvPackLoops<double>& pack_loops(double) {
+  return select(baseline::conv_pack_f64, avx2::conv_pack_f64, avx512::conv_pack_f64);
+}
+
+/// C[m, j] = sum_k gather[m, k] * B[k, j], where row m = (n, gh, gw) goes to pixel (n, gh*out_step + out_h, ...) of
+/// out.
+template <class T>
+struct GridProduct {
+  Gather<T> rows;
+  std::int64_t N, cols;
+  // Weight of tap (i, j), channel c, column col: w[tap0 + i*tap_i + j*tap_j + c*stride_c + col*stride_col].
+  const T* w;
+  std::int64_t tap0, tap_i, tap_j, stride_c, stride_col;
+  const T* bias;
+  bool relu;
+  T* out;
+  std::int64_t out_H, out_W, out_pitch, out_step, out_h, out_w;
+
+  std::int64_t pixels() const { return N * rows.grid_h * rows.grid_w; }
+  std::int64_t depth() const { return rows.taps_h * rows.taps_w * rows.C; }
+};
+
+template <class T>
+void run(const GridProduct<T>& p, T* packed) {
+  const GemmLoops<T>& gemm = gemm_loops(T{});
+  const ConvPackLoops<T>& pack = pack_loops(T{});
+  const std::int64_t depth = p.depth();
+  const std::int64_t width = gemm.tile_cols;
+  const std::int64_t panels = ceil_div(p.cols, width);
+  const std::int64_t taps = p.rows.taps_h * p.rows.taps_w;
+  parallel_for(panels * taps, [&](std::int64_t task) {
+    const std::int64_t col = task / taps * width;
+    const std::int64_t tap = task % taps;
+    const T* w = p.w + p.tap0 + tap / p.rows.taps_w * p.tap_i + tap % p.rows.taps_w * p.tap_j + col * p.stride_col;
+    pack.weights(w, p.stride_c, p.stride_col, p.rows.C, std::min(width, p.cols - col), width,
+                 packed + (task / taps * depth + tap * p.rows.C) * width);
+  });
+
+  // Few pixels: cut the columns too, so that there are tasks for many threads.
+  const std::int64_t row_block = kRows / gemm.tile_rows * gemm.tile_rows;
+  const Blocks grid = cut(p.pixels(), row_block, p.pixels());
+  const Blocks column = cut(panels, ceil_div(panels * grid.count, kMinTasks), panels);
+  parallel_for(grid.count * column.count, [&](std::int64_t task) {
+    alignas(64) T a[kRows * (kDepth + kSkew)];
+    std::int64_t out_row[kRows];
+    const std::int64_t m0 = grid.begin(task / column.count), m1 = grid.end(task / column.count);
+    const std::int64_t panel = column.begin(task % column.count);
+    const std::int64_t col = panel * width;
+    for (std::int64_t m = m0; m < m1; ++m) {
+      const std::int64_t w = m % p.rows.grid_w;
+      const std::int64_t h = m / p.rows.grid_w % p.rows.grid_h;
+      const std::int64_t n = m / (p.rows.grid_w * p.rows.grid_h);
+      out_row[m - m0] = ((n * p.out_H + h * p.out_step + p.out_h) * p.out_W + w * p.out_step + p.out_w) * p.out_pitch;
+    }
+    GemmBlock<T> block{};
+    block.a = a;
+    block.a_stride = kDepth + kSkew;
+    block.b_panel = depth * width;
+    block.b_stride = width;
+    block.rows = m1 - m0;
+    block.cols = std::min(p.cols, column.end(task % column.count) * width) - col;
+    block.c = p.out + col;
+    block.c_row = out_row;
+    // A phase that no tap reaches has depth 0: one round that stores zeros (and the bias).
+    std::int64_t k0 = 0;
+    do {
+      const std::int64_t k1 = std::min(depth, k0 + kDepth);
+      if (k1 > k0) pack.gather(p.rows, m0, m1, k0, k1, a, kDepth + kSkew, round_up(m1 - m0, gemm.row_step), 0);
+      block.b = packed + (panel * depth + k0) * width;
+      block.depth = k1 - k0;
+      block.accumulate = k0 > 0;
+      block.bias = k1 == depth && p.bias != nullptr ? p.bias + col : nullptr;
+      block.relu = k1 == depth && p.relu;
+      gemm.block(block);
+      k0 = k1;
+    } while (k0 < depth);
+  });
+}
+
+template <class T>
+void forward(const ConvSpec& spec, const ConvShape& s, ConstView x, ConstView weights, ConstView bias, View y,
+             T* workspace) {
+  GridProduct<T> p{};
+  p.rows = {x.as<T>(),   s.H,  s.W,  s.Cin,     x.pitch,   s.Ho(spec), s.Wo(spec),
+            spec.stride, s.Kh, s.Kw, -spec.pad, -spec.pad, 1};
+  p.N = s.N;
+  p.cols = s.Cout;
+  p.w = weights.as<T>();
+  p.tap_i = s.Kw * s.Cin;
+  p.tap_j = s.Cin;
+  p.stride_c = 1;
+  p.stride_col = s.Kh * s.Kw * s.Cin;
+  p.bias = bias.as<T>();
+  p.relu = spec.relu;
+  p.out = y.as<T>();
+  p.out_H = s.Ho(spec);
+  p.out_W = s.Wo(spec);
+  p.out_pitch = y.pitch;
+  p.out_step = 1;
+  run(p, workspace);
+}
+
+/// One dimension of a phase: the pixels h = first + g*stride, g < count, and the taps k = tap + i*stride, i < taps,
+/// which read dy at g + offset - i.
+struct Phase {
+  std::int64_t first, count, tap, taps, offset;
+};
+
+Phase phase_of(std::int64_t first, std::int64_t size, std::int64_t kernel, const ConvSpec& spec) {
+  const std::int64_t tap = (first + spec.pad) % spec.stride;
+  return {first, first < size ? ceil_div(size - first, spec.stride) : 0, tap,
+          tap < kernel ? ceil_div(kernel - tap, spec.stride) : 0, (first + spec.pad - tap) / spec.stride};
+}
+
+template <class T>
+void backward_data(const ConvSpec& spec, const ConvShape& s, ConstView dy, ConstView weights, ConstView bias, View dx,
+                   T* workspace) {
+  for (std::int64_t ph = 0; ph < std::min(spec.stride, s.H); ++ph) {
+    const Phase h = phase_of(ph, s.H, s.Kh, spec);
+    for (std::int64_t pw = 0; pw < std::min(spec.stride, s.W); ++pw) {
+      const Phase w = phase_of(pw, s.W, s.Kw, spec);
+      GridProduct<T> p{};
+      p.rows = {dy.as<T>(), s.Ho(spec), s.Wo(spec), s.Cout,   dy.pitch, h.count, w.count,
+                1,          h.taps,     w.taps,     h.offset, w.offset, -1};
+      p.N = s.N;
+      p.cols = s.Cin;
+      p.w = weights.as<T>();
+      p.tap0 = (h.tap * s.Kw + w.tap) * s.Cin;
+      p.tap_i = spec.stride * s.Kw * s.Cin;
+      p.tap_j = spec.stride * s.Cin;
+      p.stride_c = s.Kh * s.Kw * s.Cin;
+      p.stride_col = 1;
+      p.bias = bias.as<T>();
+      p.out = dx.as<T>();
+      p.out_H = s.H;
+      p.out_W = s.W;
+      p.out_pitch = dx.pitch;
+      p.out_step = spec.stride;
+      p.out_h = ph;
+      p.out_w = pw;
+      run(p, workspace);
+    }
+  }
+}
+
+/// How backward weights is cut, by the shape alone.
+struct WeightsCut {
+  Blocks out, cols, pixels;
+
+  WeightsCut(const ConvSpec& spec, const ConvShape& s)
+      : out(cut(s.Cout, kOut, s.Cout)), cols(cut(s.Kh * s.Kw * s.Cin, kCols, s.Kh * s.Kw * s.Cin)), pixels{} {
+    const std::int64_t all = s.N * s.Ho(spec) * s.Wo(spec);
+    pixels = cut(all, 16 * kPixels, ceil_div(kMinTasks, out.count * cols.count));
+  }
+};
+
+template <class T>
+void backward_weights(const ConvSpec& spec, const ConvShape& s, ConstView x, ConstView dy, View dweights,
+                      T* workspace) {
+  const GemmLoops<T>& gemm = gemm_loops(T{});
+  const ConvPackLoops<T>& pack = pack_loops(T{});
+  const std::int64_t Ho = s.Ho(spec), Wo = s.Wo(spec);
+  const std::int64_t depth = s.Kh * s.Kw * s.Cin;
+  const Gather<T> x_rows{x.as<T>(), s.H, s.W, s.Cin, x.pitch, Ho, Wo, spec.stride, s.Kh, s.Kw, -spec.pad, -spec.pad, 1};
+  const Gather<T> dy_rows{dy.as<T>(), Ho, Wo, s.Cout, dy.pitch, Ho, Wo, 1, 1, 1, 0, 0, 1};
+  const WeightsCut parts(spec, s);
+  T* sums = parts.pixels.count == 1 ? dweights.as<T>() : workspace;
+  parallel_for(parts.pixels.count * parts.out.count * parts.cols.count, [&](std::int64_t task) {
+    constexpr std::int64_t kStrideA = kOut + kSkew, kStrideB = kCols + kSkew;
+    alignas(64) T a[kPixels * kStrideA];
+    alignas(64) T b[kPixels * kStrideB];
+    std::int64_t row[kOut];
+    const std::int64_t co = task / parts.cols.count % parts.out.count;
+    const std::int64_t co0 = parts.out.begin(co), co1 = parts.out.end(co);
+    const std::int64_t k0 = parts.cols.begin(task % parts.cols.count), k1 = parts.cols.end(task % parts.cols.count);
+    const std::int64_t part = task / (parts.cols.count * parts.out.count);
+    for (std::int64_t i = 0; i < co1 - co0; ++i) row[i] = (co0 + i) * depth;
+    GemmBlock<T> block{};
+    block.a = a;
+    block.a_stride = kStrideA;
+    block.a_k_major = true;
+    block.b = b;
+    block.b_panel = gemm.tile_cols;
+    block.b_stride = kStrideB;
+    block.rows = co1 - co0;
+    block.cols = k1 - k0;
+    block.c = sums + part * s.Cout * depth + k0;
+    block.c_row = row;
+    const std::int64_t end = parts.pixels.end(part);
+    for (std::int64_t m0 = parts.pixels.begin(part); m0 < end; m0 += kPixels) {
+      const std::int64_t m1 = std::min(end, m0 + kPixels);
+      pack.gather(dy_rows, m0, m1, co0, co1, a, kStrideA, 0, round_up(co1 - co0, gemm.row_step));
+      pack.gather(x_rows, m0, m1, k0, k1, b, kStrideB, 0, round_up(k1 - k0, gemm.tile_cols));
+      block.depth = m1 - m0;
+      block.accumulate = m0 > parts.pixels.begin(part);
+      gemm.block(block);
+    }
+  });
+  if (parts.pixels.count == 1) return;
+  const std::int64_t size = s.Cout * depth;
+  const Blocks blocks = cut(size, 1024);
+  parallel_for(blocks.count, [&](std::int64_t i) {
+    pack.add_partials(workspace + blocks.begin(i), size, parts.pixels.count, blocks.end(i) - blocks.begin(i),
+                      dweights.as<T>() + blocks.begin(i));
+  });
+}
+
+}  // namespace
+
+std::size_t own_conv_workspace(ConvPass pass, const ConvSpec& spec, const ConvShape& s, Dtype dtype) {
+  const std::int64_t taps = s.Kh * s.Kw;
+  std::int64_t elements = 0;
+  if (pass == ConvPass::backward_weights) {
+    const std::int64_t parts = WeightsCut(spec, s).pixels.count;
+    elements = parts == 1 ? 0 : parts * s.Cout * taps * s.Cin;
+  } else {
+    const std::int64_t width = dispatch_float(dtype, [](auto t) { return gemm_loops(t).tile_cols; });
+    const bool forward_pass = pass == ConvPass::forward;
+    elements = taps * (forward_pass ? s.Cin : s.Cout) * round_up(forward_pass ? s.Cout : s.Cin, width);
+  }
+  return static_cast<std::size_t>(elements) * size_of(dtype);
+}
+
+void own_conv_forward(const ConvSpec& spec, const ConvShape& shape, ConstView x, ConstView weights, ConstView bias,
+                      View y, void* workspace) {
+  dispatch_float(x.dtype, [&]<class T>(T) { forward(spec, shape, x, weights, bias, y, static_cast<T*>(workspace)); });
+}
+
+void own_conv_backward_data(const ConvSpec& spec, const ConvShape& shape, ConstView dy, ConstView weights,
+                            ConstView bias, View dx, void* workspace) {
+  dispatch_float(dy.dtype,
+                 [&]<class T>(T) { backward_data(spec, shape, dy, weights, bias, dx, static_cast<T*>(workspace)); });
+}
+
+void own_conv_backward_weights(const ConvSpec& spec, const ConvShape& shape, ConstView x, ConstView dy, View dweights,
+                               void* workspace) {
+  dispatch_float(x.dtype,
+                 [&]<class T>(T) { backward_weights(spec, shape, x, dy, dweights, static_cast<T*>(workspace)); });
+}
+
+}  // namespace unet::kernels::cpu

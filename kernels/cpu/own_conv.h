@@ -1,0 +1,31 @@
+// Our own convolution, "own:gemm": an implicit matrix product for any kernel size, stride, padding and channel count,
+// f32 and f64. Shapes and formula as in kernels/conv_plan.h; here activations may also be pitched, and the backward
+// data pass takes a bias, so that the transposed convolution is the same code.
+//
+//   forward           y[m, co]       = sum_k im2col(x)[m, k] * weights[co, k]        k = (kh, kw, ci), m = (n, ho, wo)
+//   backward data     dx[m, ci]      = sum_k gather(dy)[m, k] * weights[k, ci]       k = (kh, kw, co), m = (n, h, w)
+//   backward weights  dweights[co,k] = sum_m dy[m, co] * im2col(x)[m, k]
+//
+// Backward data is taken apart into stride*stride phases, the pixels with equal (h % stride, w % stride): the taps that
+// reach a phase are the same for all its pixels, so nothing is multiplied with zeros in between. Backward weights cuts
+// the long sum over m by the shape alone and adds the parts in order. So all results are the same byte for byte for any
+// number of threads.
+#pragma once
+
+#include "kernels/conv_plan.h"
+
+namespace unet::kernels::cpu {
+
+/// Bytes of workspace, to be 64-byte aligned.
+std::size_t own_conv_workspace(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype);
+
+/// bias [Cout] or empty; spec.relu is obeyed.
+void own_conv_forward(const ConvSpec& spec, const ConvShape& shape, ConstView x, ConstView weights, ConstView bias,
+                      View y, void* workspace);
+/// bias [Cin] or empty, added to dx.
+void own_conv_backward_data(const ConvSpec& spec, const ConvShape& shape, ConstView dy, ConstView weights,
+                            ConstView bias, View dx, void* workspace);
+void own_conv_backward_weights(const ConvSpec& spec, const ConvShape& shape, ConstView x, ConstView dy, View dweights,
+                               void* workspace);
+
+}  // namespace unet::kernels::cpu

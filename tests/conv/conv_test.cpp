@@ -1,0 +1,131 @@
+// The convolution passes of every provider against a naive double-precision reference, and against each other.
+#include <gtest/gtest.h>
+
+#include <map>
+#include <stdexcept>
+
+#include "kernels/cpu/onednn_conv.h"
+#include "kernels/cpu/own_conv.h"
+#include "kernels/cpu/parallel.h"
+#include "tests/conv/reference.h"
+
+namespace unet::kernels {
+namespace {
+
+using cpu::plan_conv;
+using test::Buffer;
+using test::nmse;
+using test::Reference;
+using test::Values;
+using test::Workspace;
+
+constexpr ConvPass kPasses[] = {ConvPass::forward, ConvPass::backward_data, ConvPass::backward_weights};
+
+struct Case {
+  ConvShape shape;  // N, H, W, Cin, Cout, Kh, Kw
+  ConvSpec spec;    // stride, pad, bias, relu
+};
+
+std::ostream& operator<<(std::ostream& out, const Case& c) {
+  const ConvShape& s = c.shape;
+  return out << "x [" << s.N << "," << s.H << "," << s.W << "," << s.Cin << "], weights [" << s.Cout << "," << s.Kh
+             << "," << s.Kw << "," << s.Cin << "], stride " << c.spec.stride << ", pad " << c.spec.pad
+             << (c.spec.bias ? ", bias" : "") << (c.spec.relu ? ", relu" : "");
+}
+
+// Odd sizes, one pixel, batch one, few and uneven channels, strides that leave a border over, kernels larger than the
+// image, and sizes that need several blocks of every kind.
+const Case kCases[] = {
+    {{1, 1, 1, 1, 1, 1, 1}, {1, 0, false, false}},     {{1, 1, 1, 5, 3, 3, 3}, {1, 1, true, false}},
+    {{2, 5, 7, 3, 5, 3, 3}, {1, 1, true, true}},       {{1, 9, 6, 17, 1, 1, 1}, {1, 0, true, false}},
+    {{3, 8, 8, 1, 17, 5, 5}, {1, 3, false, true}},     {{2, 7, 9, 5, 64, 3, 3}, {2, 1, true, true}},
+    {{1, 13, 11, 64, 17, 3, 3}, {2, 0, false, false}}, {{2, 6, 5, 17, 5, 2, 2}, {2, 0, true, false}},
+    {{1, 17, 15, 3, 64, 7, 7}, {2, 3, true, true}},    {{2, 10, 11, 5, 3, 3, 3}, {3, 1, false, false}},
+    {{1, 8, 7, 5, 17, 1, 1}, {3, 0, true, false}},     {{1, 6, 6, 17, 3, 2, 2}, {3, 1, false, false}},
+    {{2, 33, 31, 64, 64, 3, 3}, {1, 1, true, true}},   {{1, 21, 40, 17, 130, 3, 3}, {1, 1, false, false}},
+    {{2, 50, 41, 3, 17, 3, 3}, {1, 0, true, false}},   {{1, 12, 9, 150, 33, 3, 3}, {1, 3, true, false}},
+    {{1, 9, 14, 5, 5, 2, 5}, {1, 1, false, false}},    {{5, 3, 2, 64, 3, 7, 3}, {1, 3, true, false}},
+    {{1, 100, 97, 17, 5, 1, 1}, {1, 0, false, false}}, {{4, 4, 4, 200, 100, 3, 3}, {1, 1, false, true}},
+};
+
+class Operands {
+ public:
+  Operands(const Case& c, Dtype dtype)
+      : x(dtype, c.shape.N, c.shape.H, c.shape.W, c.shape.Cin,
+          test::random_values(c.shape.N * c.shape.H * c.shape.W * c.shape.Cin, 1)),
+        weights(dtype, c.shape.Cout, c.shape.Kh, c.shape.Kw, c.shape.Cin,
+                test::random_values(c.shape.Cout * c.shape.Kh * c.shape.Kw * c.shape.Cin, 2)),
+        bias(dtype, 1, 1, 1, c.shape.Cout, test::random_values(c.shape.Cout, 3)),
+        dy(dtype, c.shape.N, c.shape.Ho(c.spec), c.shape.Wo(c.spec), c.shape.Cout,
+           test::random_values(c.shape.N * c.shape.Ho(c.spec) * c.shape.Wo(c.spec) * c.shape.Cout, 4)) {}
+
+  Buffer x, weights, bias, dy;
+};
+
+const Reference& reference(const Case& c) {
+  static std::map<const Case*, Reference> known;
+  const auto found = known.find(&c);
+  if (found != known.end()) return found->second;
+  const Operands in(c, Dtype::f64);
+  return known
+      .emplace(&c,
+               test::convolve(c.spec, c.shape, in.x.values(), in.weights.values(), in.bias.values(), in.dy.values()))
+      .first->second;
+}
+
+const Values& expected(const Case& c, ConvPass pass) {
+  const Reference& r = reference(c);
+  return pass == ConvPass::forward ? r.y : pass == ConvPass::backward_data ? r.dx : r.dweights;
+}
+
+/// Runs a plan into a poisoned output and checks guards.
+Values run(const ConvPlan& plan, const Case& c, ConvPass pass, Dtype dtype, const Operands& in) {
+  const ConvShape& s = c.shape;
+  ConvOperands io;
+  io.x = in.x.view();
+  io.weights = in.weights.view();
+  io.bias = in.bias.view();
+  io.dy = in.dy.view();
+  Buffer y(dtype, s.N, s.Ho(c.spec), s.Wo(c.spec), s.Cout);
+  Buffer dx(dtype, s.N, s.H, s.W, s.Cin);
+  Buffer dweights(dtype, s.Cout, s.Kh, s.Kw, s.Cin);
+  io.y = y.view();
+  io.dx = dx.view();
+  io.dweights = dweights.view();
+  Workspace workspace(plan.workspace);
+  plan.run(io, workspace.data());
+  EXPECT_TRUE(y.guards_intact() && dx.guards_intact() && dweights.guards_intact()) << plan.id << " writes outside";
+  EXPECT_TRUE(workspace.guards_intact()) << plan.id << " writes outside its workspace of " << plan.workspace;
+  return pass == ConvPass::forward ? y.values() : pass == ConvPass::backward_data ? dx.values() : dweights.values();
+}
+
+class Conv : public testing::TestWithParam<ConvPass> {};
+INSTANTIATE_TEST_SUITE_P(Pass, Conv, testing::ValuesIn(kPasses),
+                         [](const auto& pass) { return std::string(name_of(pass.param)); });
+
+TEST_P(Conv, OwnEqualsReferenceF32) {
+  for (const Case& c : kCases) {
+    const ConvPlan plan = plan_conv(GetParam(), c.spec, c.shape, Dtype::f32, ConvProvider::own);
+    EXPECT_LE(nmse(run(plan, c, GetParam(), Dtype::f32, Operands(c, Dtype::f32)), expected(c, GetParam())), 1e-12) << c;
+  }
+}
+
+TEST_P(Conv, OwnEqualsReferenceF64) {
+  for (const Case& c : kCases) {
+    const ConvPlan plan = plan_conv(GetParam(), c.spec, c.shape, Dtype::f64, ConvProvider::own);
+    EXPECT_LE(nmse(run(plan, c, GetParam(), Dtype::f64, Operands(c, Dtype::f64)), expected(c, GetParam())), 1e-28) << c;
+  }
+}
+
+TEST_P(Conv, EveryCandidateEqualsReference) {
+  if (cpu::onednn_version().empty()) GTEST_SKIP() << "oneDNN is not built in";
+  for (const Case& c : kCases) {
+    const Operands in(c, Dtype::f32);
+    for (const ConvPlan& plan : cpu::plan_conv_candidates(GetParam(), c.spec, c.shape, Dtype::f32)) {
+      EXPECT_LE(nmse(run(plan, c, GetParam(), Dtype::f32, in), expected(c, GetParam())), 1e-7) << plan.id << ", " << c;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace unet::kernels
