@@ -1,6 +1,3 @@
-// Without this a negative argument of sqrt would have to set errno, and the loop would stay scalar.
-#pragma GCC optimize("no-math-errno")
-
 #include "kernels/cpu/isa/adam.h"
 
 namespace unet::kernels::cpu::UNET_ISA {
