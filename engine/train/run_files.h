@@ -1,0 +1,26 @@
+// The names of what a training run leaves in its folder, and which epoch files stay there.
+#pragma once
+
+#include <cstddef>
+#include <ctime>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace unet {
+
+// `YYYYMMDDTHHMMSSZ`, UTC. Throws unet::Error outside the years 0000 to 9999.
+std::string utc_timestamp(std::time_t time);
+
+// `unet_<timestamp>_phase<k>_epoch<NNN>_dice<0.dddd>.safetensors`. Throws unet::Error unless Dice lies in 0 to 1 (NaN
+// does not).
+std::string epoch_file_name(std::string_view timestamp, int phase, int epoch, double dice);
+
+// Removes epoch files of the run that started at `timestamp`, except the `keep` newest (by phase, then epoch) and those
+// named in `spared` (file names). Whatever is not named exactly as epoch_file_name does, or is no regular file, stays.
+// Returns the names removed. Throws unet::Error if a file cannot be removed.
+std::vector<std::string> remove_old_epoch_files(const std::filesystem::path& folder, std::string_view timestamp,
+                                                std::size_t keep, const std::vector<std::string>& spared);
+
+}  // namespace unet
