@@ -1,0 +1,111 @@
+// What the programs can be told on the command line (or in a TOML file), and the phases of training that follow from
+// it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/train/schedule.h"
+
+namespace unet {
+
+/// Height and width in pixels, both >= 16.
+struct ImageExtent {
+  std::int64_t height = 256;
+  std::int64_t width = 256;
+  std::string str() const;
+};
+
+enum class LossKind { cross_entropy, dice };
+const char* name_of(LossKind loss);
+
+struct TrainOptions {
+  std::string data;
+  std::string model = "unet";
+  std::int64_t base_channels = 64;
+  bool bilinear = false;
+  std::int64_t classes = 2;
+  std::int64_t epochs = 30;
+  std::optional<std::int64_t> phase2_epochs;  // not given: max(1, epochs / 3)
+  std::int64_t batch_size = 16;
+  std::int64_t accumulate = 1;
+  double lr = 1e-3;
+  std::optional<double> phase2_lr;  // not given: lr / 10
+  LossKind phase1_loss = LossKind::cross_entropy;
+  LossKind phase2_loss = LossKind::dice;
+  double weight_decay = 0;
+  ScheduleKind schedule = ScheduleKind::cosine;
+  std::int64_t warmup = 0;  // steps
+  double clip_norm = 0;     // 0: off
+  ImageExtent image_size;
+  std::string augment = "standard";
+  std::string border = "foreground";
+  std::string device = "auto";
+  std::string precision = "fp32";
+  std::string conv = "auto";
+  int threads = 0;  // 0: all that the affinity mask allows
+  int workers = 2;
+  std::int64_t cache_mb = 2048;
+  std::uint64_t seed = 0;
+  bool no_shuffle = false;
+  std::string init;
+  std::string output = "saved_models";
+  std::int64_t keep = 3;  // epoch files besides the best ones; < 0: all
+  bool overwrite = false;
+  std::int64_t max_steps = 0;  // 0: no limit
+  bool verbose = false;
+  bool quiet = false;
+
+  /// Every option and its value in force, in the order of --help; for run.json.
+  std::vector<std::pair<std::string, std::string>> resolved() const;
+};
+
+/// One of the two phases of training.
+struct Phase {
+  int number = 1;
+  LossKind loss = LossKind::cross_entropy;
+  std::int64_t epochs = 0;
+  double lr = 0;
+};
+/// Phase 1, and phase 2 unless it is skipped.
+std::vector<Phase> phases_of(const TrainOptions& options);
+
+struct EvalOptions {
+  std::string checkpoint;
+  std::string data;
+  std::string split = "test";
+  std::optional<ImageExtent> image_size;  // not given: the checkpoint's
+  std::int64_t batch_size = 16;
+  std::string device = "auto";
+  std::string conv = "auto";
+  int threads = 0;
+  int workers = 2;
+  std::string json;
+  std::string per_image;
+  std::string overlays;
+  std::int64_t worst = 0;
+};
+
+struct PredictOptions {
+  std::string checkpoint;
+  std::vector<std::string> inputs;
+  std::string output;
+  std::optional<ImageExtent> image_size;
+  std::optional<double> threshold;  // not given: arg-max
+  std::string device = "auto";
+  std::string conv = "auto";
+  int threads = 0;
+};
+
+/// Fill the options from the command line. A value means: leave the program with this exit code (0 after --help and
+/// --version, 2 for wrong use, both already printed).
+std::optional<int> parse(int argc, char** argv, TrainOptions& options);
+std::optional<int> parse(int argc, char** argv, EvalOptions& options);
+std::optional<int> parse(int argc, char** argv, PredictOptions& options);
+
+/// Puts --device, --threads and --conv in force. Throws Error if the device is not there.
+void apply_runtime(const std::string& device, const std::string& conv, int threads);
+
+}  // namespace unet

@@ -1,0 +1,24 @@
+// What a checkpoint says about the UNet in it: the architecture from the tensors' shapes alone, so files of other
+// programs load too; image size and treatment of borders from `__metadata__` where it has them.
+#pragma once
+
+#include <string>
+
+#include "engine/train/checkpoint.h"
+#include "models/unet.h"
+
+namespace unet::models {
+
+struct UNetCheckpoint {
+  UNetSpec spec;
+  std::int64_t height = 256, width = 256;  // network resolution it was trained at
+  std::string border = "foreground";       // what a trimap's border counted as
+};
+
+/// Throws Error naming the file and the tensor if it holds no UNet. Reads shapes and metadata, no weights.
+UNetCheckpoint describe_unet(const SafetensorsFile& file);
+
+/// The metadata that describe_unet reads back.
+Metadata unet_metadata(const UNetCheckpoint& checkpoint);
+
+}  // namespace unet::models
