@@ -127,5 +127,90 @@ TEST_P(Conv, EveryCandidateEqualsReference) {
   }
 }
 
+TEST_P(Conv, AutomaticEqualsReference) {
+  for (const Case& c : kCases) {
+    for (const Dtype dtype : {Dtype::f32, Dtype::f64}) {
+      const ConvPlan plan = plan_conv(GetParam(), c.spec, c.shape, dtype, ConvProvider::automatic);
+      EXPECT_LE(nmse(run(plan, c, GetParam(), dtype, Operands(c, dtype)), expected(c, GetParam())), 1e-7)
+          << plan.id << ", " << c;
+    }
+  }
+}
+
+TEST_P(Conv, OwnGivesTheSameBytesForAnyNumberOfThreads) {
+  const int before = cpu::threads();
+  // The last: so many pixels that backward weights cuts its sum.
+  const Case cases[] = {kCases[5], kCases[12], kCases[15], {{2, 70, 61, 20, 24, 3, 3}, {1, 1, true, false}}};
+  for (const Case& c : cases) {
+    const Operands in(c, Dtype::f32);
+    const ConvPlan plan = plan_conv(GetParam(), c.spec, c.shape, Dtype::f32, ConvProvider::own);
+    std::vector<Values> results;
+    for (const int threads : {1, 2, 3}) {
+      cpu::set_threads(threads);
+      results.push_back(run(plan, c, GetParam(), Dtype::f32, in));
+    }
+    cpu::set_threads(before);
+    EXPECT_EQ(results[1], results[0]) << c;
+    EXPECT_EQ(results[2], results[0]) << c;
+  }
+}
+
+// A kernel that skips zeros, or a ReLU written as max(0, x), would hide a NaN.
+TEST(ConvNan, ReachesTheOutputThroughZerosAndRelu) {
+  const Case c{{1, 5, 5, 3, 4, 3, 3}, {1, 1, true, true}};
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  Values x(75, 0.0);
+  x[(2 * 5 + 2) * 3 + 1] = nan;
+  Operands in(c, Dtype::f32);
+  const Buffer poisoned(Dtype::f32, 1, 5, 5, 3, x), zeros(Dtype::f32, 4, 3, 3, 3, Values(108, 0.0));
+  const Buffer y(Dtype::f32, 1, 5, 5, 4);
+  ConvOperands io;
+  io.x = poisoned.view();
+  io.weights = zeros.view();
+  io.bias = in.bias.view();
+  io.y = y.view();
+  const ConvPlan plan = plan_conv(ConvPass::forward, c.spec, c.shape, Dtype::f32, ConvProvider::own);
+  Workspace workspace(plan.workspace);
+  plan.run(io, workspace.data());
+  const Values values = y.values();
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const std::size_t h = i / 20, w = i / 4 % 5;
+    EXPECT_EQ(std::isnan(values[i]), h >= 1 && h <= 3 && w >= 1 && w <= 3) << "h " << h << ", w " << w;
+  }
+}
+
+std::string message_of(ConvPass pass, const Case& c, Dtype dtype, ConvProvider provider) {
+  try {
+    plan_conv(pass, c.spec, c.shape, dtype, provider);
+  } catch (const std::invalid_argument& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST(ConvErrors, NameProviderPassAndShape) {
+  const Case c{{2, 5, 7, 3, 8, 3, 3}, {2, 1, false, false}};
+  const std::string what = "x [2,5,7,3], weights [8,3,3,3], stride 2, pad 1: ";
+  EXPECT_EQ(message_of(ConvPass::forward, c, Dtype::bf16, ConvProvider::own),
+            "convolution forward bf16, " + what + "own convolutions are f32 and f64");
+  const std::string reason =
+      cpu::onednn_version().empty() ? "oneDNN is not built in" : "oneDNN convolutions are f32 here";
+  EXPECT_EQ(message_of(ConvPass::backward_weights, c, Dtype::f64, ConvProvider::onednn),
+            "convolution backward_weights f64, " + what + reason);
+  EXPECT_FALSE(cpu::conv_provider_available(ConvProvider::onednn, ConvPass::forward, c.spec, c.shape, Dtype::f64));
+  EXPECT_TRUE(cpu::conv_provider_available(ConvProvider::own, ConvPass::forward, c.spec, c.shape, Dtype::f64));
+}
+
+TEST(ConvPlanIds, SayWhichProviderRuns) {
+  const Case c{{2, 16, 16, 32, 32, 3, 3}, {1, 1, false, false}};
+  for (const ConvPass pass : kPasses) {
+    EXPECT_EQ(plan_conv(pass, c.spec, c.shape, Dtype::f32, ConvProvider::own).id.substr(0, 4), "own:");
+    EXPECT_EQ(plan_conv(pass, c.spec, c.shape, Dtype::f64, ConvProvider::automatic).id.substr(0, 4), "own:");
+    if (cpu::onednn_version().empty()) continue;
+    EXPECT_EQ(plan_conv(pass, c.spec, c.shape, Dtype::f32, ConvProvider::onednn).id.substr(0, 7), "onednn:");
+  }
+  if (cpu::onednn_version().empty()) GTEST_SKIP() << "oneDNN is not built in";
+}
+
 }  // namespace
 }  // namespace unet::kernels
