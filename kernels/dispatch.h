@@ -22,4 +22,11 @@ decltype(auto) dispatch_float(Dtype dtype, Body&& body) {
   }
 }
 
+/// The same with bf16 storage, for kernels that compute it in float: body(bf16{}) too.
+template <class Body>
+decltype(auto) dispatch_storage(Dtype dtype, Body&& body) {
+  if (dtype == Dtype::bf16) return body(bf16{});
+  return dispatch_float(dtype, body);
+}
+
 }  // namespace unet::kernels

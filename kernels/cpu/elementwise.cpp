@@ -1,0 +1,76 @@
+#include "kernels/elementwise.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+
+#include "kernels/cpu/isa.h"
+#include "kernels/cpu/isa/elementwise.h"
+#include "kernels/cpu/streaming.h"
+#include "kernels/cpu/stretches.h"
+#include "kernels/dispatch.h"
+
+namespace unet::kernels::cpu {
+namespace {
+
+const ElementwiseTable& loops() {
+  return select(baseline::elementwise_loops, avx2::elementwise_loops, avx512::elementwise_loops);
+}
+
+bf16 to_bf16(double value) {
+  const auto number = static_cast<float>(value);
+  const auto bits = std::bit_cast<std::uint32_t>(number);
+  const std::uint32_t nearest = bits + 0x7fff + ((bits >> 16) & 1);
+  return {static_cast<std::uint16_t>((std::isnan(number) ? bits | 0x400000 : nearest) >> 16)};
+}
+
+void add(ConstView a, ConstView b, View y, bool stream_y) {
+  dispatch_storage(y.dtype, [&](auto type) {
+    using T = decltype(type);
+    const bool dense = a.dense() && b.dense() && y.dense();
+    const AddRun<T> run{
+        a.as<T>(), b.as<T>(), y.as<T>(), stretch_pitch(a, dense), stretch_pitch(b, dense), stretch_pitch(y, dense),
+        stream_y};
+    for_stretches(y, dense,
+                  [&](const Stretch& at) { loops().add.of(type).add(run, at.first, at.pixels, at.channels); });
+  });
+}
+
+}  // namespace
+
+void add(ConstView a, ConstView b, View y) { add(a, b, y, worth_streaming(y)); }
+
+void add_to(ConstView x, View y) { add(y, x, y, false); }
+
+void copy(ConstView x, View y) {
+  const bool dense = x.dense() && y.dense();
+  const auto element = static_cast<std::int64_t>(size_of(y.dtype));
+  const CopyRun run{x.as<unsigned char>(), y.as<unsigned char>(), stretch_pitch(x, dense) * element,
+                    stretch_pitch(y, dense) * element, worth_streaming(y)};
+  for_stretches(y, dense, [&](const Stretch& at) { loops().copy(run, at.first, at.pixels, at.channels * element); });
+}
+
+void fill(View y, double value) {
+  const auto with = [&](auto number) {
+    using T = decltype(number);
+    const bool dense = y.dense();
+    for_stretches(y, dense, [&](const Stretch& at) {
+      T* to = y.as<T>() + at.first * stretch_pitch(y, dense);
+      for (std::int64_t p = 0; p < at.pixels; ++p) std::fill_n(to + p * y.pitch, at.channels, number);
+    });
+  };
+  switch (y.dtype) {
+    case Dtype::f64:
+      return with(value);
+    case Dtype::f32:
+      return with(static_cast<float>(value));
+    case Dtype::bf16:
+      return with(to_bf16(value));
+    case Dtype::u8:
+      return with(static_cast<std::uint8_t>(value));
+    case Dtype::i32:
+      return with(static_cast<std::int32_t>(value));
+  }
+}
+
+}  // namespace unet::kernels::cpu

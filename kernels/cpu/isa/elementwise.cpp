@@ -1,0 +1,44 @@
+#include "kernels/cpu/isa/elementwise.h"
+
+#include "kernels/cpu/isa/lanes.h"
+
+namespace unet::kernels::cpu::UNET_ISA {
+namespace {
+
+template <class T>
+void add(const AddRun<T>& given, std::int64_t first, std::int64_t pixels, std::int64_t channels) {
+  const AddRun<T> run = given;
+  for (std::int64_t p = first; p < first + pixels; ++p) {
+    const T* a = run.a + p * run.a_pitch;
+    const T* b = run.b + p * run.b_pitch;
+    T* y = run.y + p * run.y_pitch;
+    for_channels<T>(
+        channels, [&](auto lanes, std::int64_t c) __attribute__((always_inline)) {
+          constexpr int N = lanes.count;
+          put<T, N>(y + c, load<T, N>(a + c) + load<T, N>(b + c), run.stream_y);
+        });
+  }
+  if (run.stream_y) end_of_streams();
+}
+
+void copy(const CopyRun& given, std::int64_t first, std::int64_t pixels, std::int64_t bytes) {
+  const CopyRun run = given;
+  constexpr int words = vector_bytes / 4;
+  for (std::int64_t p = first; p < first + pixels; ++p) {
+    const unsigned char* from = run.from + p * run.from_pitch;
+    unsigned char* to = run.to + p * run.to_pitch;
+    std::int64_t i = 0;
+    for (; i + vector_bytes <= bytes; i += vector_bytes) {
+      const auto vector = load<float, words>(reinterpret_cast<const float*>(from + i));
+      put<float, words>(reinterpret_cast<float*>(to + i), vector, run.stream);
+    }
+    if (i < bytes) __builtin_memcpy(to + i, from + i, static_cast<std::size_t>(bytes - i));
+  }
+  if (run.stream) end_of_streams();
+}
+
+}  // namespace
+
+const ElementwiseTable elementwise_loops = {{{add<float>}, {add<double>}, {add<bf16>}}, copy};
+
+}  // namespace unet::kernels::cpu::UNET_ISA

@@ -1,0 +1,45 @@
+// Inner loops of the plain movements. Pitches in elements (copy: in bytes).
+#pragma once
+
+#include "kernels/cpu/isa/storage.h"
+
+namespace unet::kernels::cpu {
+
+template <class T>
+struct AddRun {
+  const T *a, *b;
+  T* y;
+  std::int64_t a_pitch, b_pitch, y_pitch;
+  bool stream_y;
+};
+
+struct CopyRun {
+  const unsigned char* from;
+  unsigned char* to;
+  std::int64_t from_pitch, to_pitch;
+  bool stream;
+};
+
+template <class T>
+struct AddLoops {
+  /// y = a + b over `pixels` pixels of `channels` channels, from pixel `first` on.
+  void (*add)(const AddRun<T>&, std::int64_t first, std::int64_t pixels, std::int64_t channels);
+};
+
+struct ElementwiseTable {
+  ByStorage<AddLoops> add;
+  /// `bytes` bytes of each pixel.
+  void (*copy)(const CopyRun&, std::int64_t first, std::int64_t pixels, std::int64_t bytes);
+};
+
+namespace baseline {
+extern const ElementwiseTable elementwise_loops;
+}
+namespace avx2 {
+extern const ElementwiseTable elementwise_loops;
+}
+namespace avx512 {
+extern const ElementwiseTable elementwise_loops;
+}
+
+}  // namespace unet::kernels::cpu

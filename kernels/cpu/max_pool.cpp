@@ -1,0 +1,76 @@
+#include "kernels/max_pool.h"
+
+#include <cstring>
+
+#include "kernels/cpu/isa.h"
+#include "kernels/cpu/isa/max_pool.h"
+#include "kernels/cpu/parallel.h"
+#include "kernels/cpu/streaming.h"
+#include "kernels/dispatch.h"
+
+namespace unet::kernels::cpu {
+namespace {
+
+template <class T>
+const MaxPoolLoops<T>& loops(T of) {
+  return select(baseline::max_pool_loops, avx2::max_pool_loops, avx512::max_pool_loops).of(of);
+}
+
+/// Pairs of x's rows, an odd last row counting as one.
+Blocks cut_pairs(const Extent& x, std::int64_t pairs) {
+  constexpr std::int64_t block_elements = std::int64_t{1} << 16;
+  return cut(pairs, block_elements / std::max<std::int64_t>(1, 2 * x.w() * x.c()), 4096);
+}
+
+template <class T>
+void clear_pixels(const View& view, std::int64_t first, std::int64_t pixels) {
+  for (std::int64_t p = first; p < first + pixels; ++p) {
+    std::memset(view.as<T>() + p * view.pitch, 0, static_cast<std::size_t>(view.c()) * sizeof(T));
+  }
+}
+
+}  // namespace
+
+void max_pool_forward(ConstView x, View y) {
+  dispatch_storage(x.dtype, [&](auto type) {
+    using T = decltype(type);
+    const MaxPoolRun<T> run{x.as<T>(), nullptr, y.as<T>(), nullptr, x.pitch, 0, y.pitch, 0, x.w(), x.c(), false};
+    const Blocks blocks = cut_pairs(x, y.n() * y.h());
+    parallel_for(blocks.count, [&](std::int64_t block) {
+      for (std::int64_t row = blocks.begin(block); row < blocks.end(block); ++row) {
+        const std::int64_t x_row = row / y.h() * x.h() + row % y.h() * 2;
+        loops(type).forward(run, x_row * x.w(), row * y.w());
+      }
+    });
+  });
+}
+
+void max_pool_backward(ConstView x, ConstView dy, View dx) {
+  dispatch_storage(x.dtype, [&](auto type) {
+    using T = decltype(type);
+    const std::int64_t H = x.h();
+    const std::int64_t W = x.w();
+    const std::int64_t pairs = (H + 1) / 2;
+    const MaxPoolRun<T> run{x.as<T>(), dy.as<T>(), nullptr, dx.as<T>(),         x.pitch, dy.pitch, 0,
+                            dx.pitch,  W,          x.c(),   worth_streaming(dx)};
+    const Blocks blocks = cut_pairs(x, x.n() * pairs);
+    parallel_for(blocks.count, [&](std::int64_t block) {
+      for (std::int64_t item = blocks.begin(block); item < blocks.end(block); ++item) {
+        const std::int64_t n = item / pairs;
+        const std::int64_t pair = item % pairs;
+        const std::int64_t first = (n * H + 2 * pair) * W;
+        if (2 * pair + 1 == H) {
+          clear_pixels<T>(dx, first, W);
+          continue;
+        }
+        loops(type).backward(run, first, (n * (H / 2) + pair) * (W / 2));
+        if (W % 2 != 0) {
+          clear_pixels<T>(dx, first + W - 1, 1);
+          clear_pixels<T>(dx, first + 2 * W - 1, 1);
+        }
+      }
+    });
+  });
+}
+
+}  // namespace unet::kernels::cpu

@@ -1,0 +1,12 @@
+// When an output should bypass the caches: it is too large to be found there by whoever reads it next, so that fetching
+// its lines before overwriting them would be a third of the traffic for nothing.
+#pragma once
+
+#include "kernels/view.h"
+
+namespace unet::kernels::cpu {
+
+/// Whether `out` is large, and every pixel of it made of whole, aligned vectors.
+bool worth_streaming(const View& out);
+
+}  // namespace unet::kernels::cpu
