@@ -86,6 +86,12 @@ Tensor Tensor::of(const Shape& shape, Dtype dtype, const std::vector<T>& values)
   return out;
 }
 
+Tensor Tensor::copy_of(const Shape& shape, Dtype dtype, const void* bytes, Device device) {
+  Tensor out = empty(shape, dtype, device);
+  std::memcpy(out.data_, bytes, static_cast<std::size_t>(shape.size()) * kernels::size_of(dtype));
+  return out;
+}
+
 Tensor Tensor::slice(std::int64_t begin, std::int64_t end) const {
   if (begin < 0 || begin >= end || end > shape_.channels()) {
     throw Error("slice: channels [{}, {}) of a tensor {}", begin, end, shape_.str());

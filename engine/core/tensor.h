@@ -26,6 +26,9 @@ class Tensor {
   template <class T>
   static Tensor of(const Shape& shape, Dtype dtype, const std::vector<T>& values);
 
+  /// A copy of size() * element-size bytes in memory order.
+  static Tensor copy_of(const Shape& shape, Dtype dtype, const void* bytes, Device device = {});
+
   bool defined() const { return storage_ != nullptr; }
   const Shape& shape() const { return shape_; }
   Dtype dtype() const { return dtype_; }

@@ -62,6 +62,9 @@ Var pad_or_crop(Tape& tape, const Var& x, std::int64_t height, std::int64_t widt
 Var normalize_images(Tape& tape, const Tensor& images, const kernels::NormalizeSpec& spec, std::int64_t channels,
                      Dtype dtype);
 
+/// (x/255 - mean) / deviation with ImageNet's RGB statistics.
+kernels::NormalizeSpec imagenet_normalization();
+
 /// Losses: logits [N,H,W,C], labels u8 [N,H,W] -> [1] in f64. class_weights [C] or undefined. Throw Error for a label
 /// that is neither a class nor ignored.
 Var softmax_cross_entropy(Tape& tape, const Var& logits, const Tensor& labels,
