@@ -1,0 +1,170 @@
+#include "engine/core/plans.h"
+#include "tests/support/op_case.h"
+
+namespace unet::tests {
+namespace {
+
+struct Sizes {
+  std::int64_t N, H, W, Cin, Cout, Kh, Kw;
+};
+
+OpCase conv_case(const std::string& name, const Sizes& s, std::int64_t stride, std::int64_t pad, bool bias) {
+  std::vector<Input> inputs{Input({s.N, s.H, s.W, s.Cin}), Input({s.Cout, s.Kh, s.Kw, s.Cin})};
+  if (bias) inputs.push_back(Input({s.Cout}));
+  return {name, inputs, [stride, pad](Tape& tape, const std::vector<Var>& in) {
+            Conv2dOptions options;
+            options.stride = stride;
+            options.pad = pad;
+            return std::vector<Var>{conv2d(tape, in[0], in[1], in.size() > 2 ? in[2] : Var(), options)};
+          }};
+}
+
+std::vector<OpCase> cases() {
+  return {
+      conv_case("3x3_pad1_odd", {2, 7, 5, 5, 6, 3, 3}, 1, 1, false),
+      conv_case("3x3_pad1_bias", {1, 6, 9, 8, 16, 3, 3}, 1, 1, true),
+      conv_case("3x3_one_pixel", {1, 1, 1, 3, 2, 3, 3}, 1, 1, true),
+      conv_case("3x3_one_row", {1, 1, 11, 4, 4, 3, 3}, 1, 1, false),
+      conv_case("3x3_no_pad", {2, 5, 6, 3, 5, 3, 3}, 1, 0, true),
+      conv_case("3x3_kernel_covers_x", {1, 3, 3, 4, 3, 3, 3}, 1, 0, false),
+      conv_case("3x3_pad2", {1, 4, 5, 3, 3, 3, 3}, 1, 2, true),
+      conv_case("3x3_first_layer", {2, 12, 10, 3, 32, 3, 3}, 1, 1, false),
+      conv_case("3x3_wide", {1, 8, 8, 64, 64, 3, 3}, 1, 1, false),
+      conv_case("3x3_wide_odd", {3, 9, 11, 24, 40, 3, 3}, 1, 1, true),
+      conv_case("3x3_stride2_odd", {2, 9, 7, 3, 4, 3, 3}, 2, 1, false),
+      conv_case("3x3_stride2_rows_left_over", {1, 8, 6, 5, 7, 3, 3}, 2, 0, true),
+      conv_case("3x3_stride3", {1, 10, 8, 4, 3, 3, 3}, 3, 1, false),
+      conv_case("1x1", {2, 5, 3, 7, 9, 1, 1}, 1, 0, true),
+      conv_case("1x1_one_pixel_one_channel", {1, 1, 1, 1, 1, 1, 1}, 1, 0, true),
+      conv_case("1x1_head", {1, 13, 11, 16, 2, 1, 1}, 1, 0, true),
+      conv_case("1x1_stride2", {2, 7, 5, 8, 6, 1, 1}, 2, 0, false),
+      conv_case("1x1_pad1", {1, 3, 4, 2, 3, 1, 1}, 1, 1, true),
+      conv_case("2x2_stride2", {1, 6, 7, 4, 5, 2, 2}, 2, 0, false),
+      conv_case("5x5_pad2", {1, 7, 6, 3, 4, 5, 5}, 1, 2, true),
+      conv_case("7x7_stride2_pad3", {1, 15, 13, 3, 8, 7, 7}, 2, 3, false),
+      conv_case("3x1_pad1", {1, 5, 6, 3, 4, 3, 1}, 1, 1, false),
+      conv_case("1x3_no_pad", {2, 4, 7, 5, 2, 1, 3}, 1, 0, true),
+  };
+}
+
+INSTANTIATE_TEST_SUITE_P(Conv2d, GradCheck, testing::ValuesIn(cases()), case_name);
+INSTANTIATE_TEST_SUITE_P(Conv2d, Precision, testing::ValuesIn(cases()), case_name);
+
+/// Every provider in turn; the automatic choice afterwards, whatever happens.
+class Conv2dProvider : public testing::TestWithParam<kernels::ConvProvider> {
+ protected:
+  void SetUp() override { set_conv_provider(GetParam()); }
+  void TearDown() override { set_conv_provider(kernels::ConvProvider::automatic); }
+};
+
+TEST_P(Conv2dProvider, F32AgainstF64OfOwn) {
+  int ran = 0;
+  for (const OpCase& op_case : cases()) {
+    OpCase forced = op_case;
+    forced.run = [provider = GetParam(), run = op_case.run](Tape& tape, const std::vector<Var>& in) {
+      const bool f32 = in[0].value.dtype() == Dtype::f32;
+      set_conv_provider(f32 ? provider : kernels::ConvProvider::own);
+      return run(tape, in);
+    };
+    try {
+      for (const std::string& problem : check_precision(forced)) ADD_FAILURE() << problem;
+      ++ran;
+    } catch (const Error& error) {
+      EXPECT_NE(std::string(error.what()).find("onednn"), std::string::npos) << error.what();
+    }
+  }
+  if (ran == 0) GTEST_SKIP() << "this provider is not built in";
+}
+
+INSTANTIATE_TEST_SUITE_P(Conv2d, Conv2dProvider,
+                         testing::Values(kernels::ConvProvider::own, kernels::ConvProvider::onednn),
+                         [](const auto& info) {
+                           return info.param == kernels::ConvProvider::own ? std::string("own") : std::string("onednn");
+                         });
+
+/// options.relu exists on inference tapes only, so its check is against relu(conv2d).
+TEST(Conv2d, ReluOfInferenceIsReluOfConv) {
+  for (const Dtype dtype : {Dtype::f64, Dtype::f32}) {
+    const PoisonScope poison;
+    for (const bool bias : {true, false}) {
+      Tape tape(Tape::Mode::inference);
+      const Var x = tape.input(Tensor::of({2, 9, 7, 5}, dtype, normal_values(630, 1)));
+      const Var w = tape.input(Tensor::of({11, 3, 3, 5}, dtype, normal_values(495, 2)));
+      const Var b = bias ? tape.input(Tensor::of({11}, dtype, normal_values(11, 3))) : Var();
+      Conv2dOptions options;
+      options.pad = 1;
+      const std::vector<double> composed = relu(tape, conv2d(tape, x, w, b, options)).value.values<double>();
+      options.relu = true;
+      const std::vector<double> fused = conv2d(tape, x, w, b, options).value.values<double>();
+      EXPECT_LE(max_relative(fused, composed), dtype == Dtype::f64 ? 1e-14 : 1e-6);
+    }
+  }
+}
+
+TEST(Conv2d, SaysWhatIsWrong) {
+  Tape tape;
+  Tape inference(Tape::Mode::inference);
+  const Var x = tape.input(Tensor::zeros({8, 96, 96, 3}, Dtype::f32));
+  const auto weight = [&](const Shape& shape, Dtype dtype = Dtype::f32) {
+    Var var = tape.input(Tensor::zeros(shape, dtype));
+    var.name = "down2.conv1.weight";
+    return var;
+  };
+  EXPECT_EQ(error_of([&] {
+              conv2d(tape, x, weight({128, 3, 3, 64}), {});
+            }),
+            "conv2d \"down2.conv1.weight\": weight [128,3,3,64] (Cout,Kh,Kw,Cin) expects Cin=64, but x is [8,96,96,3] "
+            "(N,H,W,C)");
+  EXPECT_EQ(error_of([&] {
+              conv2d(tape, x, tape.input(Tensor::zeros({8, 27}, Dtype::f32)), {});
+            }),
+            "conv2d: weight must be (Cout,Kh,Kw,Cin), got [8,27]");
+  EXPECT_EQ(error_of([&] {
+              conv2d(tape, x, weight({4, 3, 3, 3}, Dtype::f64), {});
+            }),
+            "conv2d \"down2.conv1.weight\": weight is f64 but x is f32");
+  EXPECT_EQ(error_of([&] {
+              conv2d(tape, x, weight({4, 3, 3, 3}), tape.input(Tensor::zeros({3}, Dtype::f32)));
+            }),
+            "conv2d \"down2.conv1.weight\": bias must be [4] (Cout), got [3]");
+  EXPECT_EQ(error_of([&] {
+              conv2d(tape, x, weight({4, 3, 3, 3}), tape.input(Tensor::zeros({4}, Dtype::f64)));
+            }),
+            "conv2d \"down2.conv1.weight\": bias is f64 but x is f32");
+  EXPECT_EQ(error_of([&] {
+              conv2d(tape, {}, weight({4, 3, 3, 3}), {});
+            }),
+            "conv2d \"down2.conv1.weight\": x is not given");
+  EXPECT_EQ(error_of([&] {
+              conv2d(tape, tape.input(Tensor::zeros({8, 3}, Dtype::f32)), weight({4, 3, 3, 3}), {});
+            }),
+            "conv2d \"down2.conv1.weight\": x must be [N,H,W,C] with at least one element, got [8,3]");
+  EXPECT_EQ(error_of([&] {
+              conv2d(tape, tape.input(Tensor::zeros({0, 4, 4, 3}, Dtype::f32)), weight({4, 3, 3, 3}), {});
+            }),
+            "conv2d \"down2.conv1.weight\": x must be [N,H,W,C] with at least one element, got [0,4,4,3]");
+  EXPECT_EQ(error_of([&] {
+              conv2d(tape, tape.input(Tensor::zeros({1, 4, 4, 3}, Dtype::bf16)), weight({4, 3, 3, 3}), {});
+            }),
+            "conv2d \"down2.conv1.weight\": x must be f32 or f64, got bf16");
+  const Tensor wide = Tensor::zeros({1, 4, 4, 8}, Dtype::f32);
+  EXPECT_EQ(error_of([&] {
+              conv2d(tape, tape.input(wide.slice(0, 3)), weight({4, 3, 3, 3}), {});
+            }),
+            "conv2d \"down2.conv1.weight\": x [1,4,4,3] is a slice (pitch 8); a dense tensor is expected");
+  EXPECT_EQ(error_of([&] {
+              conv2d(tape, x, weight({4, 99, 3, 3}), {}, {.stride = 1, .pad = 1});
+            }),
+            "conv2d \"down2.conv1.weight\": x [8,96,96,3] (N,H,W,C) with pad 1 is smaller than the kernel 99x3");
+  EXPECT_EQ(error_of([&] {
+              conv2d(tape, x, weight({4, 3, 3, 3}), {}, {.stride = 0, .pad = 1});
+            }),
+            "conv2d \"down2.conv1.weight\": stride must be >= 1 and pad >= 0, got 0 and 1");
+  EXPECT_EQ(error_of([&] {
+              conv2d(tape, x, weight({4, 3, 3, 3}), {}, {.pad = 1, .relu = true});
+            }),
+            "conv2d \"down2.conv1.weight\": relu inside conv2d is for inference tapes");
+}
+
+}  // namespace
+}  // namespace unet::tests
