@@ -1,0 +1,15 @@
+// Change of size as Pillow (up to 12) computes it, value for value, so that networks trained elsewhere see the same pixels.
+#pragma once
+
+#include "engine/data/image.h"
+
+namespace unet {
+
+/// Antialiased bilinear: a triangle filter whose support grows with the scale when shrinking; rows first, then columns,
+/// each rounded to 8 bits. Returns the image untouched where the size already fits. Throws Error on a side below 1.
+Image resize_bilinear(Image image, int width, int height);
+
+/// The pixel under each centre: floor((x + 0.5) * old / new). For masks: no value appears that was not there.
+Image resize_nearest(Image image, int width, int height);
+
+}  // namespace unet
