@@ -7,109 +7,96 @@
 namespace unet::kernels::cpu::UNET_ISA {
 namespace {
 
+/// planes becomes the softmax.
 template <class T>
-void forward_of_two(const T* __restrict x, const std::uint8_t* __restrict labels, int n, int ignore_index,
-                    double* sums) {
-  T p0[strip] = {}, p1[strip] = {}, p0t[strip] = {}, p1t[strip] = {};
-  int truth0 = 0, truth1 = 0;
-  for (int i = 0; i < n; ++i) {
-    const int label = labels[i];
-    const T d = x[2 * i + 1] - x[2 * i];
-    const T u = exp_nonpositive(d > 0 ? -d : d);
-    const T large = T{1} / (T{1} + u);
-    const T small = u * large;
-    const bool counted = (label < 2) & (label != ignore_index);
-    p0[i] = counted ? (d > 0 ? small : large) : T{0};
-    p1[i] = counted ? (d > 0 ? large : small) : T{0};
-    p0t[i] = label == 0 ? p0[i] : T{0};
-    p1t[i] = label == 1 ? p1[i] : T{0};
+void softmax_of_two(T* planes) {
+  for (int i = 0; i < strip; i += lanes_of<T>) {
+    const Reals<T> d = at(planes + strip + i) - at(planes + i);
+    const Reals<T> u = exp_nonpositive(d > 0 ? -d : d);
+    const Reals<T> large = T{1} / (u + T{1});
+    const Reals<T> small = u * large;
+    put(planes + i, d > 0 ? small : large);
+    put(planes + strip + i, d > 0 ? large : small);
   }
-  for (int i = 0; i < n; ++i) {
-    truth0 += (labels[i] == 0) & (labels[i] != ignore_index);
-    truth1 += (labels[i] == 1) & (labels[i] != ignore_index);
-  }
-  sums[0] += sum_of_strip(p0t);
-  sums[1] += sum_of_strip(p0);
-  sums[2] += truth0;
-  sums[3] += sum_of_strip(p1t);
-  sums[4] += sum_of_strip(p1);
-  sums[5] += truth1;
 }
 
+/// What the sums of one class need from a strip: p and p*t of the pixels that count. Returns sum t.
 template <class T>
-void forward_of_many(const T* __restrict x, const std::uint8_t* __restrict labels, int n, int C, int ignore_index,
-                     double* sums) {
-  T planes[max_classes * strip], largest[strip], sum[strip], p[strip] = {}, pt[strip] = {};
-  int chosen[strip];  // -1: not counted
-  exponentials(x, n, C, planes, largest, sum);
-  for (int i = 0; i < n; ++i) {
-    sum[i] = T{1} / sum[i];
-    chosen[i] = (labels[i] < C) & (labels[i] != ignore_index) ? labels[i] : -1;
+[[gnu::always_inline]] inline std::int64_t select_class(const T* plane, const Int<T>* chosen, int c, T* p, T* pt) {
+  Ints<T> truth = {};
+  for (int i = 0; i < strip; i += lanes_of<T>) {
+    const Ints<T> label = labels_at<T>(chosen + i);
+    put(p + i, label >= 0 ? at(plane + i) : Reals<T>{});
+    put(pt + i, label == c ? at(plane + i) : Reals<T>{});
+    truth -= label == c;
   }
-  for (int c = 0; c < C; ++c) {
-    const T* plane = planes + c * strip;
-    int truth = 0;
-    for (int i = 0; i < n; ++i) {
-      p[i] = chosen[i] >= 0 ? plane[i] * sum[i] : T{0};
-      pt[i] = chosen[i] == c ? p[i] : T{0};
-      truth += chosen[i] == c;
-    }
-    sums[3 * c] += sum_of_strip(pt);
-    sums[3 * c + 1] += sum_of_strip(p);
-    sums[3 * c + 2] += truth;
-  }
+  std::int64_t total = 0;
+  for (int k = 0; k < lanes_of<T>; ++k) total += truth[k];
+  return total;
 }
 
 template <class T>
 void forward(const T* x, const std::uint8_t* labels, std::int64_t pixels, int C, int ignore_index, double* sums) {
-  for (int i = 0; i < 3 * C; ++i) sums[i] = 0;
+  T planes[max_classes * strip], p[strip], pt[strip];
+  Int<T> chosen[strip];
+  Sum sum_p[max_classes], sum_pt[max_classes];
+  std::int64_t sum_t[max_classes];
+  for (int c = 0; c < C; ++c) {
+    sum_p[c].clear();
+    sum_pt[c].clear();
+    sum_t[c] = 0;
+  }
   for (std::int64_t begin = 0; begin < pixels; begin += strip) {
     const int n = static_cast<int>(pixels - begin < strip ? pixels - begin : strip);
+    choose(labels + begin, n, C, ignore_index, chosen);
+    split(x + begin * C, n, C, planes);
     if (C == 2) {
-      forward_of_two(x + begin * C, labels + begin, n, ignore_index, sums);
+      softmax_of_two(planes);
     } else {
-      forward_of_many(x + begin * C, labels + begin, n, C, ignore_index, sums);
+      softmax(C, planes);
     }
-  }
-}
-
-template <class T>
-void backward_of_two(const T* __restrict x, const std::uint8_t* __restrict labels, int n, int ignore_index, T if0,
-                     T if1, T* __restrict dx) {
-  for (int i = 0; i < n; ++i) {
-    const int label = labels[i];
-    const T d = x[2 * i + 1] - x[2 * i];
-    const T u = exp_nonpositive(d > 0 ? -d : d);
-    const T large = T{1} / (T{1} + u);
-    const bool counted = (label < 2) & (label != ignore_index);
-    const T g = counted ? (label == 1 ? if1 : if0) * (u * large * large) : T{0};
-    dx[2 * i] = -g;
-    dx[2 * i + 1] = g;
-  }
-}
-
-template <class T>
-void backward_of_many(const T* __restrict x, const std::uint8_t* __restrict labels, int n, int C, int ignore_index,
-                      const T* slope, const T* offset, T* __restrict dx) {
-  T planes[max_classes * strip], largest[strip], sum[strip], mean[strip] = {};
-  int chosen[strip];  // -1: not counted
-  exponentials(x, n, C, planes, largest, sum);
-  for (int i = 0; i < n; ++i) {
-    sum[i] = T{1} / sum[i];
-    chosen[i] = (labels[i] < C) & (labels[i] != ignore_index) ? labels[i] : -1;
-  }
-  for (int c = 0; c < C; ++c) {
-    T* plane = planes + c * strip;
-    for (int i = 0; i < n; ++i) {
-      plane[i] *= sum[i];
-      mean[i] += plane[i] * (chosen[i] == c ? slope[c] + offset[c] : offset[c]);
+    for (int c = 0; c < C; ++c) {
+      sum_t[c] += select_class<T>(planes + c * strip, chosen, c, p, pt);
+      sum_p[c].add(p);
+      sum_pt[c].add(pt);
     }
   }
   for (int c = 0; c < C; ++c) {
-    const T* plane = planes + c * strip;
-    for (int i = 0; i < n; ++i) {
-      const T g = chosen[i] == c ? slope[c] + offset[c] : offset[c];
-      dx[i * C + c] = chosen[i] >= 0 ? plane[i] * (g - mean[i]) : T{0};
+    sums[3 * c] = sum_pt[c].total();
+    sums[3 * c + 1] = sum_p[c].total();
+    sums[3 * c + 2] = static_cast<double>(sum_t[c]);
+  }
+}
+
+/// planes becomes the gradient; if0 and if1: g_1 - g_0 by label.
+template <class T>
+void gradient_of_two(const Int<T>* chosen, T if0, T if1, T* planes) {
+  for (int i = 0; i < strip; i += lanes_of<T>) {
+    const Ints<T> label = labels_at<T>(chosen + i);
+    const Reals<T> d = at(planes + strip + i) - at(planes + i);
+    const Reals<T> u = exp_nonpositive(d > 0 ? -d : d);
+    const Reals<T> large = T{1} / (u + T{1});
+    const Reals<T> g = label >= 0 ? (label == 1 ? all(if1) : all(if0)) * (u * large * large) : Reals<T>{};
+    put(planes + i, -g);
+    put(planes + strip + i, g);
+  }
+}
+
+/// planes becomes the gradient.
+template <class T>
+void gradient_of_many(int C, const Int<T>* chosen, const double* slope, const double* offset, T* planes) {
+  softmax(C, planes);
+  for (int i = 0; i < strip; i += lanes_of<T>) {
+    const Ints<T> label = labels_at<T>(chosen + i);
+    Reals<T> mean = {};
+    for (int c = 0; c < C; ++c) {
+      const T if_true = static_cast<T>(slope[c] + offset[c]), if_false = static_cast<T>(offset[c]);
+      mean += at(planes + c * strip + i) * (label == c ? all(if_true) : all(if_false));
+    }
+    for (int c = 0; c < C; ++c) {
+      const T if_true = static_cast<T>(slope[c] + offset[c]), if_false = static_cast<T>(offset[c]);
+      const Reals<T> g = at(planes + c * strip + i) * ((label == c ? all(if_true) : all(if_false)) - mean);
+      put(planes + c * strip + i, label >= 0 ? g : Reals<T>{});
     }
   }
 }
@@ -117,20 +104,20 @@ void backward_of_many(const T* __restrict x, const std::uint8_t* __restrict labe
 template <class T>
 void backward(const T* x, const std::uint8_t* labels, std::int64_t pixels, int C, int ignore_index, const double* slope,
               const double* offset, T* dx) {
-  T slopes[max_classes], offsets[max_classes];
-  for (int c = 0; c < C; ++c) {
-    slopes[c] = static_cast<T>(slope[c]);
-    offsets[c] = static_cast<T>(offset[c]);
-  }
+  T planes[max_classes * strip];
+  Int<T> chosen[strip];
   for (std::int64_t begin = 0; begin < pixels; begin += strip) {
     const int n = static_cast<int>(pixels - begin < strip ? pixels - begin : strip);
+    choose(labels + begin, n, C, ignore_index, chosen);
+    split(x + begin * C, n, C, planes);
     if (C == 2) {
       const T if0 = static_cast<T>(offset[1] - (slope[0] + offset[0]));
       const T if1 = static_cast<T>(slope[1] + offset[1] - offset[0]);
-      backward_of_two(x + begin * C, labels + begin, n, ignore_index, if0, if1, dx + begin * C);
+      gradient_of_two<T>(chosen, if0, if1, planes);
     } else {
-      backward_of_many(x + begin * C, labels + begin, n, C, ignore_index, slopes, offsets, dx + begin * C);
+      gradient_of_many<T>(C, chosen, slope, offset, planes);
     }
+    join(planes, n, C, dx + begin * C);
   }
 }
 
