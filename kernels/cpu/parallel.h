@@ -8,7 +8,10 @@
 #include <algorithm>
 #include <cstdint>
 
-#if !defined(UNET_HAS_OPENMP)
+#if defined(UNET_HAS_OPENMP)
+#include <omp.h>
+#else
+#include <barrier>
 #include <thread>
 #include <vector>
 #endif
@@ -53,6 +56,32 @@ void parallel_for(std::int64_t n, Body&& body) {
     workers.emplace_back([&, t] {
       for (std::int64_t i = n * t / team; i < n * (t + 1) / team; ++i) body(i);
     });
+  }
+  for (std::thread& worker : workers) worker.join();
+#endif
+}
+
+/// Calls body(id, size, barrier) on each of `size` <= wanted threads at once; barrier() returns when all of them have
+/// called it. For work whose phases share data; `size` may order it, but must not show in its results. body must not
+/// throw.
+template <class Body>
+void parallel_team(int wanted, Body&& body) {
+  if (wanted <= 1) {
+    body(0, 1, [] {});
+    return;
+  }
+#if defined(UNET_HAS_OPENMP)
+#pragma omp parallel num_threads(wanted)
+  {
+    body(omp_get_thread_num(), omp_get_num_threads(), [] {
+#pragma omp barrier
+    });
+  }
+#else
+  std::barrier<> meeting(wanted);
+  std::vector<std::thread> workers;
+  for (int id = 0; id < wanted; ++id) {
+    workers.emplace_back([&, id] { body(id, wanted, [&] { meeting.arrive_and_wait(); }); });
   }
   for (std::thread& worker : workers) worker.join();
 #endif

@@ -1,0 +1,305 @@
+// Winograd forward pass, and backward data as a forward pass on rotated weights.
+//
+// A chunk of tiles is transformed, multiplied and transformed back while it stays in a core's second-level cache. Two
+// schedules:
+//   private  every thread has chunks of its own (V and Q in its cache; U, made once, comes from the shared cache):
+//            large images and few channels;
+//   shared   the threads transform one chunk together, then each takes blocks of output channels: many channels. If one
+//            chunk is all there is, a block of U is used once only, so it is made just before that and not stored.
+// Every element of Q is one sum over input channels in ascending order, whatever the schedule: the result does not
+// depend on the cut or on the number of threads.
+#include <algorithm>
+
+#include "kernels/cpu/parallel.h"
+#include "kernels/cpu/winograd_schedule.h"
+
+namespace unet::kernels::cpu {
+namespace {
+
+/// In this file x is what is convolved (dy in backward data) and y the result (dx); Cin and Cout are their channels.
+struct Schedule {
+  WinogradKernels kernels;
+  WinogradGrid grid;
+  std::int64_t Cin, Cout;
+  bool rotated;
+  bool relu;
+  int team;
+
+  bool shared;
+  bool just_in_time;  // U is made block by block, next to its use
+  bool stream;        // y is too large to be found in a cache later
+  std::int64_t in_block, in_blocks, out_block, out_blocks;
+  std::int64_t chunk;   // tiles
+  std::int64_t splits;  // parts of a chunk that threads multiply separately, for when they outnumber out_blocks
+
+  std::int64_t u_stride, u_block, v_stride, v_block, q_stride;  // floats; strides are between products
+  std::int64_t bias_offset, u_offset, v_offset, v_of_thread, q_offset, q_of_thread;
+  std::size_t workspace;
+};
+
+Schedule make_schedule(const WinogradKernels& kernels, const ConvShape& shape, bool rotated, bool relu) {
+  Schedule s{};
+  s.kernels = kernels;
+  s.grid = kernels.grid(shape);
+  s.Cin = rotated ? shape.Cout : shape.Cin;
+  s.Cout = rotated ? shape.Cin : shape.Cout;
+  s.rotated = rotated;
+  s.relu = relu;
+  s.team = threads();
+
+  const std::int64_t tiles = s.grid.tiles(), in_padded = round_up(s.Cin, kWinogradChannelGroup);
+  const std::int64_t scale = kernels.m == 4 ? 1 : 2;  // F(2x2) has 16 products in place of 36: larger chunks
+  s.shared = in_padded >= 192 || tiles < 96 * s.team;
+  s.in_block = std::min<std::int64_t>(in_padded, 128);
+  s.out_block = s.Cout <= 32 || (s.shared && divide_up(s.Cout, 64) % s.team != 0) ? 32 : 64;
+  s.in_blocks = divide_up(in_padded, s.in_block);
+  s.out_blocks = divide_up(s.Cout, s.out_block);
+  if (s.shared) {
+    const std::int64_t most = 128 * scale;
+    s.splits = divide_up(s.team, s.out_blocks);
+    s.just_in_time = tiles <= most && s.splits == 1;
+    s.chunk = even_chunk(tiles, most * s.splits);
+  } else {
+    s.splits = 1;
+    s.chunk = even_chunk(divide_up(tiles, s.team), scale * (in_padded <= 64 ? 64 : 48));
+  }
+  s.stream = shape.N * shape.H * shape.W * s.Cout * kernels.element >= std::int64_t{16} << 20 &&
+             s.Cout % kWinogradChannelGroup == 0 && kernels.element == 4;
+
+  s.u_stride = product_stride(s.in_block, s.out_block);
+  s.u_block = s.u_stride * kernels.products;
+  s.v_stride = product_stride(s.chunk, s.in_block);
+  s.v_block = s.v_stride * kernels.products;
+  s.q_stride = product_stride(divide_up(s.chunk, s.splits), s.out_block);
+  s.v_of_thread = s.shared ? 0 : s.v_block * s.in_blocks;
+  s.q_of_thread = s.q_stride * kernels.products;
+  WorkspaceCut cut;
+  s.bias_offset = cut.take(s.out_blocks * s.out_block);
+  s.u_offset = cut.take(s.u_block * (s.just_in_time ? s.team : s.in_blocks * s.out_blocks));
+  s.v_offset = cut.take(s.v_block * s.in_blocks * (s.shared ? 1 : s.team));
+  s.q_offset = cut.take(s.q_of_thread * s.team);
+  s.workspace = cut.bytes();
+  return s;
+}
+
+/// One thread's part of one run.
+class Worker {
+ public:
+  Worker(const Schedule& schedule, ConstView x, ConstView weights, View y, const float* bias, float* workspace, int id,
+         int size)
+      : s_(schedule),
+        x_(x),
+        weights_(weights),
+        y_(y),
+        bias_(bias),
+        u_(workspace + s_.u_offset),
+        v_{workspace + s_.v_offset + id * s_.v_of_thread, s_.in_block, s_.v_stride, s_.v_block},
+        q_(workspace + s_.q_offset + id * s_.q_of_thread),
+        id_(id),
+        size_(size),
+        stream_(s_.stream && y.pitch % 16 == 0 && reinterpret_cast<std::uintptr_t>(y.data) % 64 == 0) {
+    if (s_.just_in_time) u_ += id * s_.u_block;
+  }
+
+  template <class Barrier>
+  void run(const Barrier& barrier) {
+    if (!s_.just_in_time) {
+      make_all_filters();
+      barrier();
+    }
+    if (s_.shared) {
+      run_shared(barrier);
+    } else {
+      run_private();
+    }
+    if (stream_) s_.kernels.product->fence();
+  }
+
+ private:
+  void make_all_filters() {
+    const std::int64_t blocks = s_.out_blocks * s_.in_blocks;
+    for (std::int64_t b = share(blocks, id_, size_); b < share(blocks, id_ + 1, size_); ++b) {
+      make_filters(b / s_.in_blocks, b % s_.in_blocks, u_ + b * s_.u_block);
+    }
+  }
+
+  void run_private() {
+    const std::int64_t begin = share(s_.grid.tiles(), id_, size_), end = share(s_.grid.tiles(), id_ + 1, size_);
+    for (std::int64_t t = begin; t < end; t += s_.chunk) {
+      const std::int64_t next = std::min(t + s_.chunk, end);
+      s_.kernels.tiles->input(s_.grid, {t, next, 0}, pixels_of(x_), v_);
+      prefetch_pixels(next, std::min(next + s_.chunk, end), s_.out_blocks, next - t);
+      for (std::int64_t out = 0; out < s_.out_blocks; ++out) {
+        multiply_stored(out, 0, next - t);
+        write(out, t, next);
+      }
+    }
+  }
+
+  template <class Barrier>
+  void run_shared(const Barrier& barrier) {
+    const std::int64_t items = s_.out_blocks * s_.splits;
+    for (std::int64_t t = 0; t < s_.grid.tiles(); t += s_.chunk) {
+      const std::int64_t next = std::min(t + s_.chunk, s_.grid.tiles()), count = next - t;
+      const std::int64_t mine = share(count, id_, size_), end = share(count, id_ + 1, size_);
+      s_.kernels.tiles->input(s_.grid, {t + mine, t + end, mine}, pixels_of(x_), v_);
+      barrier();
+      if (!s_.just_in_time) {
+        const std::int64_t after = std::min(s_.chunk, s_.grid.tiles() - next);
+        prefetch_pixels(next + share(after, id_, size_), next + share(after, id_ + 1, size_),
+                        divide_up(items - id_, size_), count / s_.splits);
+      }
+      for (std::int64_t item = id_; item < items; item += size_) {
+        const std::int64_t out = item / s_.splits, part = item % s_.splits;
+        const std::int64_t first = share(count, part, s_.splits), last = share(count, part + 1, s_.splits);
+        if (s_.just_in_time) {
+          multiply_just_in_time(out, last);
+        } else {
+          multiply_stored(out, first, last);
+        }
+        write(out, t + first, t + last);
+      }
+      barrier();  // before V is written anew
+    }
+  }
+
+  std::int64_t out_count(std::int64_t out) const {
+    return std::min(s_.out_block, round_up(s_.Cout - out * s_.out_block, kWinogradChannelGroup));
+  }
+  std::int64_t in_count(std::int64_t in) const {
+    return std::min(s_.in_block, round_up(s_.Cin - in * s_.in_block, kWinogradChannelGroup));
+  }
+
+  void make_filters(std::int64_t out, std::int64_t in, float* u) const {
+    const std::int64_t Cout = s_.rotated ? s_.Cin : s_.Cout, Cin = s_.rotated ? s_.Cout : s_.Cin;  // in memory
+    s_.kernels.filter_loops(weights_.dtype)
+        .filter({weights_.data, Cout, Cin, s_.rotated, out * s_.out_block, out_count(out), in * s_.in_block,
+                 in_count(in), u, s_.u_stride, s_.out_block});
+  }
+
+  /// The weights that the block (out, in) of U is made from: rows of one tap.
+  PrefetchArea weights_ahead(std::int64_t out, std::int64_t in) const {
+    if (out >= s_.out_blocks) return {};
+    const std::int64_t Cout = s_.rotated ? s_.Cin : s_.Cout, Cin = s_.rotated ? s_.Cout : s_.Cin;
+    const std::int64_t o = out * s_.out_block, i = in * s_.in_block;
+    const std::int64_t row = s_.rotated ? i : o, rows = std::min(s_.rotated ? s_.in_block : s_.out_block, Cout - row);
+    const std::int64_t column = s_.rotated ? o : i;
+    const std::int64_t columns = std::min(s_.rotated ? s_.out_block : s_.in_block, Cin - column);
+    const std::int64_t element = static_cast<std::int64_t>(size_of(weights_.dtype));
+    const char* data = static_cast<const char*>(weights_.data) + (row * 9 * Cin + column) * element;
+    return {data, columns * element, Cin * element, rows * 9};
+  }
+
+  void prefetch_pixels(std::int64_t begin, std::int64_t end, std::int64_t items, std::int64_t rows) {
+    const std::int64_t calls = s_.kernels.product->micro_kernels(rows, s_.out_block);
+    queue_ = paced(pixels_ahead(s_.kernels, s_.grid, x_, begin, end, 1), {},
+                   items * s_.in_blocks * s_.kernels.products * calls);
+  }
+
+  /// Q[p] (+)= V[in][p] U[p] for tiles [first, last) of the chunk. u: the block's product p; next_*: its successors.
+  void multiply(std::int64_t p, std::int64_t in, std::int64_t out, std::int64_t first, std::int64_t last,
+                const float* u, const float* next_v, const float* next_u) {
+    const std::int64_t rows = last - first;
+    s_.kernels.product->multiply(
+        {v_panel(p, in, first),
+         s_.in_block,
+         1,
+         u,
+         s_.out_block,
+         q_ + p * s_.q_stride,
+         s_.out_block,
+         rows,
+         out_count(out),
+         in_count(in),
+         in > 0,
+         {next_v, next_u},
+         {next_v != nullptr ? rows * s_.in_block / 16 : 0, next_u != nullptr ? s_.in_block * s_.out_block / 16 : 0}},
+        queue_);
+  }
+  const float* v_panel(std::int64_t p, std::int64_t in, std::int64_t first) const {
+    return v_.data + in * s_.v_block + p * s_.v_stride + first * s_.in_block;
+  }
+
+  void multiply_stored(std::int64_t out, std::int64_t first, std::int64_t last) {
+    const float* blocks = u_ + out * s_.in_blocks * s_.u_block;
+    const auto u = [&](std::int64_t p, std::int64_t in) { return blocks + in * s_.u_block + p * s_.u_stride; };
+    for (std::int64_t p = 0; p < s_.kernels.products; ++p) {
+      for (std::int64_t in = 0; in < s_.in_blocks; ++in) {
+        const std::int64_t next_in = in + 1 < s_.in_blocks ? in + 1 : 0, next_p = next_in > 0 ? p : p + 1;
+        const bool more = next_p < s_.kernels.products;
+        multiply(p, in, out, first, last, u(p, in), more ? v_panel(next_p, next_in, first) : nullptr,
+                 more ? u(next_p, next_in) : nullptr);
+      }
+    }
+  }
+
+  void multiply_just_in_time(std::int64_t out, std::int64_t count) {
+    const std::int64_t products = s_.kernels.products;
+    for (std::int64_t in = 0; in < s_.in_blocks; ++in) {
+      make_filters(out, in, u_);
+      const bool same_out = in + 1 < s_.in_blocks;
+      const std::int64_t next_in = same_out ? in + 1 : 0, next_out = same_out ? out : out + size_;
+      queue_ = paced(weights_ahead(next_out, next_in), {},
+                     products * s_.kernels.product->micro_kernels(count, s_.out_block));
+      for (std::int64_t p = 0; p < products; ++p) {
+        const bool more = p + 1 < products;
+        multiply(p, in, out, 0, count, u_ + p * s_.u_stride, more ? v_panel(p + 1, in, 0) : v_panel(0, next_in, 0),
+                 more ? u_ + (p + 1) * s_.u_stride : nullptr);
+      }
+    }
+  }
+
+  void write(std::int64_t out, std::int64_t begin, std::int64_t end) const {
+    const std::int64_t channel = out * s_.out_block;
+    char* data = static_cast<char*>(y_.data) + channel * s_.kernels.element;
+    s_.kernels.tiles->output(s_.grid, {begin, end, 0},
+                             {q_, s_.q_stride, s_.out_block, data, std::min(s_.out_block, s_.Cout - channel), y_.pitch,
+                              bias_ != nullptr ? bias_ + channel : nullptr, s_.relu, stream_});
+  }
+
+  const Schedule& s_;
+  ConstView x_, weights_;
+  View y_;
+  const float* bias_;
+  float* u_;
+  WinogradPanels v_;
+  float* q_;
+  int id_, size_;
+  bool stream_;
+  PrefetchQueue queue_;
+};
+
+/// The bias as f32, zeros up to the end of the last block.
+const float* padded_bias(const Schedule& s, const ConstView& bias, float* workspace) {
+  float* padded = workspace + s.bias_offset;
+  std::fill_n(padded, s.out_blocks * s.out_block, 0.0f);
+  convert_to_float(bias, padded);
+  return padded;
+}
+
+void run(const Schedule& s, const ConstView& x, const ConstView& weights, const ConstView& bias, const View& y,
+         void* memory) {
+  float* workspace = static_cast<float*>(memory);
+  const float* padded = bias ? padded_bias(s, bias, workspace) : nullptr;
+  parallel_team(std::min(s.team, threads()), [&](int id, int size, const auto& barrier) {
+    Worker(s, x, weights, y, padded, workspace, id, size).run(barrier);
+  });
+}
+
+}  // namespace
+
+ConvPlan plan_winograd_forward(const ConvSpec& spec, const ConvShape& shape, const WinogradKernels& kernels) {
+  const Schedule schedule = make_schedule(kernels, shape, false, spec.relu);
+  return {{}, schedule.workspace, [schedule, bias = spec.bias](const ConvOperands& io, void* workspace) {
+            run(schedule, io.x, io.weights, bias ? io.bias : ConstView{}, io.y, workspace);
+          }};
+}
+
+ConvPlan plan_winograd_backward_data(const ConvShape& shape, const WinogradKernels& kernels) {
+  const Schedule schedule = make_schedule(kernels, shape, true, false);
+  return {{}, schedule.workspace, [schedule](const ConvOperands& io, void* workspace) {
+            run(schedule, io.dy, io.weights, {}, io.dx, workspace);
+          }};
+}
+
+}  // namespace unet::kernels::cpu
