@@ -1,0 +1,207 @@
+// The whole UNet against what PyTorch recorded (generate_unet_parity.py): in f64 to 1e-8, in f32 to what single
+// precision leaves.
+#include <gtest/gtest.h>
+
+#include <cstdio>
+
+#include "tests/parity/unet_support.h"
+
+namespace unet::test {
+namespace {
+
+using kernels::ConvProvider;
+
+const Record& record() {
+  static const Record instance(UNET_SOURCE_DIR "/tests/parity/unet_parity.safetensors");
+  return instance;
+}
+
+struct Batch {
+  Tensor images, labels;
+};
+
+/// Batch b of the record; images are (u8 - 128) / 64, exact in any float dtype.
+Batch batch(int b, Dtype dtype) {
+  static const std::vector<double> images = record().values("images");
+  static const std::vector<double> labels = record().values("labels");
+  const std::vector<std::int64_t>& shape = record().info("images").shape;  // [4,N,H,W,3]
+  const std::int64_t N = shape[1], H = shape[2], W = shape[3], pixels = N * H * W;
+  std::vector<double> x(images.begin() + b * pixels * 3, images.begin() + (b + 1) * pixels * 3);
+  for (double& value : x) value = (value - 128) / 64;
+  const std::vector<double> l(labels.begin() + b * pixels, labels.begin() + (b + 1) * pixels);
+  return {Tensor::of({N, H, W, 3}, dtype, x), Tensor::of({N, H, W}, Dtype::u8, l)};
+}
+
+ParamId id_of(std::size_t i) { return {static_cast<int>(i)}; }
+
+/// The recorded small UNet with its initial weights.
+class RecordedUNet {
+ public:
+  RecordedUNet(const std::string& variant, Dtype dtype) : model_(spec(variant), 0, dtype) {
+    const Parameters& parameters = model_.parameters();
+    for (std::size_t i = 0; i < parameters.params().size(); ++i) {
+      const std::string& name = parameters.params()[i].name;
+      const std::vector<double> values = record().values(variant + "/initial/" + name);
+      const Tensor value = parameters.value(id_of(i));
+      if (static_cast<std::int64_t>(values.size()) != value.size()) throw Error("\"{}\" has another size", name);
+      if (dtype == Dtype::f64) {
+        std::copy(values.begin(), values.end(), value.data<double>());
+      } else {
+        std::transform(values.begin(), values.end(), value.data<float>(),
+                       [](double v) { return static_cast<float>(v); });
+      }
+    }
+  }
+  models::UNet& model() { return model_; }
+
+ private:
+  static models::UNetSpec spec(const std::string& variant) {
+    return {3, record().info(variant + "/logits").shape[1], 2, variant == "bilinear"};
+  }
+  models::UNet model_;
+};
+
+std::vector<double> logits_of(models::UNet& model, Tape::Mode mode, const Tensor& images) {
+  Tape tape(mode);
+  const std::vector<double> out = model.forward(tape, tape.input(images)).value.values<double>();
+  model.parameters().end_step();
+  return out;
+}
+
+/// Every gradient of batch 0 against the record, and the loss.
+struct GradientErrors {
+  double loss;
+  Worst gradient;
+};
+GradientErrors gradient_errors(const std::string& variant, Dtype dtype, Loss loss) {
+  RecordedUNet recorded(variant, dtype);
+  const Batch data = batch(0, dtype);
+  const double value = run_pass(recorded.model(), loss, data.images, data.labels);
+  GradientErrors out{relative_error({value}, record().values(variant + "/loss/" + name_of(loss))), {}};
+  const Parameters& parameters = recorded.model().parameters();
+  for (std::size_t i = 0; i < parameters.params().size(); ++i) {
+    const std::string& name = parameters.params()[i].name;
+    const double error =
+        parameters.has_gradient(id_of(i))
+            ? relative_error(parameters.gradient(id_of(i)).values<double>(),
+                             record().values(fmt::format("{}/gradient/{}/{}", variant, name_of(loss), name)))
+            : std::numeric_limits<double>::infinity();
+    out.gradient.see(error, name);
+  }
+  return out;
+}
+
+class UNetParity : public testing::TestWithParam<const char*> {};
+INSTANTIATE_TEST_SUITE_P(, UNetParity, testing::Values("transposed", "bilinear"),
+                         [](const auto& param_info) { return std::string(param_info.param); });
+
+TEST_P(UNetParity, LogitsLossesAndGradientsInF64) {
+  const std::string variant = GetParam();
+  RecordedUNet recorded(variant, Dtype::f64);
+  const double logits = relative_error(logits_of(recorded.model(), Tape::Mode::record, batch(0, Dtype::f64).images),
+                                       record().values(variant + "/logits"));
+  std::printf("%s f64: logits %.2g", variant.c_str(), logits);
+  EXPECT_LE(logits, 1e-8);
+  for (const Loss loss : {Loss::cross_entropy, Loss::soft_dice}) {
+    const GradientErrors errors = gradient_errors(variant, Dtype::f64, loss);
+    std::printf("; %s loss %.2g, worst gradient %.2g (%s)", name_of(loss), errors.loss, errors.gradient.error,
+                errors.gradient.name.c_str());
+    EXPECT_LE(errors.loss, 1e-8) << name_of(loss);
+    EXPECT_LE(errors.gradient.error, 1e-8) << name_of(loss) << " " << errors.gradient.name;
+  }
+  std::printf("\n");
+}
+
+TEST(UNetParitySteps, ThirtyAdamStepsInF64) {
+  RecordedUNet recorded("transposed", Dtype::f64);
+  Parameters& parameters = recorded.model().parameters();
+  Adam adam(parameters, {});
+  const std::vector<double> losses = record().values("transposed/losses");
+  ASSERT_EQ(losses.size(), 30u);
+  Worst loss;
+  for (int step = 0; step < 30; ++step) {
+    const Batch data = batch(step % 4, Dtype::f64);
+    const StepResult result = train_step(recorded.model(), adam, step < 20 ? Loss::cross_entropy : Loss::soft_dice,
+                                         data.images, data.labels, 1e-3);
+    ASSERT_TRUE(result.committed) << result.reason;
+    loss.see(relative_error({result.loss}, {losses[static_cast<std::size_t>(step)]}), fmt::format("step {}", step + 1));
+  }
+  Worst weight, statistic;
+  for (std::size_t i = 0; i < parameters.params().size(); ++i) {
+    const std::string& name = parameters.params()[i].name;
+    weight.see(relative_error(parameters.value(id_of(i)).values<double>(), record().values("transposed/final/" + name)),
+               name);
+  }
+  for (std::size_t i = 0; i < parameters.stats().size(); ++i) {
+    const std::string prefix = "transposed/final/" + parameters.stats()[i].name;
+    const RunningStats running = parameters.running(StatsId{static_cast<int>(i)});
+    statistic.see(relative_error(running.mean.values<double>(), record().values(prefix + ".running_mean")), prefix);
+    statistic.see(relative_error(running.variance.values<double>(), record().values(prefix + ".running_var")), prefix);
+    EXPECT_EQ(parameters.stats()[i].batches_tracked, 30);
+  }
+  const double logits = relative_error(logits_of(recorded.model(), Tape::Mode::inference, batch(0, Dtype::f64).images),
+                                       record().values("transposed/final_logits"));
+  std::printf("f64, 30 steps: loss %.2g (%s), weights %.2g (%s), running statistics %.2g (%s), inference logits %.2g\n",
+              loss.error, loss.name.c_str(), weight.error, weight.name.c_str(), statistic.error, statistic.name.c_str(),
+              logits);
+  EXPECT_LE(loss.error, 1e-8) << loss.name;
+  EXPECT_LE(weight.error, 1e-8) << weight.name;
+  EXPECT_LE(statistic.error, 1e-8) << statistic.name;
+  EXPECT_LE(logits, 1e-8);
+}
+
+struct SinglePrecision {
+  const char* name;
+  ConvProvider provider;
+};
+class UNetParityF32 : public testing::TestWithParam<SinglePrecision> {
+ protected:
+  void SetUp() override {
+    if (!provider_builtin(GetParam().provider)) GTEST_SKIP() << GetParam().name << " is not built in";
+  }
+};
+INSTANTIATE_TEST_SUITE_P(, UNetParityF32,
+                         testing::Values(SinglePrecision{"automatic", ConvProvider::automatic},
+                                         SinglePrecision{"own", ConvProvider::own},
+                                         SinglePrecision{"onednn", ConvProvider::onednn}),
+                         [](const auto& param_info) { return std::string(param_info.param.name); });
+
+TEST_P(UNetParityF32, LogitsLossesAndGradients) {
+  const ProviderScope scope(GetParam().provider);
+  for (const std::string variant : {"transposed", "bilinear"}) {
+    RecordedUNet recorded(variant, Dtype::f32);
+    const double logits = nmse(logits_of(recorded.model(), Tape::Mode::record, batch(0, Dtype::f32).images),
+                               record().values(variant + "/logits"));
+    std::printf("%s f32 %s: logits NMSE %.2g", variant.c_str(), GetParam().name, logits);
+    EXPECT_LE(logits, 1e-8) << variant;
+    for (const Loss loss : {Loss::cross_entropy, Loss::soft_dice}) {
+      const GradientErrors errors = gradient_errors(variant, Dtype::f32, loss);
+      std::printf("; %s loss %.2g, worst gradient %.2g (%s)", name_of(loss), errors.loss, errors.gradient.error,
+                  errors.gradient.name.c_str());
+      EXPECT_LE(errors.loss, 1e-5) << variant << " " << name_of(loss);
+      EXPECT_LE(errors.gradient.error, 1e-3) << variant << " " << name_of(loss) << " " << errors.gradient.name;
+    }
+    std::printf("\n");
+  }
+}
+
+TEST_P(UNetParityF32, FirstTenLosses) {
+  const ProviderScope scope(GetParam().provider);
+  RecordedUNet recorded("transposed", Dtype::f32);
+  Adam adam(recorded.model().parameters(), {});
+  const std::vector<double> losses = record().values("transposed/losses_1e-4");
+  ASSERT_EQ(losses.size(), 10u);
+  Worst worst;
+  for (int step = 0; step < 10; ++step) {
+    const Batch data = batch(step % 4, Dtype::f32);
+    const StepResult result = train_step(recorded.model(), adam, Loss::cross_entropy, data.images, data.labels, 1e-4);
+    ASSERT_TRUE(result.committed) << result.reason;
+    worst.see(relative_error({result.loss}, {losses[static_cast<std::size_t>(step)]}),
+              fmt::format("step {}", step + 1));
+  }
+  std::printf("f32 %s, 10 losses at lr 1e-4: worst %.2g (%s)\n", GetParam().name, worst.error, worst.name.c_str());
+  EXPECT_LE(worst.error, 1e-3) << worst.name;
+}
+
+}  // namespace
+}  // namespace unet::test
