@@ -13,12 +13,12 @@ namespace {
 
 // Blocks, in elements: a panel of B (kDepth x tile_cols) fills half of a 32 KiB L1, a block of A (kRows x kDepth) a
 // share of a 1 MiB L2. kSkew keeps the rows of a block out of each other's cache sets.
-constexpr std::int64_t kDepth = 128;
+constexpr std::int64_t kDepth = 192;
 constexpr std::int64_t kRows = 192;
 constexpr std::int64_t kSkew = 16;
 // Backward weights: kPixels x (kOut + kCols) of packed dy and x, and kOut x kCols sums, all of it in L2.
-constexpr std::int64_t kPixels = 96;
-constexpr std::int64_t kOut = 96;
+constexpr std::int64_t kPixels = 128;
+constexpr std::int64_t kOut = 192;
 constexpr std::int64_t kCols = 384;
 constexpr std::int64_t kMinTasks = 32;
 
@@ -113,8 +113,7 @@ template <class T>
 void forward(const ConvSpec& spec, const ConvShape& s, ConstView x, ConstView weights, ConstView bias, View y,
              T* workspace) {
   GridProduct<T> p{};
-  p.rows = {x.as<T>(),   s.H,  s.W,  s.Cin,     x.pitch,   s.Ho(spec), s.Wo(spec),
-            spec.stride, s.Kh, s.Kw, -spec.pad, -spec.pad, 1};
+  p.rows = {x.as<T>(), s.H, s.W, s.Cin, x.pitch, s.Ho(spec), s.Wo(spec), spec.stride, s.Kh, s.Kw, -spec.pad, -spec.pad};
   p.N = s.N;
   p.cols = s.Cout;
   p.w = weights.as<T>();
@@ -132,16 +131,17 @@ void forward(const ConvSpec& spec, const ConvShape& s, ConstView x, ConstView we
   run(p, workspace);
 }
 
-/// One dimension of a phase: the pixels h = first + g*stride, g < count, and the taps k = tap + i*stride, i < taps,
-/// which read dy at g + offset - i.
+/// One dimension of a phase: its pixels are h = first + g*stride, g < count; tap i < taps reads dy at g + offset + i
+/// and belongs to kernel index tap - i*stride.
 struct Phase {
-  std::int64_t first, count, tap, taps, offset;
+  std::int64_t count, taps, tap, offset;
 };
 
 Phase phase_of(std::int64_t first, std::int64_t size, std::int64_t kernel, const ConvSpec& spec) {
-  const std::int64_t tap = (first + spec.pad) % spec.stride;
-  return {first, first < size ? ceil_div(size - first, spec.stride) : 0, tap,
-          tap < kernel ? ceil_div(kernel - tap, spec.stride) : 0, (first + spec.pad - tap) / spec.stride};
+  const std::int64_t smallest = (first + spec.pad) % spec.stride;
+  const std::int64_t taps = smallest < kernel ? ceil_div(kernel - smallest, spec.stride) : 0;
+  return {ceil_div(size - first, spec.stride), taps, smallest + (taps - 1) * spec.stride,
+          (first + spec.pad - smallest) / spec.stride - (taps - 1)};
 }
 
 template <class T>
@@ -152,14 +152,14 @@ void backward_data(const ConvSpec& spec, const ConvShape& s, ConstView dy, Const
     for (std::int64_t pw = 0; pw < std::min(spec.stride, s.W); ++pw) {
       const Phase w = phase_of(pw, s.W, s.Kw, spec);
       GridProduct<T> p{};
-      p.rows = {dy.as<T>(), s.Ho(spec), s.Wo(spec), s.Cout,   dy.pitch, h.count, w.count,
-                1,          h.taps,     w.taps,     h.offset, w.offset, -1};
+      p.rows = {dy.as<T>(), s.Ho(spec), s.Wo(spec), s.Cout, dy.pitch, h.count,
+                w.count,    1,          h.taps,     w.taps, h.offset, w.offset};
       p.N = s.N;
       p.cols = s.Cin;
       p.w = weights.as<T>();
       p.tap0 = (h.tap * s.Kw + w.tap) * s.Cin;
-      p.tap_i = spec.stride * s.Kw * s.Cin;
-      p.tap_j = spec.stride * s.Cin;
+      p.tap_i = -spec.stride * s.Kw * s.Cin;
+      p.tap_j = -spec.stride * s.Cin;
       p.stride_c = s.Kh * s.Kw * s.Cin;
       p.stride_col = 1;
       p.bias = bias.as<T>();
@@ -193,8 +193,8 @@ void backward_weights(const ConvSpec& spec, const ConvShape& s, ConstView x, Con
   const ConvPackLoops<T>& pack = pack_loops(T{});
   const std::int64_t Ho = s.Ho(spec), Wo = s.Wo(spec);
   const std::int64_t depth = s.Kh * s.Kw * s.Cin;
-  const Gather<T> x_rows{x.as<T>(), s.H, s.W, s.Cin, x.pitch, Ho, Wo, spec.stride, s.Kh, s.Kw, -spec.pad, -spec.pad, 1};
-  const Gather<T> dy_rows{dy.as<T>(), Ho, Wo, s.Cout, dy.pitch, Ho, Wo, 1, 1, 1, 0, 0, 1};
+  const Gather<T> x_rows{x.as<T>(), s.H, s.W, s.Cin, x.pitch, Ho, Wo, spec.stride, s.Kh, s.Kw, -spec.pad, -spec.pad};
+  const Gather<T> dy_rows{dy.as<T>(), Ho, Wo, s.Cout, dy.pitch, Ho, Wo, 1, 1, 1, 0, 0};
   const WeightsCut parts(spec, s);
   T* sums = parts.pixels.count == 1 ? dweights.as<T>() : workspace;
   parallel_for(parts.pixels.count * parts.out.count * parts.cols.count, [&](std::int64_t task) {

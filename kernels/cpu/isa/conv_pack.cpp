@@ -4,50 +4,66 @@ namespace unet::kernels::cpu::UNET_ISA {
 namespace {
 
 template <class T>
+void copy(const T* __restrict from, std::int64_t size, T* __restrict to) {
+#pragma GCC ivdep
+  for (std::int64_t e = 0; e < size; ++e) to[e] = from[e];
+}
+
+template <class T>
+void zero(std::int64_t size, T* __restrict to) {
+#pragma GCC ivdep
+  for (std::int64_t e = 0; e < size; ++e) to[e] = T(0);
+}
+
+/// `run` columns, from element c of the pixel under tap (tap_h, tap_w) on, for rows [m0, m1). They may reach into the
+/// pixels to the right.
+template <class T>
+void gather_run(const Gather<T>& g, std::int64_t m0, std::int64_t m1, std::int64_t tap_h, std::int64_t tap_w,
+                std::int64_t c, std::int64_t run, T* to, std::int64_t stride) {
+  const std::int64_t line = g.W * g.pitch;
+  for (std::int64_t m = m0; m < m1;) {
+    // One row of the grid, as far as it is wanted.
+    const std::int64_t gw = m % g.grid_w, n_gh = m / g.grid_w;
+    const std::int64_t count = g.grid_w - gw < m1 - m ? g.grid_w - gw : m1 - m;
+    const std::int64_t h = n_gh % g.grid_h * g.step + g.h0 + tap_h;
+    m += count;
+    if (h < 0 || h >= g.H) {
+      for (std::int64_t r = 0; r < count; ++r, to += stride) zero(run, to);
+      continue;
+    }
+    const T* row = g.src + (n_gh / g.grid_h * g.H + h) * line;
+    std::int64_t at = (gw * g.step + g.w0 + tap_w) * g.pitch + c;
+    for (std::int64_t r = 0; r < count; ++r, to += stride, at += g.step * g.pitch) {
+      if (at >= 0 && at + run <= line) {
+        copy(row + at, run, to);
+        continue;
+      }
+      const std::int64_t left = at < 0 ? (-at < run ? -at : run) : 0;
+      const std::int64_t end = line - at < run ? (line - at > left ? line - at : left) : run;
+      zero(left, to);
+      copy(row + at + left, end - left, to + left);
+      zero(run - end, to + end);
+    }
+  }
+}
+
+template <class T>
 void gather(const Gather<T>& g, std::int64_t m0, std::int64_t m1, std::int64_t k0, std::int64_t k1, T* dst,
             std::int64_t stride, std::int64_t row_pad, std::int64_t col_pad) {
-  const std::int64_t first_tap = k0 / g.C;
-  const std::int64_t first_c = k0 % g.C;
-  const std::int64_t first_i = first_tap / g.taps_w;
-  const std::int64_t first_j = first_tap % g.taps_w;
-  std::int64_t gw = m0 % g.grid_w;
-  std::int64_t gh = m0 / g.grid_w % g.grid_h;
-  std::int64_t n = m0 / (g.grid_w * g.grid_h);
-  T* __restrict row = dst;
-  for (std::int64_t m = m0; m < m1; ++m, row += stride) {
-    std::int64_t i = first_i, j = first_j, c = first_c;
-    T* __restrict to = row;
-    for (std::int64_t left = k1 - k0; left > 0;) {
-      const std::int64_t run = g.C - c < left ? g.C - c : left;
-      const std::int64_t h = gh * g.step + g.h0 + i * g.direction;
-      const std::int64_t w = gw * g.step + g.w0 + j * g.direction;
-      if (h >= 0 && h < g.H && w >= 0 && w < g.W) {
-        const T* __restrict from = g.src + ((n * g.H + h) * g.W + w) * g.pitch + c;
-        for (std::int64_t e = 0; e < run; ++e) to[e] = from[e];
-      } else {
-        for (std::int64_t e = 0; e < run; ++e) to[e] = T(0);
-      }
-      to += run;
-      left -= run;
-      c = 0;
-      if (++j == g.taps_w) {
-        j = 0;
-        ++i;
-      }
-    }
-    for (std::int64_t e = k1 - k0; e < col_pad; ++e) row[e] = T(0);
-    if (++gw == g.grid_w) {
-      gw = 0;
-      if (++gh == g.grid_h) {
-        gh = 0;
-        ++n;
-      }
-    }
+  // In a dense tensor the taps of one kernel row are neighbours in memory: one long run instead of taps_w short ones.
+  const bool dense = g.pitch == g.C;
+  const std::int64_t span = dense ? g.taps_w * g.C : g.C, spans = dense ? 1 : g.taps_w;
+  for (std::int64_t k = k0; k < k1;) {
+    const std::int64_t tap = k / span, c = k % span;
+    const std::int64_t run = span - c < k1 - k ? span - c : k1 - k;
+    gather_run(g, m0, m1, tap / spans, tap % spans, c, run, dst + k - k0, stride);
+    k += run;
   }
-  const std::int64_t width = k1 - k0 > col_pad ? k1 - k0 : col_pad;
-  for (std::int64_t m = m1 - m0; m < row_pad; ++m, row += stride) {
-    for (std::int64_t e = 0; e < width; ++e) row[e] = T(0);
+  const std::int64_t rows = m1 - m0, cols = k1 - k0;
+  if (col_pad > cols) {
+    for (std::int64_t r = 0; r < rows; ++r) zero(col_pad - cols, dst + r * stride + cols);
   }
+  for (std::int64_t r = rows; r < row_pad; ++r) zero(cols > col_pad ? cols : col_pad, dst + r * stride);
 }
 
 template <class T>

@@ -7,13 +7,13 @@ namespace unet::kernels::cpu {
 
 /// The implicit matrix whose row m = (n, gh, gw) walks over a grid [N, grid_h, grid_w] of pixels and whose column
 /// k = (i, j, c) walks over taps_h x taps_w taps and C channels:
-///   value = src[n, gh*step + h0 + i*direction, gw*step + w0 + j*direction, c], zero outside [0,H) x [0,W).
+///   value = src[n, gh*step + h0 + i, gw*step + w0 + j, c], zero outside [0,H) x [0,W).
 template <class T>
 struct Gather {
   const T* src;
   std::int64_t H, W, C, pitch;
   std::int64_t grid_h, grid_w, step;
-  std::int64_t taps_h, taps_w, h0, w0, direction;
+  std::int64_t taps_h, taps_w, h0, w0;
 };
 
 template <class T>

@@ -24,15 +24,33 @@ template <>
 struct Simd<float> {
   typedef float Vector __attribute__((vector_size(kVectorBytes)));
   typedef float Unaligned __attribute__((vector_size(kVectorBytes), aligned(4), may_alias));
+  typedef float Scalar __attribute__((may_alias));
 };
 template <>
 struct Simd<double> {
   typedef double Vector __attribute__((vector_size(kVectorBytes)));
   typedef double Unaligned __attribute__((vector_size(kVectorBytes), aligned(8), may_alias));
+  typedef double Scalar __attribute__((may_alias));
 };
 
 template <class T>
 constexpr int kLanes = kVectorBytes / static_cast<int>(sizeof(T));
+
+/// The end of a tile with fewer columns than the vectors hold; sums: [rows][width].
+template <class T>
+[[gnu::noinline]] void store_ragged(const GemmBlock<T>& g, std::int64_t i0, std::int64_t rows, std::int64_t j0,
+                                    std::int64_t cols, const typename Simd<T>::Scalar* sums, std::int64_t width) {
+  for (std::int64_t i = 0; i < rows; ++i) {
+    T* c = g.c + g.c_row[i0 + i] + j0;
+    for (std::int64_t j = 0; j < cols; ++j) {
+      T value = sums[i * width + j];
+      if (g.accumulate) value += c[j];
+      if (g.bias != nullptr) value += g.bias[j0 + j];
+      if (g.relu) value = value < 0 ? T(0) : value;
+      c[j] = value;
+    }
+  }
+}
 
 /// One register tile: kRows x (kVectors * lanes) of C; `rows` and `cols` of it exist.
 template <class T, int kRows, int kVectors, bool kKMajor>
@@ -77,18 +95,14 @@ template <class T, int kRows, int kVectors, bool kKMajor>
     }
     return;
   }
-  for (int i = 0; i < kRows && i < rows; ++i) {
-    T row[kVectors * lanes];
-    for (int v = 0; v < kVectors; ++v) *reinterpret_cast<Unaligned*>(row + v * lanes) = sum[i][v];
-    T* c = g.c + g.c_row[i0 + i] + j0;
-    for (std::int64_t j = 0; j < cols; ++j) {
-      T value = row[j];
-      if (g.accumulate) value += c[j];
-      if (bias != nullptr) value += bias[j];
-      if (g.relu) value = value < 0 ? T(0) : value;
-      c[j] = value;
-    }
+  Vector spilled[kRows * kVectors];
+#pragma GCC unroll 12
+  for (int i = 0; i < kRows; ++i) {
+#pragma GCC unroll 2
+    for (int v = 0; v < kVectors; ++v) spilled[i * kVectors + v] = sum[i][v];
   }
+  const std::int64_t some = rows < kRows ? rows : kRows;
+  store_ragged(g, i0, some, j0, cols, reinterpret_cast<const typename Simd<T>::Scalar*>(spilled), kVectors * lanes);
 }
 
 template <class T, int kVectors, bool kKMajor>
