@@ -1,0 +1,96 @@
+// Rows that compare byte for byte, and what is left of them after a resume.
+#include "engine/train/csv.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <limits>
+
+#include "tests/files/file_support.h"
+
+namespace unet::tests {
+namespace {
+
+const std::vector<std::string> kColumns = {"step", "loss"};
+
+TEST(Csv, NumbersAreShortestAndReadBack) {
+  EXPECT_EQ(CsvCell(0.1).text(), "0.1");
+  EXPECT_EQ(CsvCell(0.1f).text(), "0.1");
+  EXPECT_EQ(CsvCell(static_cast<double>(0.1f)).text(), "0.10000000149011612");
+  EXPECT_EQ(CsvCell(1e-4).text(), "1e-04");
+  EXPECT_EQ(CsvCell(1.0).text(), "1");
+  EXPECT_EQ(CsvCell(std::numeric_limits<double>::quiet_NaN()).text(), "nan");
+  EXPECT_EQ(CsvCell(std::int64_t{-9007199254740993}).text(), "-9007199254740993");
+  EXPECT_EQ(CsvCell("plain").text(), "plain");
+  EXPECT_EQ(CsvCell("a,\"b\"").text(), "\"a,\"\"b\"\"\"");
+  EXPECT_NE(error_of([] { CsvCell("a\nb"); }), "");
+  for (double value = 1e-300; value < 1e300; value *= 1234.5678) {
+    EXPECT_EQ(std::strtod(CsvCell(value).text().c_str(), nullptr), value);
+  }
+}
+
+TEST(Csv, RowsAppearAtOnceAndReadBack) {
+  const TemporaryFolder folder;
+  CsvFile file = CsvFile::create(folder / "s.csv", {"name", "loss"});
+  EXPECT_EQ(read_file(folder / "s.csv"), "name,loss\n");
+  file.row({"a,\"b\"", 0.5});
+  EXPECT_EQ(read_file(folder / "s.csv"), "name,loss\n\"a,\"\"b\"\"\",0.5\n");
+  file.row({"", 2});
+  EXPECT_EQ(file.rows(), 2u);
+  EXPECT_NE(error_of([&] { file.row({1}); }).find("1 cells for the 2 columns"), std::string::npos);
+  file.sync();
+  file.close();
+  const CsvTable table = read_csv(folder / "s.csv");
+  EXPECT_EQ(table.columns, (std::vector<std::string>{"name", "loss"}));
+  EXPECT_EQ(table.rows, (std::vector<std::vector<std::string>>{{"a,\"b\"", "0.5"}, {"", "2"}}));
+  EXPECT_EQ(table.column("loss"), 1u);
+  EXPECT_NE(error_of([&] { (void)table.column("dice"); }).find("\"dice\""), std::string::npos);
+}
+
+TEST(Csv, ResumeCutsToTheRowsOfTheCheckpoint) {
+  const TemporaryFolder folder;
+  const auto path = folder / "steps.csv";
+  const auto write = [&](CsvFile file, int from, int to) {
+    for (int step = from; step < to; ++step) file.row({step, 1.0 / step});
+  };
+  write(CsvFile::create(path, kColumns), 1, 8);
+  const std::string left_alone = read_file(path);
+  for (int kept = 0; kept < 8; ++kept) {
+    // A killed run: more rows than the checkpoint knows, the last one torn.
+    write_file(path, left_alone + "8,0.12");
+    write(CsvFile::resume(path, kColumns, static_cast<std::uint64_t>(kept)), kept + 1, 8);
+    EXPECT_EQ(read_file(path), left_alone) << kept;
+  }
+  EXPECT_EQ(CsvFile::resume(path, kColumns, 3).rows(), 3u);
+}
+
+TEST(Csv, ResumeRefusesWhatDoesNotFit) {
+  const TemporaryFolder folder;
+  const auto path = folder / "steps.csv";
+  write_file(path, "step,loss\n1,2\n2,3");
+  const auto error = [&](const std::vector<std::string>& columns, std::uint64_t rows) {
+    return error_of([&] { CsvFile::resume(path, columns, rows); });
+  };
+  EXPECT_NE(error(kColumns, 2).find("has 1 whole rows, but the checkpoint was written after 2"), std::string::npos);
+  EXPECT_NE(error({"step", "dice"}, 1).find("other columns"), std::string::npos);
+  EXPECT_EQ(read_file(path), "step,loss\n1,2\n2,3");
+  EXPECT_EQ(error(kColumns, 1), "");
+  EXPECT_NE(error_of([&] { CsvFile::resume(folder / "absent.csv", kColumns, 1); }).find("No such file"),
+            std::string::npos);
+  // Before the first row there may be no file yet.
+  EXPECT_EQ(CsvFile::resume(folder / "absent.csv", kColumns, 0).rows(), 0u);
+  EXPECT_EQ(read_file(folder / "absent.csv"), "step,loss\n");
+}
+
+TEST(Csv, NothingIsLostInSilence) {
+  const TemporaryFolder folder;
+  EXPECT_NE(error_of([] { CsvFile::create("/dev/full", kColumns); }).find("No space left"), std::string::npos);
+  EXPECT_NE(error_of([&] { CsvFile::create(folder / "a" / "b", kColumns); }).find("make the folder first"),
+            std::string::npos);
+  write_file(folder / "bad.csv", "a,b\n1,2\n3\n");
+  EXPECT_NE(error_of([&] { read_csv(folder / "bad.csv"); }).find("line 3: 1 cells for 2 columns"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace unet::tests
