@@ -1,0 +1,168 @@
+// Segments photographs: for each a mask PNG and an overlay, at the photograph's own size.
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <set>
+
+#include "apps/options.h"
+#include "apps/overlay.h"
+#include "engine/core/error.h"
+#include "engine/data/image.h"
+#include "engine/data/resize.h"
+#include "models/unet_checkpoint.h"
+
+using namespace unet;
+namespace fs = std::filesystem;
+
+namespace {
+
+bool looks_like_image(const fs::path& path) {
+  std::string ending = path.extension().string();
+  std::transform(ending.begin(), ending.end(), ending.begin(), [](unsigned char c) { return std::tolower(c); });
+  return ending == ".jpg" || ending == ".jpeg" || ending == ".png";
+}
+
+/// The images named, folders replaced by the images in them (sorted, hidden files left out).
+std::vector<fs::path> images_of(const std::vector<std::string>& inputs) {
+  std::vector<fs::path> out;
+  for (const std::string& input : inputs) {
+    if (!fs::exists(input)) throw Error("{}: there is no such image or folder", input);
+    if (!fs::is_directory(input)) {
+      out.emplace_back(input);
+      continue;
+    }
+    std::vector<fs::path> found;
+    for (const fs::directory_entry& entry : fs::directory_iterator(input)) {
+      const std::string name = entry.path().filename().string();
+      if (entry.is_regular_file() && !name.starts_with('.') && looks_like_image(entry.path()))
+        found.push_back(entry.path());
+    }
+    if (found.empty()) throw Error("{}: the folder holds no .jpg, .jpeg or .png", input);
+    std::sort(found.begin(), found.end());
+    out.insert(out.end(), found.begin(), found.end());
+  }
+  return out;
+}
+
+/// Softmax over the channels: logits [1,H,W,C] -> probabilities, the same layout.
+std::vector<float> softmax(const Tensor& logits) {
+  std::vector<float> p = logits.values<float>();
+  const auto classes = static_cast<std::size_t>(logits.shape()[3]);
+  for (std::size_t i = 0; i < p.size(); i += classes) {
+    const float top = *std::max_element(p.begin() + static_cast<std::ptrdiff_t>(i),
+                                        p.begin() + static_cast<std::ptrdiff_t>(i + classes));
+    float sum = 0;
+    for (std::size_t c = 0; c < classes; ++c) sum += p[i + c] = std::exp(p[i + c] - top);
+    for (std::size_t c = 0; c < classes; ++c) p[i + c] /= sum;
+  }
+  return p;
+}
+
+/// Where output pixel i of `to` lies among `from` input pixels, pixel centres at halves, clamped to the border.
+struct Place {
+  std::int64_t low, high;
+  float weight_high;
+};
+Place place_of(std::int64_t i, std::int64_t to, std::int64_t from) {
+  const double at =
+      std::clamp((static_cast<double>(i) + 0.5) * static_cast<double>(from) / static_cast<double>(to) - 0.5, 0.0,
+                 static_cast<double>(from - 1));
+  const auto low = static_cast<std::int64_t>(at);
+  return {low, std::min(low + 1, from - 1), static_cast<float>(at - static_cast<double>(low))};
+}
+
+/// Labels at the photograph's size: probabilities [h,w,C] interpolated bilinearly, then thresholded or arg-max.
+std::vector<std::uint8_t> labels_of(const std::vector<float>& p, std::int64_t h, std::int64_t w, std::int64_t C,
+                                    int height, int width, std::optional<double> threshold) {
+  std::vector<std::uint8_t> labels(static_cast<std::size_t>(height) * static_cast<std::size_t>(width));
+  std::vector<float> mixed(static_cast<std::size_t>(C));
+  for (int y = 0; y < height; ++y) {
+    const Place row = place_of(y, height, h);
+    for (int x = 0; x < width; ++x) {
+      const Place column = place_of(x, width, w);
+      for (std::int64_t c = 0; c < C; ++c) {
+        const auto at = [&](std::int64_t r, std::int64_t q) {
+          return p[static_cast<std::size_t>((r * w + q) * C + c)];
+        };
+        const float top =
+            at(row.low, column.low) + column.weight_high * (at(row.low, column.high) - at(row.low, column.low));
+        const float low =
+            at(row.high, column.low) + column.weight_high * (at(row.high, column.high) - at(row.high, column.low));
+        mixed[static_cast<std::size_t>(c)] = top + row.weight_high * (low - top);
+      }
+      auto best = std::max_element(mixed.begin(), mixed.end());
+      if (threshold && C > 1) {
+        const bool foreground = 1.0 - static_cast<double>(mixed[0]) >= *threshold;
+        best = foreground ? std::max_element(mixed.begin() + 1, mixed.end()) : mixed.begin();
+      }
+      labels[static_cast<std::size_t>(y) * static_cast<std::size_t>(width) + static_cast<std::size_t>(x)] =
+          static_cast<std::uint8_t>(best - mixed.begin());
+    }
+  }
+  return labels;
+}
+
+void run(const PredictOptions& options) {
+  apply_runtime(options.device, options.conv, options.threads);
+  const SafetensorsFile file(options.checkpoint);
+  const models::UNetCheckpoint checkpoint = models::describe_unet(file);
+  const std::int64_t C = checkpoint.spec.classes;
+  if (checkpoint.spec.in_channels != 3 || C > 255) {
+    throw Error("{}: the network takes {} input channels and has {} classes; 3 and at most 255 are expected",
+                options.checkpoint, checkpoint.spec.in_channels, C);
+  }
+  const std::int64_t height = options.image_size ? options.image_size->height : checkpoint.height;
+  const std::int64_t width = options.image_size ? options.image_size->width : checkpoint.width;
+  const std::vector<fs::path> images = images_of(options.inputs);
+  std::set<std::string> stems;
+  for (const fs::path& image : images) {
+    if (!stems.insert(image.stem().string()).second) {
+      throw Error(
+          "two of the images are named \"{}\"; their masks would overwrite each other. Predict them into two folders.",
+          image.stem().string());
+    }
+  }
+  models::UNet model(checkpoint.spec);
+  load_model(file, model.parameters());
+  std::error_code error;
+  fs::create_directories(options.output, error);
+  if (error || !fs::is_directory(options.output)) {
+    throw Error("cannot make the folder {}: {}", options.output, error ? error.message() : "it is not a folder");
+  }
+
+  for (const fs::path& path : images) {
+    const Image photo = to_rgb(load_image(path));
+    const Image small = resize_bilinear(photo, static_cast<int>(width), static_cast<int>(height));
+    Tape tape(Tape::Mode::inference);
+    const Tensor pixels = Tensor::copy_of({1, height, width, 3}, Dtype::u8, small.pixels.data());
+    const Var logits = model.forward(tape, normalize_images(tape, pixels, imagenet_normalization(), 3, Dtype::f32));
+    const std::vector<std::uint8_t> labels =
+        labels_of(softmax(logits.value), height, width, C, photo.height, photo.width, options.threshold);
+
+    Image mask(photo.width, photo.height, 1);
+    // Two classes: 0 and 255, as viewers show it; more: the class indices.
+    std::transform(labels.begin(), labels.end(), mask.pixels.begin(),
+                   [&](std::uint8_t label) { return C <= 2 ? static_cast<std::uint8_t>(255 * label) : label; });
+    const auto foreground = std::count_if(labels.begin(), labels.end(), [](std::uint8_t label) { return label != 0; });
+    const fs::path base = fs::path(options.output) / path.stem();
+    write_file(base.string() + "_mask.png", encode_png(mask));
+    write_file(base.string() + "_overlay.png", encode_png(side_by_side({photo, tint(photo, labels.data())})));
+    fmt::print("{}: {:.1f} % foreground -> {}_mask.png, {}_overlay.png\n", path.string(),
+               100.0 * static_cast<double>(foreground) / static_cast<double>(labels.size()), base.string(),
+               base.string());
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  PredictOptions options;
+  if (const std::optional<int> code = parse(argc, argv, options)) return *code;
+  try {
+    run(options);
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "predict_unet: {}\n", error.what());
+    return 1;
+  }
+  return 0;
+}
