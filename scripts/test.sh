@@ -25,7 +25,7 @@ if [ "$QUICK" -eq 0 ]; then
 fi
 
 say "build: release"
-build release -- -DUNET_WERROR=ON
+build release -- -DUNET_WERROR=ON -DBUILD_TESTING=ON -DUNET_BENCH=ON
 
 if [ "$QUICK" -eq 0 ]; then
   say "AddressSanitizer, UndefinedBehaviorSanitizer"
