@@ -1,4 +1,5 @@
-// Change of size as Pillow (up to 12) computes it, value for value, so that networks trained elsewhere see the same pixels.
+// Change of size as Pillow (up to 12) computes it, value for value, so that networks trained elsewhere see the same
+// pixels.
 #pragma once
 
 #include "engine/data/image.h"

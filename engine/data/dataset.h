@@ -1,0 +1,119 @@
+// A folder of photographs with masks, checked as a whole before the first step: which pairs there are, how they are
+// split, what the masks contain and which class each value means.
+//
+// Layouts: (a) Oxford-IIIT Pet: images/, annotations/trimaps/, annotations/{trainval,test}.txt; every tenth name of
+// trainval (index % 10 == 0) is for validation. (b) images/ and masks/ paired by stem, split by {train,val,test}.txt
+// where one of them is there, else 80/10/10 by a hash of the stem, which no seed or program changes.
+#pragma once
+
+#include <array>
+#include <bitset>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/data/image.h"
+
+namespace unet {
+
+inline constexpr std::uint8_t ignored_label = 255;  ///< a pixel that counts in no loss and no metric
+
+enum class Split { train, val, trainval, test };
+/// What becomes of the trimaps' border ring.
+enum class Border { foreground, background, ignore };
+/// Decided once for all masks: trimap 1 pet, 2 background, 3 border; binary 0 and 255; indices 0..classes-1, 255
+/// ignored.
+enum class MaskKind { trimap, binary, indices };
+/// skip leaves pairs with a broken file out (at most 1 %), which makes opening decode every photograph.
+enum class OnCorrupt { stop, skip };
+
+/// The names used on the command line and in messages; parsing throws Error with the choices.
+std::string_view name_of(Split split);
+std::string_view name_of(Border border);
+std::string_view name_of(MaskKind kind);
+Split parse_split(std::string_view name);
+Border parse_border(std::string_view name);
+
+struct Sample {
+  std::string name;
+  std::filesystem::path image, mask;
+  std::string listed_at;  ///< "file:line" of the list that names it, or the image's path where there is no list
+};
+
+/// A photograph (RGB) and its labels (one channel, 0..classes-1 or ignored_label), of one size.
+struct LabelledImage {
+  Image image;
+  Image labels;
+};
+
+struct DatasetOptions {
+  std::filesystem::path folder;
+  int classes = 2;
+  Border border = Border::foreground;
+  OnCorrupt on_corrupt = OnCorrupt::stop;
+  int threads = 2;  ///< for the scan of the masks
+};
+
+/// What the masks contain; values as stored in the files.
+struct MaskSummary {
+  MaskKind kind = MaskKind::indices;
+  std::int64_t masks = 0;
+  std::array<std::int64_t, 256> pixels{};
+};
+
+struct SkippedSample {
+  std::string name;
+  std::string reason;
+};
+
+class Dataset {
+ public:
+  /// Finds the pairs and reads every mask and the head of every photograph. Throws Error, with file and line where a
+  /// list names the pair, on: a missing folder, list or file, an empty list, sizes that differ, a mask that is no index
+  /// mask, a value outside the classes, a name given twice, a name in two splits, a link out of the folder, a broken
+  /// file.
+  explicit Dataset(const DatasetOptions& options);
+
+  const DatasetOptions& options() const { return options_; }
+  const MaskSummary& masks() const { return masks_; }
+  const std::vector<SkippedSample>& skipped() const { return skipped_; }
+  std::int64_t size(Split split) const { return static_cast<std::int64_t>(list(split).size()); }
+
+  /// In the order of the lists. Throws Error on an empty split.
+  const std::vector<Sample>& samples(Split split) const;
+
+  /// Decodes one pair. Throws Error on a broken file and on one that changed since the data set was opened.
+  LabelledImage load(const Sample& sample) const;
+
+  /// Names, splits and file sizes: equal hashes mean that a run can be resumed on these data.
+  std::uint64_t hash() const { return hash_; }
+
+  /// A few lines for the start of a run: the layout, the splits, what the masks contain and how it is understood.
+  std::string report() const;
+
+ private:
+  const std::vector<Sample>& list(Split split) const { return lists_[static_cast<std::size_t>(split)]; }
+  /// What the scan learns of one pair.
+  struct Finding {
+    Sample sample;
+    std::bitset<256> values;
+    std::string corrupt;  // the reason, if it is
+    std::uint64_t image_bytes, mask_bytes;
+  };
+  std::vector<Finding> scan();
+  void choose_kind();
+  void check_values(const std::vector<Finding>& findings) const;
+  void leave_out_broken(const std::vector<Finding>& findings);
+
+  DatasetOptions options_;
+  bool oxford_ = false;
+  std::array<std::vector<Sample>, 4> lists_;  // by Split
+  MaskSummary masks_;
+  std::vector<SkippedSample> skipped_;
+  std::array<std::int16_t, 256> label_of_{};  // -1: not allowed
+  std::uint64_t hash_ = 0;
+};
+
+}  // namespace unet

@@ -1,0 +1,193 @@
+#include "engine/data/loader.h"
+
+#include <algorithm>
+#include <chrono>
+#include <numeric>
+#include <utility>
+
+#include "engine/core/error.h"
+#include "engine/core/rng.h"
+
+namespace unet {
+namespace {
+
+LoaderOptions checked(LoaderOptions options) {
+  if (options.batch_size < 1) throw Error("batch size {}: expected at least 1", options.batch_size);
+  if (std::min(options.height, options.width) < 1 || std::max(options.height, options.width) > max_image_side) {
+    throw Error("image size {}x{}: expected sides of 1 to {}", options.height, options.width, max_image_side);
+  }
+  if (options.workers < 0) throw Error("{} workers: expected 0 or more", options.workers);
+  options.prefetch = std::max(options.prefetch, 1);
+  return options;
+}
+
+}  // namespace
+
+Loader::Loader(const Dataset& dataset, Split split, const LoaderOptions& options)
+    : options_(checked(options)),
+      dataset_(dataset),
+      samples_(dataset.samples(split)),
+      cache_(samples_.size()),
+      slots_(static_cast<std::size_t>(options_.prefetch)) {
+  try {
+    for (int i = 0; i < options_.workers; ++i) workers_.emplace_back([this] { work(); });
+  } catch (...) {
+    stop_workers();
+    throw Error("cannot start {} workers: the system gives no more threads; ask for fewer", options_.workers);
+  }
+}
+
+Loader::~Loader() { stop_workers(); }
+
+void Loader::stop_workers() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  work_changed_.notify_all();
+  for (std::thread& worker : workers_) worker.join();
+}
+
+/// Fisher-Yates with one draw for each place.
+std::vector<std::int64_t> Loader::order_of(std::int64_t epoch) const {
+  std::vector<std::int64_t> order(samples_.size());
+  std::iota(order.begin(), order.end(), std::int64_t{0});
+  if (!options_.shuffle) return order;
+  for (std::size_t i = order.size(); i > 1; --i) {
+    const std::uint64_t bits = random_bits(options_.seed, Purpose::shuffle, static_cast<std::uint64_t>(epoch), i);
+    std::swap(order[i - 1], order[bits % i]);
+  }
+  return order;
+}
+
+Batch Loader::empty_batch(std::int64_t number) const {
+  const std::int64_t first = number * options_.batch_size;
+  Batch batch;
+  batch.N = std::min(options_.batch_size, images() - first);
+  batch.H = options_.height;
+  batch.W = options_.width;
+  batch.images.resize(static_cast<std::size_t>(batch.N * batch.H * batch.W * 3));
+  batch.labels.resize(static_cast<std::size_t>(batch.N * batch.H * batch.W));
+  batch.indices.assign(order_.begin() + first, order_.begin() + first + batch.N);
+  return batch;
+}
+
+void Loader::start(std::int64_t epoch, std::int64_t first_batch) {
+  if (first_batch < 0 || first_batch > batches()) {
+    throw Error("cannot start at batch {} of an epoch of {}", first_batch, batches());
+  }
+  {
+    std::unique_lock lock(mutex_);
+    position_ = end_;  // no worker takes another place of the epoch before
+    batch_finished_.wait(lock, [this] { return busy_ == 0; });
+    order_ = order_of(epoch);
+    epoch_ = epoch;
+    end_ = images();
+    position_ = std::min(end_, first_batch * options_.batch_size);
+    next_batch_ = first_batch;
+    for (Slot& slot : slots_) slot = {};
+  }
+  work_changed_.notify_all();
+}
+
+std::shared_ptr<const LabelledImage> Loader::prepared(std::int64_t index) {
+  const std::size_t at = static_cast<std::size_t>(index);
+  {
+    const std::lock_guard lock(mutex_);
+    if (cache_[at]) return cache_[at];
+  }
+  auto pair = std::make_shared<const LabelledImage>(prepare(dataset_.load(samples_[at]), options_.augment,
+                                                            static_cast<int>(options_.height),
+                                                            static_cast<int>(options_.width)));
+  const std::size_t bytes = pair->image.pixels.size() + pair->labels.pixels.size();
+  const std::lock_guard lock(mutex_);
+  if (cached_bytes_ + bytes <= options_.cache_bytes) {
+    cache_[at] = pair;
+    cached_bytes_ += bytes;
+  }
+  return pair;
+}
+
+void Loader::make(std::int64_t index, std::int64_t epoch, std::int64_t at, Batch& batch) {
+  const std::shared_ptr<const LabelledImage> pair = prepared(index);
+  const std::int64_t pixels = batch.H * batch.W;
+  augment(*pair, options_.augment, options_.seed, epoch, index, static_cast<int>(batch.H), static_cast<int>(batch.W),
+          batch.images.data() + at * pixels * 3, batch.labels.data() + at * pixels);
+}
+
+/// Takes places of the epoch in order, never more than `prefetch` batches ahead of the consumer.
+void Loader::work() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    work_changed_.wait(lock, [this] {
+      return stopping_ || (position_ < end_ && position_ / options_.batch_size < next_batch_ + options_.prefetch);
+    });
+    if (stopping_) return;
+    const std::int64_t position = position_++;
+    const std::int64_t number = position / options_.batch_size, at = position % options_.batch_size;
+    Slot& slot = slot_of(number);
+    const std::int64_t epoch = epoch_, index = order_[static_cast<std::size_t>(position)];
+    ++busy_;
+    std::exception_ptr failure;
+    try {
+      if (at == 0) {
+        slot.unfinished = std::min(options_.batch_size, end_ - position);
+        slot.batch = empty_batch(number);
+      }
+      // Places are taken in order: what comes after a failure cannot be the first failure of its batch.
+      const bool wanted = !slot.failure;
+      lock.unlock();
+      if (wanted) make(index, epoch, at, slot.batch);
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    if (!lock.owns_lock()) lock.lock();
+    --busy_;
+    if (failure && (!slot.failure || at < slot.failed_at)) {
+      slot.failure = failure;
+      slot.failed_at = at;
+    }
+    --slot.unfinished;
+    if (slot.unfinished == 0 || busy_ == 0) batch_finished_.notify_all();
+  }
+}
+
+Batch Loader::make_batch(std::int64_t number) {
+  Batch batch = empty_batch(number);
+  for (std::int64_t at = 0; at < batch.N; ++at) make(batch.indices[static_cast<std::size_t>(at)], epoch_, at, batch);
+  return batch;
+}
+
+std::optional<Batch> Loader::next() {
+  if (next_batch_ * options_.batch_size >= end_) return std::nullopt;  // both are written by the consumer alone
+  const auto begin = std::chrono::steady_clock::now();
+  const auto count_wait = [&] {
+    waited_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  };
+  const std::int64_t number = next_batch_;
+  if (options_.workers == 0) {
+    next_batch_ = batches();  // the end, should the batch throw
+    Batch batch = make_batch(number);
+    next_batch_ = number + 1;
+    count_wait();
+    return batch;
+  }
+  std::unique_lock lock(mutex_);
+  Slot& slot = slot_of(number);
+  const std::int64_t end_of_batch = std::min(end_, (number + 1) * options_.batch_size);
+  batch_finished_.wait(lock, [&] { return position_ >= end_of_batch && slot.unfinished == 0; });
+  if (slot.failure) {
+    position_ = end_;
+    next_batch_ = batches();
+    std::rethrow_exception(slot.failure);
+  }
+  std::optional<Batch> batch = std::move(slot.batch);
+  slot = {};
+  ++next_batch_;
+  lock.unlock();
+  work_changed_.notify_all();
+  count_wait();
+  return batch;
+}
+
+}  // namespace unet
