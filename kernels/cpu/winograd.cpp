@@ -1,7 +1,6 @@
 #include "kernels/cpu/winograd.h"
 
 #include <algorithm>
-#include <bit>
 
 #include "kernels/cpu/winograd_schedule.h"
 
@@ -44,14 +43,6 @@ PrefetchArea pixels_ahead(const WinogradKernels& kernels, const WinogradGrid& gr
 PrefetchQueue paced(const PrefetchArea& first, const PrefetchArea& second, std::int64_t micro_kernels) {
   const std::int64_t calls = std::max<std::int64_t>(1, micro_kernels * 9 / 10);
   return {{first, second}, divide_up(first.lines() + second.lines(), calls)};
-}
-
-void convert_to_float(const ConstView& vector, float* to) {
-  for (std::int64_t c = 0; c < vector.c(); ++c) {
-    to[c] = vector.dtype == Dtype::bf16
-                ? std::bit_cast<float>(static_cast<std::uint32_t>(vector.as<bf16>()[c].bits) << 16)
-                : vector.as<float>()[c];
-  }
 }
 
 bool winograd_supports(ConvPass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype) {

@@ -10,6 +10,7 @@
 // depend on the cut or on the number of threads.
 #include <algorithm>
 
+#include "kernels/cpu/float_element.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/winograd_schedule.h"
 
@@ -273,7 +274,7 @@ class Worker {
 const float* padded_bias(const Schedule& s, const ConstView& bias, float* workspace) {
   float* padded = workspace + s.bias_offset;
   std::fill_n(padded, s.out_blocks * s.out_block, 0.0f);
-  convert_to_float(bias, padded);
+  for (std::int64_t c = 0; c < s.Cout; ++c) padded[c] = float_at(bias, c);
   return padded;
 }
 

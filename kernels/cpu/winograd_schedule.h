@@ -50,9 +50,6 @@ struct WorkspaceCut {
   std::size_t bytes() const { return static_cast<std::size_t>(floats) * sizeof(float); }
 };
 
-/// A vector [C] of f32 or bf16 as f32.
-void convert_to_float(const ConstView& vector, float* to);
-
 inline WinogradPixels pixels_of(const ConstView& view) { return {view.data, view.c(), view.pitch}; }
 
 /// The pixels of tiles [begin, end), from row `first_row` of each tile on (1 where the row above has fetched the halo).

@@ -179,7 +179,7 @@ double nmse(const std::vector<double>& a, const std::vector<double>& b) {
     error += (a[i] - b[i]) * (a[i] - b[i]);
     norm += b[i] * b[i];
   }
-  return error / norm;
+  return error == 0 ? 0 : error / norm;
 }
 
 bool run_guarded(const kernels::ConvPlan& plan, const kernels::ConvOperands& operands) {

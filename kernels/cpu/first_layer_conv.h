@@ -1,0 +1,20 @@
+// The first layer of an image network: 3x3, stride 1, padding 1, at most four input channels (RGB), any Cout. Bound by
+// the memory traffic of y and dy, so each is touched once; nothing is transformed. Forward and backward weights (nobody
+// needs the gradient of an image). fp32 arithmetic; x, y, dy stored as f32 or bf16 (the plan's dtype) and possibly
+// pitched; weights, their gradients and bias as either.
+//
+// Results do not depend on the number of threads.
+#pragma once
+
+#include "kernels/conv_plan.h"
+#include "kernels/cpu/isa.h"
+
+namespace unet::kernels::cpu {
+
+/// forward or backward weights, 3x3, stride 1, padding 1, Cin <= 4, not empty; f32 or bf16.
+bool first_layer_supports(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype);
+
+/// id "own:first-layer". first_layer_supports(...) must hold; `set` is one that the CPU has.
+ConvPlan first_layer_plan(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype, Isa set = isa());
+
+}  // namespace unet::kernels::cpu

@@ -1,0 +1,26 @@
+// Single elements of a vector or a weight that is stored as f32 or bf16, as f32.
+#pragma once
+
+#include <bit>
+
+#include "kernels/view.h"
+
+namespace unet::kernels::cpu {
+
+inline float float_at(const ConstView& view, std::int64_t i) {
+  if (view.dtype == Dtype::bf16) return std::bit_cast<float>(static_cast<std::uint32_t>(view.as<bf16>()[i].bits) << 16);
+  return view.as<float>()[i];
+}
+
+/// bf16: to nearest, ties to even; a NaN stays one.
+inline void set_float(const View& view, std::int64_t i, float value) {
+  if (view.dtype == Dtype::f32) {
+    view.as<float>()[i] = value;
+    return;
+  }
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  const std::uint32_t rounded = value == value ? bits + 0x7fff + ((bits >> 16) & 1) : bits | 0x400000;
+  view.as<bf16>()[i].bits = static_cast<std::uint16_t>(rounded >> 16);
+}
+
+}  // namespace unet::kernels::cpu
