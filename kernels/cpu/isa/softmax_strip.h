@@ -165,8 +165,8 @@ template <class I>
 
 /// Vectors would scatter: a load and a store for each element are faster.
 template <class T>
-[[gnu::noinline, gnu::optimize("no-tree-vectorize")]] void transpose(const T* __restrict x, int rows, int columns,
-                                                                     int x_pitch, int y_pitch, T* __restrict y) {
+[[gnu::noinline, gnu::optimize("no-tree-vectorize")]] void transpose_strip(const T* __restrict x, int rows, int columns,
+                                                                           int x_pitch, int y_pitch, T* __restrict y) {
   for (int i = 0; i < rows; ++i) {
     for (int c = 0; c < columns; ++c) y[c * y_pitch + i] = x[i * x_pitch + c];
   }
@@ -190,7 +190,7 @@ template <class T>
   if (n < strip) {
     for (int i = 0; i < C * strip; ++i) planes[i] = 0;
   }
-  transpose(x, n, C, C, strip, planes);
+  transpose_strip(x, n, C, C, strip, planes);
 }
 
 template <class T>
@@ -209,7 +209,7 @@ template <class T>
 template <class T>
 [[gnu::always_inline]] inline void join(const T* planes, int n, int C, T* y) {
   if (C == 2 && n == strip) return join_two(planes, y);
-  transpose(planes, C, n, strip, C, y);
+  transpose_strip(planes, C, n, strip, C, y);
 }
 
 /// The largest logit of every pixel; a NaN in class 0 stays.
