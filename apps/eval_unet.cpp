@@ -69,9 +69,10 @@ void run(const EvalOptions& options) {
     throw Error("{}: the network takes {} input channels; data sets here are RGB, so 3 are expected",
                 options.checkpoint, checkpoint.spec.in_channels);
   }
-  const Split split = split_of(options.split);
+  const Split split = parse_split(options.split);
   const Dataset dataset = open_dataset(options, checkpoint);
-  Loader loader(dataset, split, evaluation_loader(options, checkpoint));
+  const LoaderOptions loading = evaluation_loader(options, checkpoint);
+  Loader loader(dataset, split, loading);
   models::UNet model(checkpoint.spec);
   load_model(file, model.parameters());
 
@@ -79,7 +80,7 @@ void run(const EvalOptions& options) {
   const SegmentationMetrics& m = result.metrics;
   const double rate = static_cast<double>(m.images()) / result.seconds;
   fmt::print("{} on {} images ({} of {}) at {}x{}\n", options.checkpoint, m.images(), options.split, options.data,
-             loader.height(), loader.width());
+             loading.height, loading.width);
   fmt::print("{:<16}{:.4f}  mean over pixels of -log p(true class), ignored pixels excluded\n", "cross_entropy",
              result.cross_entropy);
   const std::pair<MetricMeaning, double> figures[] = {{dice_meaning, m.dice()},

@@ -39,7 +39,7 @@ void train(const TrainOptions& options) {
   const Dataset dataset = open_dataset(options);
   Loader training(dataset, Split::train, training_loader(options));
   Loader validation(dataset, Split::val, evaluation_loader(options));
-  if (!options.quiet) fmt::print("{}", describe(dataset));
+  if (!options.quiet) fmt::print("{}", dataset.report());
 
   models::UNetSpec spec;
   spec.classes = options.classes;
@@ -94,6 +94,7 @@ void train(const TrainOptions& options) {
       Progress progress(fmt::format("phase {} epoch {}/{}", phase.number, epoch, phase.epochs), training.images(),
                         options.quiet);
 
+      const double waited_before = training.waited_seconds();
       training.start(all_epochs++);
       while (seen_batches < batches && !finished) {
         // One step: as many passes as --accumulate says, fewer at the end of the epoch; its loss is their mean.
@@ -145,7 +146,7 @@ void train(const TrainOptions& options) {
       plateau = update_plateau(schedule, plateau, figures.val_dice);
       const std::string file = folder.add_epoch(figures, parameters, metadata);
       if (!options.quiet) {
-        fmt::print("{}", line_of(figures, phase.epochs, training.seconds_waited(), file));
+        fmt::print("{}", line_of(figures, phase.epochs, training.waited_seconds() - waited_before, file));
         std::fflush(stdout);
       }
     }
