@@ -68,6 +68,9 @@ void run(const GridProduct<T>& p, T* packed) {
                  packed + (task / taps * depth + tap * p.rows.C) * width);
   });
 
+  // A 1x1 kernel reads x where it lies, unless the packed rows, which conflict less in the cache, serve several panels.
+  const bool in_place = taps == 1 && panels == 1 && p.rows.step == 1 && p.rows.h0 == 0 && p.rows.w0 == 0 &&
+                        p.rows.grid_h == p.rows.H && p.rows.grid_w == p.rows.W;
   // Few pixels: cut the columns too, so that there are tasks for many threads.
   const std::int64_t row_block = kRows / gemm.tile_rows * gemm.tile_rows;
   const Blocks grid = cut(p.pixels(), row_block, p.pixels());
@@ -97,7 +100,12 @@ void run(const GridProduct<T>& p, T* packed) {
     std::int64_t k0 = 0;
     do {
       const std::int64_t k1 = std::min(depth, k0 + kDepth);
-      if (k1 > k0) pack.gather(p.rows, m0, m1, k0, k1, a, kDepth + kSkew, round_up(m1 - m0, gemm.row_step), 0);
+      if (in_place && (m1 - m0) % gemm.row_step == 0) {
+        block.a = p.rows.src + m0 * p.rows.pitch + k0;
+        block.a_stride = p.rows.pitch;
+      } else if (k1 > k0) {
+        pack.gather(p.rows, m0, m1, k0, k1, a, kDepth + kSkew, round_up(m1 - m0, gemm.row_step), 0);
+      }
       block.b = packed + (panel * depth + k0) * width;
       block.depth = k1 - k0;
       block.accumulate = k0 > 0;
