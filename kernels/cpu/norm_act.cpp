@@ -63,26 +63,26 @@ struct Scratch {
   std::int64_t stride;
   double* sums;   // [blocks][2][stride]
   double* total;  // [2][stride]
-  A* work;        // [blocks][3][stride]
+  A* work;        // [blocks][4][stride]
   A* means;       // [2][stride]
 
   static std::int64_t stride_of(std::int64_t channels) { return (channels + 15) / 16 * 16; }
   static std::size_t bytes(std::int64_t channels, std::int64_t blocks) {
     const auto row = static_cast<std::size_t>(stride_of(channels));
     const auto count = static_cast<std::size_t>(blocks);
-    return row * ((2 * count + 2) * sizeof(double) + (3 * count + 2) * sizeof(A));
+    return row * ((2 * count + 2) * sizeof(double) + (4 * count + 2) * sizeof(A));
   }
 
   Scratch(void* memory, std::int64_t channels, std::int64_t blocks) : stride(stride_of(channels)) {
     sums = static_cast<double*>(memory);
     total = sums + blocks * 2 * stride;
     work = reinterpret_cast<A*>(total + 2 * stride);
-    means = work + blocks * 3 * stride;
+    means = work + blocks * 4 * stride;
   }
   NormActSums<T> of(std::int64_t block) const {
     double* sum = sums + block * 2 * stride;
-    A* run = work + block * 3 * stride;
-    return {sum, sum + stride, run, run + stride, run + 2 * stride};
+    A* run = work + block * 4 * stride;
+    return {sum, sum + stride, run, run + stride, run + 2 * stride, run + 3 * stride};
   }
 };
 

@@ -2,9 +2,17 @@
 
 namespace unet::kernels::cpu {
 
+namespace {
+
+// Fixed, since what the system tells of its caches is often wrong on virtual machines.
+std::int64_t large = std::int64_t{16} << 20;
+
+}  // namespace
+
+std::int64_t streaming_size() { return large; }
+void set_streaming_size(std::int64_t bytes) { large = bytes; }
+
 bool worth_streaming(const View& out) {
-  // A fixed size, since what the system tells of its caches is often wrong on virtual machines.
-  constexpr std::int64_t large = std::int64_t{16} << 20;
   constexpr std::int64_t widest_vector = 64;
   if (!out) return false;
   const auto element = static_cast<std::int64_t>(size_of(out.dtype));

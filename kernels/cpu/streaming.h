@@ -6,6 +6,10 @@
 
 namespace unet::kernels::cpu {
 
+/// Bytes from which on an output counts as large. Set by tests and measurements; it shows in no result.
+std::int64_t streaming_size();
+void set_streaming_size(std::int64_t bytes);
+
 /// Whether `out` is large, and every pixel of it made of whole, aligned vectors.
 bool worth_streaming(const View& out);
 

@@ -83,38 +83,58 @@ template <class T, int N, int P>
   store<A, N>(sums.run_second + c, load<A, N>(sums.run_second + c) + square[0]);
 }
 
-// Values are taken relative to the mean of the block's first pixels, so that a mean far from 0 costs no digits.
+/// Adds a run of `pixels` pixels to the block's sums of x - origin and (x - origin)^2, and takes its mean as the next
+/// shift.
+template <class T>
+void end_moments_run(std::int64_t channels, std::int64_t pixels, const NormActSums<T>& sums) {
+  const auto n = static_cast<double>(pixels);
+  for (std::int64_t c = 0; c < channels; ++c) {
+    const double shift = static_cast<double>(sums.shift[c]) - static_cast<double>(sums.origin[c]);
+    const auto sum = static_cast<double>(sums.run_first[c]);
+    sums.first[c] += sum + n * shift;
+    sums.second[c] += static_cast<double>(sums.run_second[c]) + shift * (2 * sum + n * shift);
+    sums.shift[c] += static_cast<Compute<T>>(sum / n);
+    sums.run_first[c] = sums.run_second[c] = 0;
+  }
+}
+
+// Values are taken relative to the mean of the run before, so that neither a mean far from 0 nor an outlier costs
+// digits of the computing type. The first pixels, relative to 0, give the first shift.
 template <class T>
 void moments(const NormActRun<T>& run, std::int64_t first, std::int64_t pixels, const NormActSums<T>& sums) {
-  using A = Compute<T>;
   const std::int64_t C = run.channels;
-  const std::int64_t few = pixels < 16 ? pixels : 16;
   clear_run(C, sums);
-  for (std::int64_t c = 0; c < C; ++c) sums.shift[c] = 0;
-  for (std::int64_t p = first; p < first + few; ++p) {
-    for_channels<T>(C, [&](auto lanes, std::int64_t c) { add_moments<T, lanes.count, 1>(run, sums, p, c); });
-  }
+  for (std::int64_t c = 0; c < C; ++c) sums.shift[c] = sums.origin[c] = 0;
+  const auto single = [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t p = begin; p < end; ++p) {
+      for_channels<T>(C, [&](auto lanes, std::int64_t c) { add_moments<T, lanes.count, 1>(run, sums, p, c); });
+    }
+  };
+  const std::int64_t few = pixels < 16 ? pixels : 16;
+  single(first, first + few);
+  end_moments_run(C, few, sums);
   for (std::int64_t c = 0; c < C; ++c) {
-    sums.shift[c] = sums.run_first[c] / static_cast<A>(few);
+    sums.origin[c] = sums.shift[c];
     sums.first[c] = sums.second[c] = 0;
   }
-  clear_run(C, sums);
 
-  const std::int64_t end = first + pixels;
-  std::int64_t p = first;
-  for (int groups = 0; p + 4 <= end; p += 4) {
-    for_channels<T>(C, [&](auto lanes, std::int64_t c) { add_moments<T, lanes.count, 4>(run, sums, p, c); });
-    if (++groups % groups_per_run == 0) end_run(C, sums);
+  const std::int64_t whole = first + pixels / 4 * 4;
+  for (std::int64_t begin = first; begin < whole; begin += 4 * groups_per_run) {
+    const std::int64_t end = begin + 4 * groups_per_run < whole ? begin + 4 * groups_per_run : whole;
+    for (std::int64_t p = begin; p < end; p += 4) {
+      for_channels<T>(C, [&](auto lanes, std::int64_t c) { add_moments<T, lanes.count, 4>(run, sums, p, c); });
+    }
+    end_moments_run(C, end - begin, sums);
   }
-  for (; p < end; ++p) {
-    for_channels<T>(C, [&](auto lanes, std::int64_t c) { add_moments<T, lanes.count, 1>(run, sums, p, c); });
+  if (whole < first + pixels) {
+    single(whole, first + pixels);
+    end_moments_run(C, first + pixels - whole, sums);
   }
-  end_run(C, sums);
   const auto n = static_cast<double>(pixels);
   for (std::int64_t c = 0; c < C; ++c) {
     const double offset = sums.first[c] / n;
-    sums.first[c] = static_cast<double>(sums.shift[c]) + offset;
-    sums.second[c] -= offset * offset * n;
+    sums.second[c] -= offset * sums.first[c];
+    sums.first[c] = static_cast<double>(sums.origin[c]) + offset;
   }
 }
 

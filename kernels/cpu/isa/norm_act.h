@@ -31,7 +31,7 @@ struct NormActRows {
 template <class T>
 struct NormActSums {
   double *first, *second;
-  Compute<T>*run_first, *run_second, *shift;
+  Compute<T>*run_first, *run_second, *shift, *origin;
 };
 
 template <class T>
