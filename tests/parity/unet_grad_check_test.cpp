@@ -21,6 +21,8 @@ struct Case {
   std::int64_t N, H, W;
 };
 
+void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
+
 class UNetGradCheck : public testing::TestWithParam<Case> {};
 INSTANTIATE_TEST_SUITE_P(, UNetGradCheck,
                          testing::Values(Case{"TransposedCrossEntropy", false, Loss::cross_entropy, 2, 32, 32},

@@ -83,6 +83,8 @@ struct Setting {
   Dtype dtype;
   ConvProvider provider;
 };
+void PrintTo(const Setting& setting, std::ostream* out) { *out << setting.name; }
+
 class UNetTraining : public testing::TestWithParam<Setting> {
  protected:
   void SetUp() override {
