@@ -1,0 +1,309 @@
+// Decoding on files made here: every kind of PNG, EXIF, limits, cut files, what is no image, writing.
+#include "engine/data/image.h"
+
+#include <fcntl.h>
+#include <malloc.h>
+#include <sys/stat.h>
+
+#include <cmath>
+
+#include "tests/data/support.h"
+
+namespace unet {
+namespace {
+
+using test::expect_parts;
+using test::message_of;
+using test::PngFile;
+using Bytes = std::vector<std::uint8_t>;
+
+Image decode(const PngFile& png) { return decode_image(png.bytes(), "made.png"); }
+Image mask(const PngFile& png) { return decode_mask(png.bytes(), "made.png"); }
+
+TEST(DecodeImage, ScalesGrayBelowEightBits) {
+  const std::array<std::pair<int, Bytes>, 3> depths{
+      {{1, {0, 255, 0, 255}}, {2, {0, 85, 170, 255}}, {4, {0, 17, 238, 255}}}};
+  const std::array<Bytes, 3> packed{{{0x50}, {0x1b}, {0x01, 0xef}}};
+  const std::array<Bytes, 3> raw{{{0, 1, 0, 1}, {0, 1, 2, 3}, {0, 1, 14, 15}}};
+  for (std::size_t i = 0; i < depths.size(); ++i) {
+    PngFile png{4, 1, depths[i].first, 0, {}, {}, packed[i]};
+    EXPECT_EQ(decode(png).channels, 1);
+    EXPECT_EQ(decode(png).pixels, depths[i].second);
+    EXPECT_EQ(mask(png).pixels, raw[i]);
+  }
+}
+
+TEST(DecodeImage, TakesTheHighByteOfSixteenBits) {
+  EXPECT_EQ(decode({2, 1, 16, 0, {}, {}, {0x12, 0xff, 0xfe, 0xff}}).pixels, (Bytes{0x12, 0xfe}));
+}
+
+TEST(DecodeImage, ExpandsPaletteAndTransparency) {
+  const PngFile plain{2, 1, 8, 3, {9, 8, 7, 6, 5, 4}, {}, {1, 0}};
+  EXPECT_EQ(decode(plain).channels, 3);
+  EXPECT_EQ(decode(plain).pixels, (Bytes{6, 5, 4, 9, 8, 7}));
+  EXPECT_EQ(mask(plain).pixels, (Bytes{1, 0}));
+  const PngFile transparent{2, 1, 8, 3, {9, 8, 7, 6, 5, 4}, {100}, {1, 0}};
+  EXPECT_EQ(decode(transparent).channels, 4);
+  EXPECT_EQ(decode(transparent).pixels, (Bytes{6, 5, 4, 255, 9, 8, 7, 100}));
+  EXPECT_EQ(mask(transparent).pixels, (Bytes{1, 0}));
+  const PngFile gray_key{2, 1, 8, 0, {}, {0, 7}, {7, 8}};
+  EXPECT_EQ(decode(gray_key).channels, 2);
+  EXPECT_EQ(decode(gray_key).pixels, (Bytes{7, 0, 8, 255}));
+}
+
+TEST(DecodeImage, RgbDropsAlphaAndRepeatsGray) {
+  EXPECT_EQ(to_rgb(decode({1, 1, 8, 6, {}, {}, {1, 2, 3, 4}})).pixels, (Bytes{1, 2, 3}));
+  EXPECT_EQ(to_rgb(decode({1, 1, 8, 4, {}, {}, {9, 4}})).pixels, (Bytes{9, 9, 9}));
+  EXPECT_EQ(to_rgb(decode({1, 1, 8, 0, {}, {}, {5}})).pixels, (Bytes{5, 5, 5}));
+}
+
+TEST(DecodeMask, RefusesWhatHoldsNoIndices) {
+  expect_parts(message_of([] { mask({1, 1, 8, 2, {}, {}, {1, 2, 3}}); }), {"made.png", "RGB PNG", "class index"});
+  expect_parts(message_of([] { mask({1, 1, 8, 6, {}, {}, {1, 2, 3, 4}}); }), {"RGBA"});
+  expect_parts(message_of([] { mask({1, 1, 8, 4, {}, {}, {1, 2}}); }), {"alpha"});
+  expect_parts(message_of([] { mask({1, 1, 16, 0, {}, {}, {1, 2}}); }), {"16-bit gray"});
+  expect_parts(message_of([] {
+                 mask({3, 1, 8, 3, {0, 0, 0, 1, 1, 1}, {}, {0, 1, 2}});
+               }),
+               {"made.png", "palette index 2", "x=2 y=0", "2 entries"});
+  expect_parts(message_of([] { decode_mask(encode_jpeg(Image(8, 8, 1)), "m.png"); }), {"m.png", "JPEG", "PNG"});
+  expect_parts(message_of([] { decode_mask(Bytes{'G', 'I', 'F', '8', '9', 'a'}, "m.gif"); }), {"m.gif", "a GIF image"});
+}
+
+TEST(DecodeImage, NamesWhatIsNoImage) {
+  const auto found = [](std::string_view start) {
+    return message_of([&] { decode_image(Bytes(start.begin(), start.end()), "x.jpg"); });
+  };
+  expect_parts(found("GIF89a..."), {"x.jpg", "a GIF image", "expected JPEG or PNG", "convert"});
+  expect_parts(found(""), {"an empty file"});
+  expect_parts(found("BM...."), {"a BMP image"});
+  expect_parts(found("RIFF....WEBPVP8 "), {"a WebP image"});
+  expect_parts(found("<!DOCTYPE html>"), {"HTML"});
+  expect_parts(found("version https://git-lfs.github.com/spec/v1"), {"Git LFS pointer"});
+  expect_parts(found("\x01\x02\x03\x04\x05"), {"01 02 03 04"});
+}
+
+Image gradient(int width, int height, int channels) {
+  Image image(width, height, channels);
+  for (int y = 0; y < height; ++y) {
+    for (int x = 0; x < width * channels; ++x) {
+      image.row(y)[x] = static_cast<std::uint8_t>((x * 5 / channels + y * 3 + x % channels * 40) % 256);
+    }
+  }
+  return image;
+}
+
+/// The JPEG with an EXIF block that holds the orientation alone.
+Bytes with_orientation(Bytes jpeg, std::uint8_t orientation, bool big_endian) {
+  Bytes exif{0xff, 0xe1, 0, 34, 'E', 'x', 'i', 'f', 0, 0};
+  const Bytes little{'I', 'I', 42, 0, 8, 0, 0, 0, 1, 0, 0x12, 1, 3, 0, 1, 0, 0, 0, orientation, 0, 0, 0, 0, 0, 0, 0};
+  const Bytes big{'M', 'M', 0, 42, 0, 0, 0, 8, 0, 1, 1, 0x12, 0, 3, 0, 0, 0, 1, 0, orientation, 0, 0, 0, 0, 0, 0};
+  exif.insert(exif.end(), (big_endian ? big : little).begin(), (big_endian ? big : little).end());
+  jpeg.insert(jpeg.begin() + 2, exif.begin(), exif.end());
+  return jpeg;
+}
+
+TEST(DecodeImage, TurnsByExifOrientation) {
+  const Bytes jpeg = encode_jpeg(gradient(24, 16, 3), 95);
+  const Image stored = decode_image(jpeg, "plain");
+  const int w = stored.width, h = stored.height;
+  for (int orientation = 1; orientation <= 8; ++orientation) {
+    const Bytes file = with_orientation(jpeg, static_cast<std::uint8_t>(orientation), orientation % 2 == 0);
+    const Image upright = decode_image(file, "turned");
+    ASSERT_EQ(upright.width, orientation < 5 ? w : h);
+    ASSERT_EQ(upright.height, orientation < 5 ? h : w);
+    for (int y = 0; y < h; ++y) {
+      for (int x = 0; x < w; ++x) {
+        // EXIF 2.3, table of the orientation: where row 0 and column 0 of the stored pixels are seen.
+        int at_x = x, at_y = y;
+        switch (orientation) {
+          case 2:
+            at_x = w - 1 - x;
+            break;
+          case 3:
+            at_x = w - 1 - x, at_y = h - 1 - y;
+            break;
+          case 4:
+            at_y = h - 1 - y;
+            break;
+          case 5:
+            at_x = y, at_y = x;
+            break;
+          case 6:
+            at_x = h - 1 - y, at_y = x;
+            break;
+          case 7:
+            at_x = h - 1 - y, at_y = w - 1 - x;
+            break;
+          case 8:
+            at_x = y, at_y = w - 1 - x;
+            break;
+          default:
+            break;
+        }
+        for (int c = 0; c < 3; ++c) {
+          ASSERT_EQ(upright.row(at_y)[3 * at_x + c], stored.row(y)[3 * x + c]) << "orientation " << orientation;
+        }
+      }
+    }
+    test::Folder folder;
+    test::write_bytes(folder / "turned.jpg", file);
+    const ImageSize size = read_image_size(folder / "turned.jpg");
+    EXPECT_EQ(size, (ImageSize{upright.width, upright.height}));
+    EXPECT_EQ(size.turned, orientation >= 5);
+  }
+}
+
+TEST(DecodeImage, IgnoresBrokenExif) {
+  const Bytes jpeg = encode_jpeg(gradient(24, 16, 3), 95);
+  const Image stored = decode_image(jpeg, "plain");
+  for (std::size_t at = 10; at < 36; ++at) {  // every byte of the TIFF block, with every high bit pattern that matters
+    for (const std::uint8_t value : {0x00, 0x01, 0x7f, 0xff}) {
+      Bytes file = with_orientation(jpeg, 1, at % 2 == 0);
+      file[2 + at] = value;
+      EXPECT_EQ(decode_image(file, "broken exif").pixels.size(), stored.pixels.size());
+    }
+  }
+}
+
+TEST(DecodeImage, EveryCutFileIsRefused) {
+  const Bytes jpeg = encode_jpeg(gradient(33, 21, 3), 90), png = encode_png(gradient(33, 21, 3));
+  for (const Bytes* whole : {&jpeg, &png}) {
+    EXPECT_EQ(decode_image(*whole, "whole").width, 33);
+    for (std::size_t size = 0; size < whole->size(); ++size) {
+      const Bytes cut(whole->begin(), whole->begin() + static_cast<std::ptrdiff_t>(size));
+      EXPECT_THROW(decode_image(cut, "cut"), Error) << size << " of " << whole->size() << " bytes";
+    }
+  }
+}
+
+TEST(DecodeImage, FlippedBitsNeverCrash) {
+  const Bytes jpeg = encode_jpeg(gradient(33, 21, 3), 90), png = encode_png(gradient(33, 21, 3));
+  for (const Bytes* whole : {&jpeg, &png}) {
+    for (std::size_t bit = 0; bit < whole->size() * 8; bit += 3) {
+      Bytes flipped = *whole;
+      flipped[bit / 8] ^= static_cast<std::uint8_t>(1 << bit % 8);
+      try {
+        const Image image = decode_image(flipped, "flipped");
+        EXPECT_EQ(image.pixels.size(), static_cast<std::size_t>(image.width) * image.height * image.channels);
+      } catch (const Error&) {
+      }
+    }
+  }
+}
+
+std::int64_t status_kib(const std::string& key) {
+  std::ifstream status("/proc/self/status");
+  for (std::string word; status >> word;) {
+    std::int64_t value = 0;
+    if (word == key + ":" && status >> value) return value;
+  }
+  return 0;
+}
+
+/// The most memory above now while call runs, by the kernel's high-water mark.
+template <class Call>
+std::int64_t peak_kib(const Call& call) {
+  ::malloc_trim(0);  // or pages that earlier tests left behind would serve unseen
+  std::ofstream("/proc/self/clear_refs") << 5;
+  const std::int64_t before = status_kib("VmRSS");
+  call();
+  return status_kib("VmHWM") - before;
+}
+
+Bytes jpeg_of_size(int width, int height) {
+  Bytes bytes = encode_jpeg(Image(16, 16, 3));
+  for (std::size_t at = 2; at + 9 < bytes.size(); at += 2u + bytes[at + 2] * 256u + bytes[at + 3]) {
+    if (bytes[at + 1] != 0xc0) continue;
+    for (const auto& [offset, value] : {std::pair{5u, height >> 8}, {6u, height}, {7u, width >> 8}, {8u, width}}) {
+      bytes[at + offset] = static_cast<std::uint8_t>(value);
+    }
+    return bytes;
+  }
+  return {};
+}
+
+TEST(Limits, AreCheckedBeforeAllocation) {
+  struct Case {
+    Bytes file;
+    std::vector<std::string> parts;
+  };
+  const auto png_of_size = [](std::uint32_t width, std::uint32_t height) {
+    PngFile png;
+    png.width = width;
+    png.height = height;
+    return png.bytes();
+  };
+  Bytes scans = encode_jpeg(Image(16, 16, 3));
+  for (int i = 0; i <= max_jpeg_scans; ++i) scans.insert(scans.end() - 2, {0xff, 0xda});
+  const std::vector<Case> cases{{png_of_size(10001, 10000), {"10001x10000", "100000000"}},
+                                {png_of_size(65501, 1), {"65501x1", "65500"}},
+                                {png_of_size(1, 0x80000000u), {"1x2147483648"}},
+                                {png_of_size(0, 5), {"0x5"}},
+                                {jpeg_of_size(10001, 10000), {"10001x10000", "100000000"}},
+                                {jpeg_of_size(65501, 10), {"65500"}},
+                                {scans, {"1002 scans", "1000"}}};
+  for (const Case& c : cases) {
+    std::string message;
+    const std::int64_t kib = peak_kib([&] { message = message_of([&] { decode_image(c.file, "big"); }); });
+    expect_parts(message, c.parts);
+    if (!test::sanitized) {
+      EXPECT_LT(kib, 16 * 1024) << message;
+    }
+  }
+  // The other side of the limit, and a check that the measure sees an allocation of a picture's size.
+  Image tall;
+  EXPECT_GT(peak_kib([&] { tall = Image(1000, 20000, 1); }), test::sanitized ? -1 : 16 * 1024);
+  EXPECT_EQ(decode_image(encode_png(Image(1, 65500, 1)), "tall").height, 65500);
+}
+
+TEST(Files, SayWhatIsWrongWithThem) {
+  test::Folder folder;
+  expect_parts(message_of([&] { read_file(folder / "none.jpg"); }), {"none.jpg", "No such file"});
+  expect_parts(message_of([&] { read_file(folder.path()); }), {folder.path().string(), "a folder"});
+  ASSERT_EQ(::mkfifo((folder / "pipe.jpg").c_str(), 0600), 0);
+  expect_parts(message_of([&] { load_image(folder / "pipe.jpg"); }), {"pipe.jpg", "pipe"});
+  expect_parts(message_of([&] { write_file(folder / "no" / "such.png", Bytes{1}); }), {"such.png", "No such file"});
+  if (test::fs::exists("/dev/full")) {
+    expect_parts(message_of([&] { write_file("/dev/full", Bytes{1}); }), {"/dev/full", "No space"});
+  }
+  ASSERT_EQ(::truncate((test::write_text(folder / "huge.jpg", "x"), folder / "huge.jpg").c_str(), max_file_bytes + 1),
+            0);
+  expect_parts(message_of([&] { load_image(folder / "huge.jpg"); }), {"huge.jpg", "1073741825 bytes"});
+  write_file(folder / "bytes", Bytes{3, 1, 4});
+  write_file(folder / "bytes", Bytes{1, 5});
+  EXPECT_EQ(read_file(folder / "bytes"), (Bytes{1, 5}));
+}
+
+TEST(Encode, PngIsWithoutLoss) {
+  for (const int channels : {1, 3}) {
+    const Image image = gradient(37, 23, channels);
+    const Image again = decode_image(encode_png(image), "again");
+    EXPECT_EQ(again.channels, channels);
+    EXPECT_EQ(again.pixels, image.pixels);
+  }
+}
+
+TEST(Encode, JpegIsClose) {
+  for (const int channels : {1, 3}) {
+    Image image(40, 24, channels);  // smooth, so that halved chroma loses little
+    for (int y = 0; y < image.height; ++y) {
+      for (int x = 0; x < image.width * channels; ++x)
+        image.row(y)[x] = static_cast<std::uint8_t>(60 + y + 2 * x / channels);
+    }
+    const Image again = decode_image(encode_jpeg(image, 95), "again");
+    ASSERT_EQ(again.pixels.size(), image.pixels.size());
+    for (std::size_t i = 0; i < image.pixels.size(); ++i) ASSERT_NEAR(again.pixels[i], image.pixels[i], 6);
+  }
+}
+
+TEST(Encode, RefusesWhatDoesNotFit) {
+  expect_parts(message_of([] { encode_png(Image(2, 2, 4)); }), {"4 channels"});
+  expect_parts(message_of([] { encode_jpeg(Image()); }), {"0x0"});
+  Image wrong(4, 4, 3);
+  wrong.pixels.pop_back();
+  expect_parts(message_of([&] { encode_png(wrong); }), {"47 bytes"});
+}
+
+}  // namespace
+}  // namespace unet
