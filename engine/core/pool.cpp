@@ -65,6 +65,7 @@ void* Pool::allocate(std::size_t bytes) {
   } else {
     ++stats_.system_calls;
     block = system_.allocate(size);
+    const std::size_t cached = stats_.cached;
     if (block == nullptr) {
       trim_locked();
       block = system_.allocate(size);
@@ -74,7 +75,7 @@ void* Pool::allocate(std::size_t bytes) {
           "out of memory: {:.1f} MiB requested, {:.1f} MiB in use, {:.1f} MiB cached, {:.1f} MiB at the peak. Use a "
           "smaller "
           "--batch-size (with --accumulate to keep the effective one), --image-size or --base-channels.",
-          mib(bytes), mib(stats_.in_use), mib(stats_.cached), mib(stats_.peak));
+          mib(bytes), mib(stats_.in_use), mib(cached), mib(stats_.peak));
     }
   }
   stats_.in_use += size;

@@ -8,7 +8,7 @@ Var add(Tape& tape, const Var& a, const Var& b) {
   check::activation("add", "a", a.value);
   check::activation("add", "b", b.value);
   check::shape("add", "b", b.value, a.shape(), "N,H,W,C");
-  check::alike("add", "b", b.value, a.value);
+  check::alike("add", "b", b.value, a.value, "a");
   const Tensor y = Tensor::empty(a.shape(), a.value.dtype(), a.value.device());
   kernels::cpu::add(a.value.const_view(), b.value.const_view(), y.view());
   const Var out = tape.output(y, {&a, &b});

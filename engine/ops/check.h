@@ -29,12 +29,14 @@ inline void dense(const std::string& op, const char* what, const Tensor& x) {
 }
 
 /// a has x's dtype and device.
-inline void alike(const std::string& op, const char* what, const Tensor& a, const Tensor& x) {
+inline void alike(const std::string& op, const char* what, const Tensor& a, const Tensor& x,
+                  const char* name_of_x = "x") {
   if (a.dtype() != x.dtype()) {
-    throw Error("{}: {} is {} but x is {}", op, what, kernels::name_of(a.dtype()), kernels::name_of(x.dtype()));
+    throw Error("{}: {} is {} but {} is {}", op, what, kernels::name_of(a.dtype()), name_of_x,
+                kernels::name_of(x.dtype()));
   }
   if (a.device() != x.device()) {
-    throw Error("{}: {} is on {} but x is on {}", op, what, a.device().str(), x.device().str());
+    throw Error("{}: {} is on {} but {} is on {}", op, what, a.device().str(), name_of_x, x.device().str());
   }
 }
 
@@ -57,8 +59,22 @@ inline Tensor destination(const std::string& op, const Tensor& out, const Shape&
 inline void labels(const std::string& op, const Tensor& logits, const Tensor& labels) {
   activation(op, "logits", logits);
   dense(op, "logits", logits);
+  if (logits.shape()[3] > 256) {
+    throw Error("{}: logits {} (N,H,W,C) have more classes than u8 labels can name", op, logits.shape().str());
+  }
   if (!labels.defined() || labels.dtype() != Dtype::u8) throw Error("{}: labels must be u8 [N,H,W]", op);
   shape(op, "labels", labels, {logits.shape()[0], logits.shape()[1], logits.shape()[2]}, "N,H,W");
+}
+
+/// Every label is one of the classes or ignored.
+inline void label_values(const std::string& op, const Tensor& labels, int classes, int ignore_index) {
+  const std::uint8_t* label = labels.data<std::uint8_t>();
+  std::int64_t invalid = 0;
+  for (std::int64_t i = 0; i < labels.size(); ++i) invalid += label[i] >= classes && label[i] != ignore_index;
+  if (invalid > 0) {
+    throw Error("{}: {} labels are neither one of the {} classes nor the ignored value {}", op, invalid, classes,
+                ignore_index);
+  }
 }
 
 /// Labels [N,H,W] as kernels take them: [N,H,W,1].

@@ -10,7 +10,7 @@ Var concat(Tape& tape, const std::vector<Var>& parts) {
   std::int64_t channels = 0;
   for (const Var& part : parts) {
     check::activation("concat", "a part", part.value);
-    check::alike("concat", "a part", part.value, first);
+    check::alike("concat", "a part", part.value, first, "the first");
     const Shape& s = part.shape();
     check::shape("concat", "a part", part.value, {first.shape()[0], first.shape()[1], first.shape()[2], s[3]},
                  "N,H,W,C");

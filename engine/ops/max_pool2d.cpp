@@ -15,6 +15,7 @@ Var max_pool2d(Tape& tape, const Var& x) {
   tape.record([&tape, x = x.value, x_id = x.id, y_id = out.id] {
     const Tensor dy = tape.take_gradient(y_id);
     if (!dy.defined()) return;
+    if (!dy.defined()) return;
     const Tensor dx = tape.gradient_target(x_id);
     kernels::cpu::max_pool_backward(x.const_view(), dy.const_view(), dx.view());
     tape.add_gradient(x_id, dx);

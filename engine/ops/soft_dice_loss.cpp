@@ -7,6 +7,7 @@ Var soft_dice_loss(Tape& tape, const Var& logits, const Tensor& labels, const ke
   const std::string op = "soft_dice_loss";
   check::labels(op, logits.value, labels);
   if (!(spec.smooth >= 0)) throw Error("{}: smooth must be >= 0, got {}", op, spec.smooth);
+  check::label_values(op, labels, static_cast<int>(logits.shape()[3]), spec.ignore_index);
   const std::int64_t groups = spec.batch ? 1 : logits.shape()[0];
   const Tensor sums = Tensor::empty({groups, logits.shape()[3], 3}, Dtype::f64, labels.device());
   const Scratch scratch(kernels::cpu::soft_dice_scratch(logits.value.const_view()), labels.device());

@@ -9,7 +9,7 @@ Var softmax_cross_entropy(Tape& tape, const Var& logits, const Tensor& labels, c
   check::labels(op, logits.value, labels);
   if (class_weights.defined()) {
     check::shape(op, "class_weights", class_weights, {logits.shape()[3]}, "C");
-    check::alike(op, "class_weights", class_weights, logits.value);
+    check::alike(op, "class_weights", class_weights, logits.value, "logits");
   }
   const Scratch scratch(kernels::cpu::cross_entropy_scratch(logits.value.const_view()), labels.device());
   const kernels::CrossEntropySums sums = kernels::cpu::cross_entropy_forward(
