@@ -78,9 +78,50 @@ TEST_P(Conv2dProvider, F32AgainstF64OfOwn) {
 
 INSTANTIATE_TEST_SUITE_P(Conv2d, Conv2dProvider,
                          testing::Values(kernels::ConvProvider::own, kernels::ConvProvider::onednn),
-                         [](const auto& info) {
-                           return info.param == kernels::ConvProvider::own ? std::string("own") : std::string("onednn");
+                         [](const auto& param) {
+                           return param.param == kernels::ConvProvider::own ? std::string("own")
+                                                                            : std::string("onednn");
                          });
+
+/// A plan must keep within the workspace that it asks for and the operands' memory; provider after provider.
+TEST(Conv2d, PlansStayInsideTheirMemory) {
+  const PoisonScope poison;
+  const auto check = [](kernels::ConvPass pass, const kernels::ConvSpec& spec, const kernels::ConvShape& s) {
+    for (const kernels::ConvPlan& plan : kernels::cpu::plan_conv_candidates(pass, spec, s, Dtype::f32)) {
+      const Tensor workspace = Tensor::empty({static_cast<std::int64_t>(plan.workspace) + 1}, Dtype::u8);
+      const Tensor x = Tensor::zeros({s.N, s.H, s.W, s.Cin}, Dtype::f32);
+      const Tensor y = Tensor::zeros({s.N, s.Ho(spec), s.Wo(spec), s.Cout}, Dtype::f32);
+      const Tensor w = Tensor::zeros({s.Cout, s.Kh, s.Kw, s.Cin}, Dtype::f32);
+      kernels::ConvOperands io;
+      io.x = x.const_view();
+      io.weights = w.const_view();
+      io.dy = y.const_view();
+      io.y = y.view();
+      io.dx = x.view();
+      io.dweights = w.view();
+      plan.run(io, workspace.data<void>());
+      for (const Tensor& t : {workspace, x, y, w}) EXPECT_TRUE(slack_intact(t)) << plan.id << " " << name_of(pass);
+      EXPECT_EQ(broken_block_guards(), 0) << plan.id << " " << name_of(pass);
+    }
+  };
+  for (const kernels::ConvPass pass :
+       {kernels::ConvPass::forward, kernels::ConvPass::backward_data, kernels::ConvPass::backward_weights}) {
+    for (const std::int64_t K : {1, 3}) {
+      for (const std::int64_t stride : {1, 2, 16}) {
+        for (const std::int64_t Cin : {3, 8, 24, 64}) {
+          for (const std::int64_t Cout : {2, 16, 40}) {
+            kernels::ConvSpec spec;
+            spec.stride = stride;
+            spec.pad = K / 2;
+            SCOPED_TRACE(fmt::format("{}x{} stride {}, {} -> {}", K, K, stride, Cin, Cout));
+            check(pass, spec, {1, 32, 32, Cin, Cout, K, K});
+            check(pass, spec, {2, 7, 9, Cin, Cout, K, K});
+          }
+        }
+      }
+    }
+  }
+}
 
 /// options.relu exists on inference tapes only, so its check is against relu(conv2d).
 TEST(Conv2d, ReluOfInferenceIsReluOfConv) {

@@ -1,7 +1,20 @@
+#include <cmath>
+
 #include "tests/support/op_case.h"
 
 namespace unet::tests {
 namespace {
+
+NormActOptions options_of(bool relu, bool pool, const Var& residual = {}, const Tensor& out = {},
+                          bool training = true) {
+  NormActOptions options;
+  options.relu = relu;
+  options.pool = pool;
+  options.residual = residual;
+  options.out = out;
+  options.training = training;
+  return options;
+}
 
 struct NormCase {
   std::string name;
@@ -19,12 +32,8 @@ OpCase norm_case(const NormCase& c) {
   if (c.residual) inputs.push_back(Input(c.x, Fill::normal, c.x_extra));
   return {c.name, inputs, [c, vector](Tape& tape, const std::vector<Var>& in) {
             const Dtype dtype = in[0].value.dtype();
-            NormActOptions options;
-            options.relu = c.relu;
-            options.pool = c.pool;
-            options.training = c.training;
+            NormActOptions options = options_of(c.relu, c.pool, c.residual ? in[3] : Var(), {}, c.training);
             options.epsilon = c.epsilon;
-            if (c.residual) options.residual = in[3];
             RunningStats stats;
             if (!c.training) {
               std::vector<double> variance = normal_values(vector.size(), 12);
@@ -115,7 +124,7 @@ TEST(NormAct, OnePixelHasNoVariance) {
   const Var gamma = tape.input(Tensor::of<double>({2}, Dtype::f64, {2, 3}));
   const Var beta = tape.input(Tensor::of<double>({2}, Dtype::f64, {0.5, -0.25}));
   const Var x = tape.input(Tensor::of<double>({1, 1, 1, 2}, Dtype::f64, {7, -8}));
-  const NormActOptions options{.relu = false};
+  const NormActOptions options = options_of(false, false);
   EXPECT_EQ(norm_act(tape, x, gamma, beta, stats, options).y.value.values<double>(), (std::vector<double>{0.5, -0.25}));
   EXPECT_EQ(stats.pending_mean.values<double>(), (std::vector<double>{7, -8}));
   EXPECT_EQ(stats.pending_variance.values<double>(), (std::vector<double>{0, 0}));
@@ -128,7 +137,7 @@ TEST(NormAct, NaNComesThrough) {
     values[21] = NAN;  // pixel 1, channel 1
     const Var vector = tape.input(Tensor::of({20}, dtype, normal_values(20, 6)));
     const NormActResult out = norm_act(tape, tape.input(Tensor::of({1, 2, 2, 20}, dtype, values)), vector, vector, {},
-                                       {.relu = true, .pool = true});
+                                       options_of(true, true));
     const std::vector<double> y = out.y.value.values<double>(), pooled = out.pooled.value.values<double>();
     for (std::size_t pixel = 0; pixel < 4; ++pixel) EXPECT_TRUE(std::isnan(y[pixel * 20 + 1]));
     EXPECT_TRUE(std::isnan(pooled[1]));
@@ -153,21 +162,21 @@ TEST(NormAct, SaysWhatIsWrong) {
             "norm_act: gamma is f64 but x is f32");
   EXPECT_EQ(error_of([&] { norm_act(tape, x, ok, zeros({8}, Dtype::f64), {}); }), "norm_act: beta is f64 but x is f32");
   EXPECT_EQ(error_of([&] {
-              norm_act(tape, x, ok, ok, {}, {.residual = zeros({2, 4, 4, 4})});
+              norm_act(tape, x, ok, ok, {}, options_of(true, false, zeros({2, 4, 4, 4})));
             }),
             "norm_act: residual must be [2,4,4,8] (N,H,W,C), got [2,4,4,4]");
   EXPECT_EQ(error_of([&] {
-              norm_act(tape, x, ok, ok, {}, {.residual = zeros({2, 4, 4, 8}, Dtype::f64)});
+              norm_act(tape, x, ok, ok, {}, options_of(true, false, zeros({2, 4, 4, 8}, Dtype::f64)));
             }),
             "norm_act: residual is f64 but x is f32");
-  EXPECT_EQ(error_of([&] { norm_act(tape, x, ok, ok, {}, {.training = false}); }),
+  EXPECT_EQ(error_of([&] { norm_act(tape, x, ok, ok, {}, options_of(true, false, {}, {}, false)); }),
             "norm_act: running mean must be [8] (C), got []");
   EXPECT_EQ(error_of([&] {
-              norm_act(tape, zeros({2, 1, 4, 8}), ok, ok, {}, {.pool = true});
+              norm_act(tape, zeros({2, 1, 4, 8}), ok, ok, {}, options_of(true, true));
             }),
             "norm_act: a 2x2 max-pool needs at least 2x2 pixels, x is [2,1,4,8] (N,H,W,C)");
   EXPECT_EQ(error_of([&] {
-              norm_act(tape, x, ok, ok, {}, {.out = Tensor::zeros({2, 4, 4, 9}, Dtype::f32)});
+              norm_act(tape, x, ok, ok, {}, options_of(true, false, {}, Tensor::zeros({2, 4, 4, 9}, Dtype::f32)));
             }),
             "norm_act: out must be [2,4,4,8] (N,H,W,C), got [2,4,4,9]");
   EXPECT_EQ(error_of([&] { norm_act(tape, {}, ok, ok, {}); }), "norm_act: x is not given");

@@ -1,7 +1,7 @@
 // The bodies of the suites that every op instantiates, and the harness seen failing: made-up ops with a fault each.
 #include "tests/support/op_case.h"
 
-#include "engine/core/pool.h"
+#include <cmath>
 
 namespace unet::tests {
 namespace {

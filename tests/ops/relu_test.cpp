@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include "tests/support/op_case.h"
 
 namespace unet::tests {

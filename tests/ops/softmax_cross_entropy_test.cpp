@@ -120,6 +120,10 @@ TEST(SoftmaxCrossEntropy, SaysWhatIsWrong) {
   const Tensor wrong = Tensor::of<std::uint8_t>({1, 2, 3}, Dtype::u8, {0, 4, 255, 3, 7, 1});
   EXPECT_EQ(error_of([&] { softmax_cross_entropy(tape, logits, wrong); }),
             "softmax_cross_entropy: 2 labels are neither one of the 4 classes nor the ignored value 255");
+  EXPECT_EQ(error_of([&] {
+              softmax_cross_entropy(tape, tape.input(Tensor::zeros({1, 2, 3, 300}, Dtype::f32)), labels({1, 2, 3}));
+            }),
+            "softmax_cross_entropy: logits [1,2,3,300] (N,H,W,C) have more classes than u8 labels can name");
   const Tensor wide = Tensor::zeros({1, 2, 3, 8}, Dtype::f32);
   EXPECT_EQ(error_of([&] {
               softmax_cross_entropy(tape, tape.input(wide.slice(0, 4)), labels({1, 2, 3}));
