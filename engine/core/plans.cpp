@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "engine/core/error.h"
+#include "kernels/cpu/parallel.h"
 
 namespace unet {
 namespace {
@@ -16,10 +17,11 @@ using kernels::ConvShape;
 using kernels::ConvSpec;
 
 using Key = std::tuple<ConvPass, std::int64_t, std::int64_t, bool, bool, std::int64_t, std::int64_t, std::int64_t,
-                       std::int64_t, std::int64_t, std::int64_t, std::int64_t, Dtype>;
+                       std::int64_t, std::int64_t, std::int64_t, std::int64_t, Dtype, int>;
 
 Key key_of(ConvPass pass, const ConvSpec& spec, const ConvShape& s, Dtype dtype) {
-  return {pass, spec.stride, spec.pad, spec.bias, spec.relu, s.N, s.H, s.W, s.Cin, s.Cout, s.Kh, s.Kw, dtype};
+  return {pass, spec.stride, spec.pad, spec.bias, spec.relu, s.N,   s.H,
+          s.W,  s.Cin,       s.Cout,   s.Kh,      s.Kw,      dtype, kernels::cpu::threads()};
 }
 
 struct Entry {
