@@ -29,7 +29,7 @@ std::array<std::int64_t, 4> Shape::dims() const {
 
 std::string Shape::str() const {
   std::string out = "[";
-  for (int i = 0; i < rank_; ++i) out += (i ? "," : "") + std::to_string((*this)[i]);
+  for (int i = 0; i < rank_; ++i) out += fmt::format("{}{}", i > 0 ? "," : "", (*this)[i]);
   return out + "]";
 }
 

@@ -20,7 +20,7 @@ std::vector<std::int64_t> disk_shape(const Shape& s) {
 
 std::string text(const std::vector<std::int64_t>& shape) {
   std::string out = "[";
-  for (std::size_t i = 0; i < shape.size(); ++i) out += (i ? "," : "") + std::to_string(shape[i]);
+  for (std::size_t i = 0; i < shape.size(); ++i) out += fmt::format("{}{}", i > 0 ? "," : "", shape[i]);
   return out + "]";
 }
 
