@@ -234,11 +234,12 @@ TEST(SoftDice, SameBytesForAnyNumberOfThreads) {
   for (const std::int64_t C : {2, 12}) {
     const Batch batch = random_batch({2, 97, 83, C});
     expect_same_for_any_threads([&] {
-      const Result result = run<float>({}, batch, 1);
       std::vector<unsigned char> bytes;
-      append_bytes(bytes, &result.loss, 1);
-      append_bytes(bytes, result.sums.data(), result.sums.size());
-      append_bytes(bytes, result.gradient.data(), result.gradient.size());
+      for (const Result& result : {run<float>({}, batch, 1), run<double>({}, batch, 1)}) {
+        append_bytes(bytes, &result.loss, 1);
+        append_bytes(bytes, result.sums.data(), result.sums.size());
+        append_bytes(bytes, result.gradient.data(), result.gradient.size());
+      }
       return bytes;
     });
   }
