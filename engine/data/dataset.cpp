@@ -70,13 +70,14 @@ std::array<std::int16_t, 256> label_table(MaskKind kind, int classes, Border bor
 std::string allowed_values(MaskKind kind, int classes) {
   switch (kind) {
     case MaskKind::trimap:
-      return "1 (pet), 2 (background) or 3 (border) of a trimap";
+      return "1 (pet), 2 (background) or 3 (border) of a trimap: mend the mask";
     case MaskKind::binary:
-      return "0 or 255";
+      return "0 or 255: mend the mask";
     case MaskKind::indices:
       break;
   }
-  return fmt::format("0..{} for {} classes, or 255 (ignored)", classes - 1, classes);
+  return fmt::format("0..{} or 255 (ignored) for {} classes: mend the mask or give the right number of classes",
+                     classes - 1, classes);
 }
 
 /// Calls work(i) for all i below count on a few threads. The error of the lowest i is thrown, whatever the timing:

@@ -46,7 +46,7 @@ Pictures list_pictures(const fs::path& folder, const fs::path& root) {
     if (entry.is_symlink()) check_inside(path, root);
     const auto [other, is_new] = pictures.emplace(path.stem().string(), path);
     if (!is_new) {
-      const auto [first, second] = std::minmax(other->second.string(), path.string());
+      const auto [first, second] = std::minmax({other->second.string(), path.string()});  // folders have no order
       throw Error("{}: has the stem of {}, expected one picture for a name: remove one", second, first);
     }
   }
