@@ -1,5 +1,6 @@
 #include "tests/files/file_support.h"
 
+#include <fmt/core.h>
 #include <gtest/gtest.h>
 #include <malloc.h>
 #include <sys/wait.h>
@@ -108,7 +109,7 @@ CommandResult run_command(const std::string& command) {
   return result;
 }
 
-std::string shell_quoted(const fs::path& path) { return "'" + path.string() + "'"; }
+std::string shell_quoted(const fs::path& path) { return fmt::format("'{}'", path.string()); }
 
 std::size_t peak_heap_bytes(const std::function<void()>& action) {
   const std::size_t start = heap_bytes;

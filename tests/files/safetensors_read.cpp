@@ -1,4 +1,5 @@
 // The reader against files that want to harm it.
+#include <fmt/core.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -147,16 +148,16 @@ TEST(SafetensorsRead, HugeHostileHeadersCostLittle) {
   refused("arrays without end", "{\"a\":" + std::string(kSize, '['));
   refused("digits without end", "{\"t\":{\"shape\":[" + std::string(kSize, '9') + "]}}");
   std::string keys = "{\"__metadata__\":{", tensors = "{";
-  for (int i = 0; keys.size() < kSize; ++i) keys += "\"" + std::to_string(i) + "\":\"\",";
+  for (int i = 0; keys.size() < kSize; ++i) keys += fmt::format("\"{}\":\"\",", i);
   refused("keys without end", keys + "\"\":\"\"}}");
   for (int i = 0; tensors.size() < kSize; ++i) {
-    tensors += "\"" + std::to_string(i) + "\":{\"dtype\":\"U8\",\"shape\":[1,1,1,1,1,1,1,0],\"data_offsets\":[0,0]},";
+    tensors += fmt::format(R"("{}":{{"dtype":"U8","shape":[1,1,1,1,1,1,1,0],"data_offsets":[0,0]}},)", i);
   }
   refused("tensors without end", tensors + "\"\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}}");
   std::string names = "{";
   const std::string filler(4000, 'n');
   for (int i = 0; names.size() < kSize; ++i) {
-    names += "\"" + filler + std::to_string(i) + "\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]},";
+    names += fmt::format(R"("{}{}":{{"dtype":"U8","shape":[0],"data_offsets":[0,0]}},)", filler, i);
   }
   refused("text without end", names + "\"\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}}");
 }
@@ -164,7 +165,7 @@ TEST(SafetensorsRead, HugeHostileHeadersCostLittle) {
 TEST(SafetensorsRead, MessagesNameTensorAndReason) {
   const TemporaryFolder folder;
   const auto error = [&](std::string_view entry, std::string_view data) {
-    return open_bytes(safetensors_file("{" + std::string(entry) + "}", data)).error;
+    return open_bytes(safetensors_file(fmt::format("{{{}}}", entry), data)).error;
   };
   const auto expect = [](const std::string& message, std::initializer_list<const char*> parts) {
     for (const char* part : parts) EXPECT_NE(message.find(part), std::string::npos) << message;
