@@ -139,7 +139,7 @@ TEST(SafetensorsRead, HugeHostileHeadersCostLittle) {
     while (text.size() < bytes) text += part;
     return text;
   };
-  EXPECT_EQ(open_bytes(safetensors_file(fmt::format("{{{:{}}}}}", "", kMost), "")).error, "");
+  EXPECT_EQ(open_bytes(safetensors_file(fmt::format("{{{}}}", std::string(kMost, ' ')), "")).error, "");
   refused("a name without end", "{\"" + std::string(kSize, 'a'));
   refused("escapes without end", "{\"" + repeated("\\u20ac", kSize));
   refused("a value without end", "{\"__metadata__\":{\"k\":\"" + std::string(kSize, 'a') + "\"}}");
