@@ -28,6 +28,13 @@ inline void dense(const std::string& op, const char* what, const Tensor& x) {
   }
 }
 
+inline void same_device(const std::string& op, const char* what, const Tensor& a, const Tensor& x,
+                        const char* name_of_x = "x") {
+  if (a.device() != x.device()) {
+    throw Error("{}: {} is on {} but {} is on {}", op, what, a.device().str(), name_of_x, x.device().str());
+  }
+}
+
 /// a has x's dtype and device.
 inline void alike(const std::string& op, const char* what, const Tensor& a, const Tensor& x,
                   const char* name_of_x = "x") {
@@ -35,9 +42,7 @@ inline void alike(const std::string& op, const char* what, const Tensor& a, cons
     throw Error("{}: {} is {} but {} is {}", op, what, kernels::name_of(a.dtype()), name_of_x,
                 kernels::name_of(x.dtype()));
   }
-  if (a.device() != x.device()) {
-    throw Error("{}: {} is on {} but {} is on {}", op, what, a.device().str(), name_of_x, x.device().str());
-  }
+  same_device(op, what, a, x, name_of_x);
 }
 
 inline void shape(const std::string& op, const char* what, const Tensor& a, const Shape& expected,
@@ -64,6 +69,7 @@ inline void labels(const std::string& op, const Tensor& logits, const Tensor& la
   }
   if (!labels.defined() || labels.dtype() != Dtype::u8) throw Error("{}: labels must be u8 [N,H,W]", op);
   shape(op, "labels", labels, {logits.shape()[0], logits.shape()[1], logits.shape()[2]}, "N,H,W");
+  same_device(op, "labels", labels, logits, "logits");
 }
 
 /// Every label is one of the classes or ignored.

@@ -70,7 +70,7 @@ TEST_P(Conv2dProvider, F32AgainstF64OfOwn) {
       for (const std::string& problem : check_precision(forced)) ADD_FAILURE() << problem;
       ++ran;
     } catch (const Error& error) {
-      EXPECT_NE(std::string(error.what()).find("onednn"), std::string::npos) << error.what();
+      EXPECT_NE(std::string(error.what()).find("oneDNN"), std::string::npos) << error.what();
     }
   }
   if (ran == 0) GTEST_SKIP() << "this provider is not built in";
@@ -107,9 +107,9 @@ TEST(Conv2d, PlansStayInsideTheirMemory) {
   for (const kernels::ConvPass pass :
        {kernels::ConvPass::forward, kernels::ConvPass::backward_data, kernels::ConvPass::backward_weights}) {
     for (const std::int64_t K : {1, 3}) {
-      for (const std::int64_t stride : {1, 2, 16}) {
-        for (const std::int64_t Cin : {3, 8, 24, 64}) {
-          for (const std::int64_t Cout : {2, 16, 40}) {
+      for (const std::int64_t stride : {1, 2}) {
+        for (const std::int64_t Cin : {8, 24}) {
+          for (const std::int64_t Cout : {2, 16}) {
             kernels::ConvSpec spec;
             spec.stride = stride;
             spec.pad = K / 2;

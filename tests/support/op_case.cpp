@@ -11,7 +11,7 @@ namespace {
 constexpr double kStep = 1e-6;
 constexpr double kAbsolute = 1e-5;
 constexpr double kRelative = 1e-3;
-constexpr std::int64_t kElements = 160;  // of an input that are differentiated; more: a random subset
+constexpr std::int64_t kElements = 96;  // of an input that are differentiated; more: a random subset
 
 /// Numbers of a case depend on its name alone, not on its place in a list.
 std::uint64_t stream_of(const OpCase& op_case, std::uint64_t what) {

@@ -1,0 +1,73 @@
+// Every header compiles alone: the compiler that builds the project looks at a file that includes nothing else.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <mutex>
+#include <thread>
+
+#include "tests/structure/source_tree.h"
+
+namespace unet::tests {
+namespace {
+
+namespace fs = std::filesystem;
+
+#if defined(UNET_HAS_OPENMP)
+constexpr const char* kThreads = "-fopenmp -DUNET_HAS_OPENMP=1";
+#else
+constexpr const char* kThreads = "";
+#endif
+
+/// The compiler's complaints about `header` alone, empty if it has none. `stem` names files in the build folder.
+std::string compile_alone(const std::string& header, const std::string& root, const std::string& stem) {
+  const fs::path folder = fs::path(UNET_BINARY_DIR) / "headers_alone";
+  fs::create_directories(folder);
+  const fs::path unit = folder / (stem + ".cpp"), log = folder / (stem + ".log");
+  std::ofstream(unit) << "#include \"" << header << "\"\n";
+  // Inner loops are compiled into the namespace of an instruction set; any of them will do.
+  const std::string isa =
+      header.find("cpu/isa/") != std::string::npos ? " -DUNET_ISA=baseline -DUNET_ISA_baseline=1" : "";
+  const std::string command = std::string("\"") + UNET_CXX + "\" -std=c++20 -fsyntax-only -Wall -Wextra -Wpedantic " +
+                              kThreads + isa + " -I \"" + root + "\" \"" + unit.string() + "\" > \"" + log.string() +
+                              "\" 2>&1";
+  const int status = std::system(command.c_str());
+  std::ifstream in(log);
+  const std::string text{std::istreambuf_iterator<char>(in), {}};
+  return status == 0 && text.empty() ? "" : header + ":\n" + text;
+}
+
+TEST(Headers, CompileAlone) {
+  std::vector<std::string> headers;
+  for (const Source& source : project_sources({"kernels", "engine", "models", "apps"})) {
+    if (source.path.ends_with(".h")) headers.push_back(source.path);
+  }
+  ASSERT_GT(headers.size(), 20u);
+  std::atomic<std::size_t> next{0};
+  std::mutex mutex;
+  std::string problems;
+  std::vector<std::thread> threads;
+  for (unsigned t = 0; t < std::max(1u, std::thread::hardware_concurrency()); ++t) {
+    threads.emplace_back([&] {
+      for (std::size_t i = next++; i < headers.size(); i = next++) {
+        const std::string found = compile_alone(headers[i], UNET_SOURCE_DIR, "header_" + std::to_string(i));
+        const std::lock_guard lock(mutex);
+        problems += found;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(problems, "");
+}
+
+TEST(Headers, AHeaderThatDoesNotIsFound) {
+  const fs::path folder = fs::path(UNET_BINARY_DIR) / "headers_alone";
+  fs::create_directories(folder);
+  std::ofstream(folder / "needs_vector.h") << "#pragma once\ninline std::vector<int> f() { return {}; }\n";
+  EXPECT_NE(compile_alone("needs_vector.h", folder.string(), "breach"), "");
+}
+
+}  // namespace
+}  // namespace unet::tests

@@ -1,0 +1,39 @@
+// The project's own sources as text, and the rules that a file can break. Rules are functions of (path, text), so that
+// tests can show them a made-up breach.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace unet::tests {
+
+struct Source {
+  std::string path;  // relative to the root, with '/'
+  std::string text;
+};
+
+/// Every .h, .cpp, .cu and .cuh below the given folders of the project; folders that are absent are left out.
+std::vector<Source> project_sources(const std::vector<std::string>& folders);
+
+struct Include {
+  int line = 0;
+  bool quoted = false;  // "..." rather than <...>
+  std::string path;
+};
+std::vector<Include> includes_of(const std::string& text);
+
+/// kernels <- engine <- models <- apps: a file includes from its own folder and those left of it; tests and bench from
+/// all four and from themselves. Quoted includes are written from the root (a test's neighbour may go by its bare
+/// name), project headers are never in <>.
+std::vector<std::string> breaches_of_layers(const Source& source);
+/// CUDA, cuDNN and cuBLAS headers stay in kernels/cuda.
+std::vector<std::string> breaches_of_the_cuda_door(const Source& source);
+/// Headers: #pragma once, no `using namespace`, the namespace that belongs to the folder.
+std::vector<std::string> breaches_of_header_form(const Source& source);
+/// No macros of our own but the CUDA and cuDNN checks.
+std::vector<std::string> breaches_of_no_macros(const Source& source);
+
+int lines_of(const std::string& text);
+
+}  // namespace unet::tests
