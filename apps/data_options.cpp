@@ -7,11 +7,12 @@
 namespace unet {
 namespace {
 
-Dataset open(const std::string& folder, std::int64_t classes, const std::string& border) {
+Dataset open(const std::string& folder, std::int64_t classes, const std::string& border, OnCorrupt on_corrupt) {
   DatasetOptions options;
   options.folder = folder;
   options.classes = static_cast<int>(classes);
   options.border = parse_border(border);
+  options.on_corrupt = on_corrupt;
   options.threads = kernels::cpu::threads();
   return Dataset(options);
 }
@@ -27,10 +28,13 @@ LoaderOptions loader(std::int64_t batch_size, std::int64_t height, std::int64_t 
 
 }  // namespace
 
-Dataset open_dataset(const TrainOptions& options) { return open(options.data, options.classes, options.border); }
+Dataset open_dataset(const TrainOptions& options) {
+  return open(options.data, options.classes, options.border,
+              options.on_corrupt == "skip" ? OnCorrupt::skip : OnCorrupt::stop);
+}
 
 Dataset open_dataset(const EvalOptions& options, const models::UNetCheckpoint& checkpoint) {
-  return open(options.data, checkpoint.spec.classes, checkpoint.border);
+  return open(options.data, checkpoint.spec.classes, checkpoint.border, OnCorrupt::stop);
 }
 
 LoaderOptions training_loader(const TrainOptions& options) {
@@ -52,6 +56,8 @@ LoaderOptions evaluation_loader(const EvalOptions& options, const models::UNetCh
                 options.image_size ? options.image_size->width : checkpoint.width, options.workers);
 }
 
+std::string hash_text(const Dataset& dataset) { return fmt::format("{:016x}", dataset.hash()); }
+
 nlohmann::json summary(const Dataset& dataset) {
   nlohmann::json out;
   out["folder"] = dataset.options().folder.string();
@@ -64,7 +70,7 @@ nlohmann::json summary(const Dataset& dataset) {
       out["masks"]["pixels"][std::to_string(value)] = pixels;
     }
   }
-  out["hash"] = fmt::format("{:016x}", dataset.hash());
+  out["hash"] = hash_text(dataset);
   out["skipped"] = nlohmann::json::array();
   for (const SkippedSample& skipped : dataset.skipped()) {
     out["skipped"].push_back({{"name", skipped.name}, {"reason", skipped.reason}});

@@ -149,6 +149,8 @@ std::vector<std::pair<std::string, std::string>> TrainOptions::resolved() const 
           {"init", init},
           {"output", output},
           {"keep", keep < 0 ? "all" : std::to_string(keep)},
+          {"save-every", plain(save_every)},
+          {"on-corrupt", on_corrupt},
           {"max-steps", max_steps > 0 ? std::to_string(max_steps) : "none"}};
 }
 
@@ -164,6 +166,8 @@ std::optional<int> parse(int argc, char** argv, TrainOptions& o) {
                "train_unet");
   app.set_version_flag("--version", version_text("train_unet"));
   app.set_config("--config", "", "Read options from a TOML file: the names below without dashes");
+  // A misspelt name in the file is as wrong as one on the command line; by default it would be passed over.
+  app.allow_config_extras(CLI::config_extras_mode::capture);
   std::size_t done = app.get_options().size();
   const CLI::Range positive(std::int64_t{1}, std::int64_t{1} << 30);
   const CLI::Range not_negative(std::int64_t{0}, std::int64_t{1} << 30);
@@ -180,6 +184,8 @@ std::optional<int> parse(int argc, char** argv, TrainOptions& o) {
       ->type_name("N")
       ->capture_default_str();
   add_words(app, "--border", o.border, {"foreground", "background", "ignore"}, "What a trimap's border counts as");
+  add_words(app, "--on-corrupt", o.on_corrupt, {"stop", "skip"},
+            "What a broken image does: skip leaves out at most 1 %");
   add_words(app, "--augment", o.augment, {"none", "flip", "standard"}, "Random changes to training images");
   app.add_option("-j,--workers", o.workers, "Threads that load images; 0: load in between")
       ->check(CLI::Range(0, 256))
@@ -254,6 +260,14 @@ std::optional<int> parse(int argc, char** argv, TrainOptions& o) {
          "Epoch files to keep besides the best ones, or `all`")
       ->type_name("N")
       ->default_str("3");
+  app.add_option("--save-every", o.save_every, "Seconds between saves of the run's state within an epoch")
+      ->check(CLI::NonNegativeNumber)
+      ->type_name("S")
+      ->capture_default_str();
+  app.add_option("--resume", o.resume,
+                 "Go on where a run stopped: `auto` for that of the output folder, or its last.safetensors")
+      ->type_name("auto|FILE");
+  app.add_flag("--force", o.force, "Resume in spite of other options, data or machine");
   app.add_flag("--overwrite", o.overwrite, "Replace the run that the output folder holds");
   app.add_flag("--verbose", o.verbose, "Also print each step");
   app.add_flag("--quiet", o.quiet, "Print only the last lines");

@@ -55,6 +55,10 @@ struct TrainOptions {
   std::int64_t keep = 3;  // epoch files besides the best ones; < 0: all
   bool overwrite = false;
   std::int64_t max_steps = 0;  // 0: no limit
+  std::string resume;          // empty: a new run; "auto" or the state file to go on from
+  bool force = false;          // resume in spite of differences
+  double save_every = 300;     // seconds between saves of the state within an epoch
+  std::string on_corrupt = "stop";
   bool verbose = false;
   bool quiet = false;
 

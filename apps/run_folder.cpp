@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstring>
 #include <ctime>
 
 #include "apps/version.h"
@@ -26,25 +28,35 @@ constexpr const char* kFixedFiles[] = {"run.json",
                                        "curves.svg",
                                        "best.safetensors",
                                        "best_phase1.safetensors",
-                                       "best_phase2.safetensors"};
+                                       "last.safetensors",
+                                       "best_phase2.safetensors",
+                                       "last.prev.safetensors"};
+
+void rename_file(const std::filesystem::path& from, const std::filesystem::path& to) {
+  if (file_calls().rename(from.c_str(), to.c_str()) != 0) {
+    throw Error("cannot rename {} to {}: {}", from.string(), to.string(), std::strerror(errno));
+  }
+}
 
 }  // namespace
 
-RunFolder::RunFolder(const TrainOptions& options, const nlohmann::json& data_summary)
-    : folder_(options.output), timestamp_(utc_timestamp(std::time(nullptr))), keep_(options.keep) {
+RunFolder RunFolder::create(const TrainOptions& options, const nlohmann::json& data_summary, RunState& state) {
+  RunFolder out(options.output, options.keep);
+  const std::string folder = out.folder_.string();
   std::error_code error;
-  std::filesystem::create_directories(folder_, error);
-  if (error || !std::filesystem::is_directory(folder_)) {
-    throw Error("cannot make the output folder {}: {}; choose another with --output", folder_.string(),
+  std::filesystem::create_directories(out.folder_, error);
+  if (error || !std::filesystem::is_directory(out.folder_)) {
+    throw Error("cannot make the output folder {}: {}; choose another with --output", folder,
                 error ? error.message() : "it is not a folder");
   }
-  if (::access(folder_.c_str(), W_OK | X_OK) != 0) {
-    throw Error("the output folder {} is not writable; choose another with --output", folder_.string());
+  if (::access(folder.c_str(), W_OK | X_OK) != 0) {
+    throw Error("the output folder {} is not writable; choose another with --output", folder);
   }
-  refuse_or_clear(options.overwrite);
+  out.refuse_or_clear(options.overwrite);
 
+  state.started = utc_timestamp(std::time(nullptr));
   nlohmann::ordered_json run;
-  run["started"] = timestamp_;
+  run["started"] = state.started;
   run["program"] = version_text("train_unet");
   nlohmann::ordered_json words;
   for (const auto& [name, value] : options.resolved()) words[name] = value;
@@ -53,18 +65,28 @@ RunFolder::RunFolder(const TrainOptions& options, const nlohmann::json& data_sum
                    {"threads", kernels::cpu::threads()},
                    {"instruction_set", kernels::cpu::name_of(kernels::cpu::isa())}};
   run["data"] = data_summary;
-  write_file_durably(folder_ / "run.json", run.dump(2) + "\n");
-  steps_ = CsvFile::create(folder_ / "steps.csv", kStepColumns);
-  metrics_ = CsvFile::create(folder_ / "metrics.csv", kMetricColumns);
+  write_file_durably(out.folder_ / "run.json", run.dump(2) + "\n");
+  out.steps_ = CsvFile::create(out.folder_ / "steps.csv", kStepColumns);
+  out.metrics_ = CsvFile::create(out.folder_ / "metrics.csv", kMetricColumns);
+  return out;
 }
 
-void RunFolder::refuse_or_clear(bool overwrite) {
+RunFolder RunFolder::resume(const std::filesystem::path& folder, std::int64_t keep, const RunState& state) {
+  RunFolder out(folder, keep);
+  out.steps_ = CsvFile::resume(folder / "steps.csv", kStepColumns, state.steps_rows);
+  out.metrics_ = CsvFile::resume(folder / "metrics.csv", kMetricColumns, state.metrics_rows);
+  return out;
+}
+
+void RunFolder::refuse_or_clear(bool overwrite) const {
   bool holds_a_run = false;
   for (const char* name : kFixedFiles) holds_a_run = holds_a_run || std::filesystem::exists(folder_ / name);
   if (!holds_a_run) return;
   if (!overwrite) {
     throw Error(
-        "the output folder {} holds a run already; choose another with --output, or replace it with --overwrite",
+        "the output folder {} holds a run already; choose another with --output, go on with --resume auto, or replace "
+        "it with "
+        "--overwrite",
         folder_.string());
   }
   // The old run's epoch files carry its timestamp; without run.json they cannot be told from files of others and stay.
@@ -82,37 +104,73 @@ void RunFolder::refuse_or_clear(bool overwrite) {
   }
 }
 
-void RunFolder::add_step(int phase, std::int64_t epoch, std::int64_t step, const StepResult& result, double lr) {
-  steps_->row({phase, epoch, step, result.loss, lr, result.grad_norm});
+void RunFolder::add_step(RunState& state, const StepResult& result, double lr) {
+  steps_->row({state.phase, state.epoch, state.step, result.loss, lr, result.grad_norm});
+  ++state.steps_rows;
 }
 
-std::string RunFolder::add_epoch(const EpochFigures& f, const Parameters& parameters, const Metadata& metadata) {
+std::string RunFolder::add_epoch(RunState& state, const EpochFigures& f, const Parameters& parameters,
+                                 const Metadata& metadata) {
   Metadata all = metadata;
   all["phase"] = std::to_string(f.phase);
   all["epoch"] = std::to_string(f.epoch);
   all["val_dice"] = fmt::format("{:.6f}", f.val_dice);
-  const std::string name = epoch_file_name(timestamp_, f.phase, static_cast<int>(f.epoch), f.val_dice);
+  const std::string name = epoch_file_name(state.started, f.phase, static_cast<int>(f.epoch), f.val_dice);
   save_model(folder_ / name, parameters, all);
   const Best now{f.val_dice, f.phase, f.epoch};
-  std::optional<Best>& of_phase = best_of_phase_[static_cast<std::size_t>(f.phase - 1)];
+  std::optional<Best>& of_phase = state.best_of_phase[static_cast<std::size_t>(f.phase - 1)];
   if (!of_phase || f.val_dice > of_phase->dice) {
     save_model(best_file(f.phase), parameters, all);
     of_phase = now;
   }
-  if (!best_ || f.val_dice > best_->dice) {
+  if (!state.best || f.val_dice > state.best->dice) {
     save_model(best_file(), parameters, all);
-    best_ = now;
+    state.best = now;
   }
   metrics_->row({f.phase, f.epoch, f.train_loss, f.val_loss, f.val_cross_entropy, f.val_dice, f.val_dice_dataset,
                  f.val_iou, f.lr, f.seconds, f.images_per_second});
+  ++state.metrics_rows;
   write_file_durably(folder_ / "curves.svg",
                      curves_svg(read_csv(folder_ / "metrics.csv"), folder_.filename().string()));
-  if (keep_ >= 0) remove_old_epoch_files(folder_, timestamp_, static_cast<std::size_t>(keep_), {});
+  if (keep_ >= 0) remove_old_epoch_files(folder_, state.started, static_cast<std::size_t>(keep_), {});
   return name;
+}
+
+void RunFolder::save_state(const RunRecord& record, const Parameters& parameters, const Adam& optimizer,
+                           const Metadata& metadata) {
+  steps_->sync();  // the state counts on these rows
+  metrics_->sync();
+  Metadata all = metadata;
+  all[kRunRecordKey] = to_text(record);
+  const std::filesystem::path last = folder_ / "last.safetensors";
+  const std::filesystem::path next = folder_ / "last.next.safetensors";
+  save_training(next, parameters, optimizer, all);
+  // Killed between these, the folder holds the previous state, whole; the rest of the run is the same from there.
+  if (std::filesystem::exists(last)) rename_file(last, folder_ / "last.prev.safetensors");
+  rename_file(next, last);
 }
 
 std::filesystem::path RunFolder::best_file(int phase) const {
   return folder_ / fmt::format("best_phase{}.safetensors", phase);
+}
+
+std::filesystem::path state_to_resume(const std::string& resume, const std::string& output) {
+  if (resume != "auto") return resume;
+  const std::filesystem::path folder(output);
+  std::string fault;
+  for (const char* name : {"last.safetensors", "last.prev.safetensors"}) {
+    const std::filesystem::path path = folder / name;
+    if (!std::filesystem::exists(path)) continue;
+    try {
+      run_record(SafetensorsFile(path));
+      if (!fault.empty()) fmt::print(stderr, "train_unet: warning: {}; going on from {}\n", fault, path.string());
+      return path;
+    } catch (const Error& error) {
+      fault += (fault.empty() ? "" : "; ") + std::string(error.what());
+    }
+  }
+  if (!fault.empty()) throw Error("nothing to resume in {}: {}", output, fault);
+  throw Error("nothing to resume: {} holds no last.safetensors; leave --resume out to start a run", output);
 }
 
 }  // namespace unet

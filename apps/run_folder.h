@@ -1,14 +1,14 @@
-// What a training run leaves in its output folder: a checkpoint an epoch, the best ones, metrics.csv, steps.csv,
-// run.json and curves.svg. Every file is whole or absent; an error names the file.
+// What a training run leaves in its output folder: a checkpoint an epoch, the best ones, the state to resume from,
+// metrics.csv, steps.csv, run.json and curves.svg. Every file is whole or absent; an error names the file.
 #pragma once
 
-#include <array>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 
 #include "apps/options.h"
+#include "apps/run_state.h"
 #include "engine/train/checkpoint.h"
 #include "engine/train/csv.h"
 #include "engine/train/optimizer.h"
@@ -24,41 +24,38 @@ struct EpochFigures {
   double seconds = 0, images_per_second = 0;
 };
 
-/// The best epoch so far, of a phase or of all.
-struct Best {
-  double dice = -1;
-  int phase = 0;
-  std::int64_t epoch = 0;
-};
-
 class RunFolder {
  public:
-  /// Makes the folder and its first files. Throws Error if it holds a run and `overwrite` is not given, or cannot be
-  /// written; this happens before the first step.
-  RunFolder(const TrainOptions& options, const nlohmann::json& data_summary);
+  /// A new run: makes the folder and its first files. Throws Error if it holds a run and --overwrite is not given, or
+  /// cannot be written; this happens before the first step. Puts the time into state.started.
+  static RunFolder create(const TrainOptions& options, const nlohmann::json& data_summary, RunState& state);
+  /// Goes on: rows of the CSV files beyond the state's are cut off.
+  static RunFolder resume(const std::filesystem::path& folder, std::int64_t keep, const RunState& state);
 
   /// A row of steps.csv.
-  void add_step(int phase, std::int64_t epoch, std::int64_t step, const StepResult& result, double lr);
-  /// Saves the epoch's checkpoint, the best files it improves, its row and the curves; removes old epoch files. Returns
-  /// the checkpoint's file name.
-  std::string add_epoch(const EpochFigures& figures, const Parameters& parameters, const Metadata& metadata);
+  void add_step(RunState& state, const StepResult& result, double lr);
+  /// Saves the epoch's checkpoint and the best files it improves, adds its row and redraws the curves; removes old
+  /// epoch files. Returns the checkpoint's file name.
+  std::string add_epoch(RunState& state, const EpochFigures& figures, const Parameters& parameters,
+                        const Metadata& metadata);
+  /// Writes last.safetensors; the one before it stays as last.prev.safetensors.
+  void save_state(const RunRecord& record, const Parameters& parameters, const Adam& optimizer,
+                  const Metadata& metadata);
 
   std::filesystem::path best_file(int phase) const;
   std::filesystem::path best_file() const { return folder_ / "best.safetensors"; }
-  const std::optional<Best>& best_of_phase(int phase) const {
-    return best_of_phase_[static_cast<std::size_t>(phase - 1)];
-  }
-  const std::optional<Best>& best() const { return best_; }
 
  private:
-  void refuse_or_clear(bool overwrite);
+  RunFolder(std::filesystem::path folder, std::int64_t keep) : folder_(std::move(folder)), keep_(keep) {}
+  void refuse_or_clear(bool overwrite) const;
 
   std::filesystem::path folder_;
-  std::string timestamp_;
   std::int64_t keep_;
-  std::optional<Best> best_;
-  std::array<std::optional<Best>, 2> best_of_phase_;
   std::optional<CsvFile> metrics_, steps_;
 };
+
+/// The state to go on from: `auto` takes last.safetensors of the output folder, or last.prev.safetensors with a warning
+/// on stderr if the former is damaged or absent; a file is taken as it is. Throws Error if there is none.
+std::filesystem::path state_to_resume(const std::string& resume, const std::string& output);
 
 }  // namespace unet

@@ -8,6 +8,7 @@
 #include "apps/options.h"
 #include "apps/progress.h"
 #include "apps/run_folder.h"
+#include "apps/signals.h"
 #include "engine/core/error.h"
 #include "models/unet_checkpoint.h"
 
@@ -30,11 +31,156 @@ std::string line_of(const EpochFigures& f, std::int64_t epochs, double waiting, 
       100 * waiting / f.seconds, file);
 }
 
+bool out_of_steps(const TrainOptions& options, const RunState& state) {
+  return options.max_steps > 0 && state.all_steps >= options.max_steps;
+}
+
+/// Throws Error naming every difference that keeps a run from being resumed, or with --force only warns.
+void check_same(const RunRecord& then, const RunRecord& now, bool force) {
+  std::string list;
+  for (const std::string& line : differences(then, now)) list += "\n  " + line;
+  if (list.empty()) return;
+  if (!force)
+    throw Error("the run cannot be resumed as it was:{}\nMend these, or resume all the same with --force", list);
+  fmt::print(stderr, "train_unet: warning: resumed in spite of differences:{}\n", list);
+}
+
+void begin_next_phase(RunState& state) {
+  ++state.phase;
+  state.epoch = 1;
+  state.step = 0;
+  state.dropped = 0;
+  state.plateau = PlateauState();
+}
+
+/// The pieces of a run that every part of the loop works on.
+struct Run {
+  const TrainOptions& options;
+  models::UNet& model;
+  const Metadata& metadata;
+  RunFolder& folder;
+  RunRecord& record;  // record.state is where the run stands
+  std::chrono::steady_clock::time_point saved = std::chrono::steady_clock::now();
+
+  void save(const Adam& optimizer) {
+    folder.save_state(record, model.parameters(), optimizer, metadata);
+    saved = std::chrono::steady_clock::now();
+  }
+};
+
+/// One step: `passes` batches forward and backward, then the commit. Returns its result; its loss is the mean.
+StepResult run_step(Run& run, const Phase& phase, Loader& loader, Adam& optimizer, std::int64_t passes, double lr) {
+  RunState& state = run.record.state;
+  double step_loss = 0;
+  for (std::int64_t pass = 0; pass < passes; ++pass) {
+    const Batch batch = loader.next().value();
+    const auto [pixels, labels] = to_tensors(batch);
+    Tape tape;
+    const Var images = normalize_images(tape, pixels, imagenet_normalization(), 3, Dtype::f32);
+    const Var logits = run.model.forward(tape, images);
+    const Var loss = loss_of(phase.loss, tape, logits, labels);
+    tape.backward(loss, 1.0 / static_cast<double>(passes));
+    const double value = *loss.value.data<double>();
+    step_loss += value / static_cast<double>(passes);
+    state.loss_sum += value * static_cast<double>(batch.N);
+    state.images += batch.N;
+  }
+  return optimizer.commit(step_loss, lr, run.options.clip_norm);
+}
+
+/// What is left of the epoch under way, up to validation; the learning rate of its last step. Throws Interrupted, the
+/// state saved, after a stop signal.
+double train_epoch(Run& run, const Phase& phase, const ScheduleSpec& schedule, Loader& loader, Adam& optimizer) {
+  const TrainOptions& options = run.options;
+  RunState& state = run.record.state;
+  const std::int64_t batches = loader.batches();
+  const std::int64_t all_steps = (batches + options.accumulate - 1) / options.accumulate * phase.epochs;
+  double lr = learning_rate(schedule, std::max<std::int64_t>(0, state.step - 1), all_steps, state.plateau);
+  Progress progress(fmt::format("phase {} epoch {}/{}", phase.number, state.epoch, phase.epochs), loader.images(),
+                    options.quiet);
+  loader.start(state.all_epochs, state.batch);
+  while (state.batch < batches && !out_of_steps(options, state)) {
+    const std::int64_t passes = std::min(options.accumulate, batches - state.batch);
+    lr = learning_rate(schedule, state.step, all_steps, state.plateau);
+    const StepResult result = run_step(run, phase, loader, optimizer, passes, lr);
+    state.batch += passes;
+    ++state.step;
+    ++state.all_steps;
+    run.folder.add_step(state, result, lr);
+    progress.update(state.images);
+    if (options.verbose) {
+      fmt::print("step {}  loss {:.6f}  grad norm {:.4f}  lr {:.3e}\n", state.step, result.loss, result.grad_norm, lr);
+      std::fflush(stdout);
+    }
+    state.dropped = result.committed ? 0 : state.dropped + 1;
+    if (!result.committed) fmt::print(stderr, "train_unet: step {} is dropped: {}\n", state.step, result.reason);
+    if (state.dropped == kMostDroppedSteps) {
+      throw Error(
+          "{} steps in a row were not finite; last: {}. Try a lower --lr, --warmup or --clip-norm; the best file so "
+          "far "
+          "is untouched.",
+          state.dropped, result.reason);
+    }
+    const std::chrono::duration<double> unsaved = std::chrono::steady_clock::now() - run.saved;
+    if (stop_signal() != 0 || unsaved.count() >= options.save_every) run.save(optimizer);
+    if (stop_signal() != 0) throw Interrupted();
+  }
+  return lr;
+}
+
+/// Trains what is left of the phase: epochs, each ended by validation and files.
+void train_phase(Run& run, const Phase& phase, Loader& training, Loader& validation, Adam& optimizer) {
+  const TrainOptions& options = run.options;
+  RunState& state = run.record.state;
+  ScheduleSpec schedule;
+  schedule.kind = options.schedule;
+  schedule.lr = phase.lr;
+  schedule.warmup = options.warmup;
+  while (state.epoch <= phase.epochs && !(state.batch == 0 && out_of_steps(options, state))) {
+    const auto begin = std::chrono::steady_clock::now();
+    const double waited = training.waited_seconds();
+    const std::int64_t images_before = state.images;
+    EpochFigures figures;
+    figures.phase = phase.number;
+    figures.epoch = state.epoch;
+    figures.lr = train_epoch(run, phase, schedule, training, optimizer);
+    const double trained = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+
+    const Evaluation val = evaluate(run.model, validation, [&](const Batch&, const Tensor&) {
+      if (stop_signal() == 0) return;
+      run.save(optimizer);  // the epoch's steps are done; a resume begins with this validation
+      throw Interrupted();
+    });
+    figures.train_loss = state.loss_sum / static_cast<double>(state.images);
+    figures.val_cross_entropy = val.cross_entropy;
+    figures.val_loss = phase.loss == LossKind::dice ? val.soft_dice_loss : val.cross_entropy;
+    figures.val_dice = val.metrics.dice();
+    figures.val_dice_dataset = val.metrics.dataset().dice;
+    figures.val_iou = val.metrics.iou();
+    figures.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    figures.images_per_second = static_cast<double>(state.images - images_before) / trained;
+    state.plateau = update_plateau(schedule, state.plateau, figures.val_dice);
+    const std::string file = run.folder.add_epoch(state, figures, run.model.parameters(), run.metadata);
+    ++state.epoch;
+    ++state.all_epochs;
+    state.batch = state.images = 0;
+    state.loss_sum = 0;
+    run.save(optimizer);
+    if (!options.quiet) {
+      fmt::print("{}", line_of(figures, phase.epochs, training.waited_seconds() - waited, file));
+      std::fflush(stdout);
+    }
+    if (stop_signal() != 0) throw Interrupted();
+  }
+}
+
 void train(const TrainOptions& options) {
   if (options.precision != "fp32") {
     throw Error("--precision {}: this build trains in fp32 only; leave the option out", options.precision);
   }
   apply_runtime(options.device, options.conv, options.threads);
+  std::optional<SafetensorsFile> resumed;
+  if (!options.resume.empty()) resumed.emplace(state_to_resume(options.resume, options.output));
 
   const Dataset dataset = open_dataset(options);
   Loader training(dataset, Split::train, training_loader(options));
@@ -47,7 +193,6 @@ void train(const TrainOptions& options) {
   spec.bilinear = options.bilinear;
   models::UNet model(spec, options.seed);
   Parameters& parameters = model.parameters();
-  if (!options.init.empty()) load_model(SafetensorsFile(options.init), parameters);
   const Metadata metadata =
       models::unet_metadata({spec, options.image_size.height, options.image_size.width, options.border});
   if (!options.quiet) {
@@ -55,104 +200,55 @@ void train(const TrainOptions& options) {
                spec.classes, options.image_size.str());
     std::fflush(stdout);
   }
-  RunFolder folder(options, summary(dataset));
 
-  const std::int64_t batches = training.batches();
-  const std::int64_t steps_an_epoch = (batches + options.accumulate - 1) / options.accumulate;
-  std::int64_t all_steps = 0, all_epochs = 0;
-  bool finished = false;
+  RunRecord record;
+  for (const auto& [name, value] : options.resolved()) record.options[name] = value;
+  record.data_hash = hash_text(dataset);
+  record.machine = machine_text();
+  if (resumed) {
+    const RunRecord then = run_record(*resumed);
+    check_same(then, record, options.force);
+    record.state = then.state;
+  } else if (!options.init.empty()) {
+    load_model(SafetensorsFile(options.init), parameters);
+  }
+  RunFolder folder = resumed ? RunFolder::resume(resumed->path().parent_path(), options.keep, record.state)
+                             : RunFolder::create(options, summary(dataset), record.state);
+  Run run{options, model, metadata, folder, record};
+  RunState& state = record.state;
+  if (resumed && !options.quiet) {
+    fmt::print("resumed from {}: phase {}, epoch {}, {} steps done\n", resumed->path().string(), state.phase,
+               state.epoch, state.all_steps);
+  }
+  watch_stop_signals();
+
   for (const Phase& phase : phases_of(options)) {
-    if (finished) break;
-    if (phase.number == 2) {
-      load_model(SafetensorsFile(folder.best_file(1)), parameters);
-      if (!options.quiet) {
-        fmt::print("phase 2: {} from the best of phase 1 (epoch {}, val dice {:.4f})\n", name_of(phase.loss),
-                   folder.best_of_phase(1)->epoch, folder.best_of_phase(1)->dice);
-      }
-    } else if (!options.quiet) {
-      fmt::print("phase 1: {}\n", name_of(phase.loss));
-    }
+    if (phase.number < state.phase) continue;
     kernels::AdamSpec adam;
     adam.weight_decay = options.weight_decay;
     adam.decoupled = true;
     Adam optimizer(parameters, adam);
-    ScheduleSpec schedule;
-    schedule.kind = options.schedule;
-    schedule.lr = phase.lr;
-    schedule.warmup = options.warmup;
-    PlateauState plateau;
-    std::int64_t step = 0;  // within the phase
-    int dropped = 0;        // steps in a row that were not finite
-
-    for (std::int64_t epoch = 1; epoch <= phase.epochs && !finished; ++epoch) {
-      const auto begin = std::chrono::steady_clock::now();
-      EpochFigures figures;
-      figures.phase = phase.number;
-      figures.epoch = epoch;
-      double loss_sum = 0;
-      std::int64_t images = 0, seen_batches = 0;
-      Progress progress(fmt::format("phase {} epoch {}/{}", phase.number, epoch, phase.epochs), training.images(),
-                        options.quiet);
-
-      const double waited_before = training.waited_seconds();
-      training.start(all_epochs++);
-      while (seen_batches < batches && !finished) {
-        // One step: as many passes as --accumulate says, fewer at the end of the epoch; its loss is their mean.
-        const std::int64_t passes = std::min(options.accumulate, batches - seen_batches);
-        double step_loss = 0;
-        for (std::int64_t pass = 0; pass < passes; ++pass) {
-          const Batch batch = training.next().value();
-          const auto [pixels, labels] = to_tensors(batch);
-          Tape tape;
-          const Var logits =
-              model.forward(tape, normalize_images(tape, pixels, imagenet_normalization(), 3, parameters.dtype()));
-          const Var loss = loss_of(phase.loss, tape, logits, labels);
-          tape.backward(loss, 1.0 / static_cast<double>(passes));
-          step_loss += *loss.value.data<double>() / static_cast<double>(passes);
-          images += batch.N;
-          loss_sum += *loss.value.data<double>() * static_cast<double>(batch.N);
-        }
-        seen_batches += passes;
-        figures.lr = learning_rate(schedule, step, steps_an_epoch * phase.epochs, plateau);
-        const StepResult result = optimizer.commit(step_loss, figures.lr, options.clip_norm);
-        folder.add_step(phase.number, epoch, ++step, result, figures.lr);
-        finished = ++all_steps == options.max_steps;
-        progress.update(images);
-        if (options.verbose) {
-          fmt::print("step {}  loss {:.6f}  grad norm {:.4f}  lr {:.3e}\n", step, result.loss, result.grad_norm,
-                     figures.lr);
-        }
-        dropped = result.committed ? 0 : dropped + 1;
-        if (!result.committed) fmt::print(stderr, "train_unet: step {} is dropped: {}\n", step, result.reason);
-        if (dropped == kMostDroppedSteps) {
-          throw Error(
-              "{} steps in a row were not finite; last: {}. Try a lower --lr, --warmup or --clip-norm; the best "
-              "file so far is untouched.",
-              dropped, result.reason);
-        }
+    if (resumed) {
+      load_training(*resumed, parameters, optimizer);
+      resumed.reset();
+    } else {
+      if (phase.number > state.phase) {
+        if (out_of_steps(options, state)) break;
+        begin_next_phase(state);
+        load_model(SafetensorsFile(folder.best_file(1)), parameters);
       }
-      const double training_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-      progress.clear();
-
-      const Evaluation val = evaluate(model, validation);
-      figures.train_loss = loss_sum / static_cast<double>(images);
-      figures.val_cross_entropy = val.cross_entropy;
-      figures.val_loss = phase.loss == LossKind::dice ? val.soft_dice_loss : val.cross_entropy;
-      figures.val_dice = val.metrics.dice();
-      figures.val_dice_dataset = val.metrics.dataset().dice;
-      figures.val_iou = val.metrics.iou();
-      figures.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-      figures.images_per_second = static_cast<double>(images) / training_seconds;
-      plateau = update_plateau(schedule, plateau, figures.val_dice);
-      const std::string file = folder.add_epoch(figures, parameters, metadata);
-      if (!options.quiet) {
-        fmt::print("{}", line_of(figures, phase.epochs, training.waited_seconds() - waited_before, file));
-        std::fflush(stdout);
-      }
+      run.save(optimizer);
     }
+    if (!options.quiet) {
+      fmt::print("phase {}: {}{}\n", phase.number, name_of(phase.loss),
+                 phase.number == 1 ? ""
+                                   : fmt::format(" from the best of phase 1 (epoch {}, val dice {:.4f})",
+                                                 state.best_of_phase[0]->epoch, state.best_of_phase[0]->dice));
+    }
+    train_phase(run, phase, training, validation, optimizer);
   }
-  fmt::print("best: {} (phase {}, epoch {}, val dice {:.4f})\n", folder.best_file().string(), folder.best()->phase,
-             folder.best()->epoch, folder.best()->dice);
+  fmt::print("best: {} (phase {}, epoch {}, val dice {:.4f})\n", folder.best_file().string(), state.best->phase,
+             state.best->epoch, state.best->dice);
   fmt::print("evaluate it: eval_unet -c {} -d {} --split test\n", folder.best_file().string(), options.data);
 }
 
@@ -163,6 +259,11 @@ int main(int argc, char** argv) {
   if (const std::optional<int> code = parse(argc, argv, options)) return *code;
   try {
     train(options);
+  } catch (const Interrupted&) {
+    fmt::print(stderr,
+               "train_unet: stopped by signal {}; the run is saved: the same command with --resume auto goes on\n",
+               stop_signal());
+    return 128 + stop_signal();
   } catch (const std::exception& error) {
     fmt::print(stderr, "train_unet: {}\n", error.what());
     return 1;

@@ -60,11 +60,19 @@ std::vector<Named> float_tensors(const Parameters& parameters) {
 
 std::string tracked_name(const Parameters::Stats& stats) { return stats.name + ".num_batches_tracked"; }
 
-}  // namespace
+constexpr const char* kStatePrefix = "state.";
+constexpr const char* kFirstMoment = "state.adam_m";
+constexpr const char* kSecondMoment = "state.adam_v";
+constexpr const char* kAdamSteps = "state.adam_steps";
 
-void save_model(const std::filesystem::path& path, const Parameters& parameters, const Metadata& metadata) {
-  const SafeDtype dtype = parameters.dtype() == Dtype::f64 ? SafeDtype::kF64 : SafeDtype::kF32;
-  std::vector<SafetensorsEntry> entries;
+SafeDtype file_dtype(const Parameters& parameters) {
+  return parameters.dtype() == Dtype::f64 ? SafeDtype::kF64 : SafeDtype::kF32;
+}
+
+void save(const std::filesystem::path& path, const Parameters& parameters, const Metadata& metadata,
+          const std::vector<SafetensorsEntry>& state) {
+  const SafeDtype dtype = file_dtype(parameters);
+  std::vector<SafetensorsEntry> entries = state;
   std::vector<std::vector<std::byte>> bytes;  // what the entries point to
   const std::vector<Named> tensors = float_tensors(parameters);
   bytes.reserve(tensors.size());
@@ -83,6 +91,52 @@ void save_model(const std::filesystem::path& path, const Parameters& parameters,
     entries.push_back({tracked_name(stats), SafeDtype::kI64, {}, &stats.batches_tracked, {}});
   }
   write_safetensors(path, metadata, entries);
+}
+
+}  // namespace
+
+void save_model(const std::filesystem::path& path, const Parameters& parameters, const Metadata& metadata) {
+  save(path, parameters, metadata, {});
+}
+
+void save_training(const std::filesystem::path& path, const Parameters& parameters, const Adam& optimizer,
+                   const Metadata& metadata) {
+  const SafeDtype dtype = file_dtype(parameters);
+  const std::int64_t size = optimizer.m().size();
+  const std::int64_t steps = optimizer.steps();
+  save(path, parameters, metadata,
+       {{kFirstMoment, dtype, {size}, optimizer.m().data<void>(), {}},
+        {kSecondMoment, dtype, {size}, optimizer.v().data<void>(), {}},
+        {kAdamSteps, SafeDtype::kI64, {}, &steps, {}}});
+}
+
+void load_training(const SafetensorsFile& file, Parameters& parameters, Adam& optimizer) {
+  const SafeDtype dtype = file_dtype(parameters);
+  const std::vector<std::int64_t> flat{optimizer.m().size()};
+  const auto state = [&](const char* name, SafeDtype type,
+                         const std::vector<std::int64_t>& shape) -> const TensorInfo& {
+    const TensorInfo* info = file.find(name);
+    if (info == nullptr || info->dtype != type || info->shape != shape) {
+      throw Error("{}: \"{}\" is {}, expected {} {}; the file is not the state of this training; nothing was loaded",
+                  file.path().string(), name,
+                  info == nullptr ? "missing" : fmt::format("{} {}", safe_dtype_name(info->dtype), text(info->shape)),
+                  safe_dtype_name(type), text(shape));
+    }
+    return *info;
+  };
+  const TensorInfo& m = state(kFirstMoment, dtype, flat);
+  const TensorInfo& v = state(kSecondMoment, dtype, flat);
+  const TensorInfo& steps = state(kAdamSteps, SafeDtype::kI64, {});
+  const Tensor new_m = Tensor::empty(optimizer.m().shape(), parameters.dtype());
+  const Tensor new_v = Tensor::empty(optimizer.v().shape(), parameters.dtype());
+  std::int64_t count = 0;
+  file.read(m, new_m.data<void>());
+  file.read(v, new_v.data<void>());
+  file.read(steps, &count);
+  load_model(file, parameters);
+  std::memcpy(optimizer.m().data<void>(), new_m.data<void>(), m.bytes());
+  std::memcpy(optimizer.v().data<void>(), new_v.data<void>(), v.bytes());
+  optimizer.set_steps(count);
 }
 
 void load_model(const SafetensorsFile& file, Parameters& parameters) {
@@ -113,7 +167,7 @@ void load_model(const SafetensorsFile& file, Parameters& parameters) {
     expected.insert(tracked_name(stats));
   }
   for (const TensorInfo& info : file.tensors()) {
-    if (!expected.contains(info.name)) {
+    if (!expected.contains(info.name) && !info.name.starts_with(kStatePrefix)) {
       throw Error("{}: tensor \"{}\" is not part of this model; {}", path, printable(info.name), damaged);
     }
   }

@@ -1,0 +1,14 @@
+// SIGINT and SIGTERM ask a run to stop: the step under way is finished and saved. A second one leaves at once.
+#pragma once
+
+namespace unet {
+
+/// From now on the first SIGINT or SIGTERM is noted and the second ends the process with 128 + its number.
+void watch_stop_signals();
+/// The signal noted, or 0.
+int stop_signal();
+
+/// Thrown where a pass over data is cut short by stop_signal().
+struct Interrupted {};
+
+}  // namespace unet
