@@ -25,24 +25,31 @@ WinogradKernels winograd_kernels(WinogradTile tile, Dtype activations, Isa set) 
   return bundle(baseline::winograd_tiles, baseline::winograd_filters, baseline::winograd_products);
 }
 
-PrefetchArea pixels_ahead(const WinogradKernels& kernels, const WinogradGrid& grid, const ConstView& view,
-                          std::int64_t begin, std::int64_t end, std::int64_t first_row) {
-  if (begin >= end) return {};
-  const std::int64_t m = kernels.m, pixel = view.pitch * kernels.element, image = grid.rows * grid.columns;
-  const auto image_row = [&](std::int64_t tile, std::int64_t row) {  // counted over the whole batch
-    return tile / image * grid.H + std::min(tile / grid.columns % grid.rows * m + row, grid.H - 1);
+void add_pixels(PrefetchQueue& queue, const WinogradKernels& kernels, const WinogradGrid& grid, const ConstView& view,
+                std::int64_t begin, std::int64_t end, std::int64_t first_row) {
+  const std::int64_t m = kernels.m, pixel = view.pitch * kernels.element;
+  const auto image_row = [&](std::int64_t tile_row, std::int64_t row) {  // both counted over the whole batch
+    return tile_row / grid.rows * grid.H + std::min(tile_row % grid.rows * m + row, grid.H - 1);
   };
-  const std::int64_t top = image_row(begin, first_row), bottom = image_row(end - 1, first_row + m - 1);
-  const bool one_row = begin / grid.columns == (end - 1) / grid.columns;
-  const std::int64_t left = one_row ? begin % grid.columns * m : 0;
-  const std::int64_t right = one_row ? std::min((end - 1) % grid.columns * m + m, grid.W) : grid.W;
-  const char* data = static_cast<const char*>(view.data) + (top * grid.W + left) * pixel;
-  return {data, (right - left) * pixel, grid.W * pixel, bottom - top + 1};
+  while (begin < end) {  // a part of a tile row, or whole ones
+    const std::int64_t tile_row = begin / grid.columns, column = begin % grid.columns;
+    const bool whole = column == 0 && end - begin >= grid.columns;
+    const std::int64_t count =
+        whole ? (end - begin) / grid.columns * grid.columns : std::min(end - begin, grid.columns - column);
+    const std::int64_t left = column * m, right = whole ? grid.W : std::min(left + count * m, grid.W);
+    const std::int64_t top = image_row(tile_row, first_row);
+    const std::int64_t bottom = image_row((begin + count - 1) / grid.columns, first_row + m - 1);
+    const char* data = static_cast<const char*>(view.data) + (top * grid.W + left) * pixel;
+    queue.area[queue.areas++] = {data, (right - left) * pixel, grid.W * pixel, bottom - top + 1};
+    begin += count;
+  }
 }
 
-PrefetchQueue paced(const PrefetchArea& first, const PrefetchArea& second, std::int64_t micro_kernels) {
-  const std::int64_t calls = std::max<std::int64_t>(1, micro_kernels * 9 / 10);
-  return {{first, second}, divide_up(first.lines() + second.lines(), calls)};
+void set_pace(PrefetchQueue& queue, std::int64_t micro_kernels) {
+  std::int64_t lines = 0;
+  for (int i = 0; i < queue.areas; ++i) lines += queue.area[i].rows * divide_up(queue.area[i].row_bytes, 64);
+  queue.wait = micro_kernels / 2;
+  queue.lines_per_call = divide_up(lines, std::max<std::int64_t>(1, micro_kernels * 4 / 10));
 }
 
 bool winograd_supports(ConvPass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype) {

@@ -180,7 +180,6 @@ class Worker {
 
   /// The weights that the block (out, in) of U is made from: rows of one tap.
   PrefetchArea weights_ahead(std::int64_t out, std::int64_t in) const {
-    if (out >= s_.out_blocks) return {};
     const std::int64_t Cout = s_.rotated ? s_.Cin : s_.Cout, Cin = s_.rotated ? s_.Cout : s_.Cin;
     const std::int64_t o = out * s_.out_block, i = in * s_.in_block;
     const std::int64_t row = s_.rotated ? i : o, rows = std::min(s_.rotated ? s_.in_block : s_.out_block, Cout - row);
@@ -193,8 +192,9 @@ class Worker {
 
   void prefetch_pixels(std::int64_t begin, std::int64_t end, std::int64_t items, std::int64_t rows) {
     const std::int64_t calls = s_.kernels.product->micro_kernels(rows, s_.out_block);
-    queue_ = paced(pixels_ahead(s_.kernels, s_.grid, x_, begin, end, 1), {},
-                   items * s_.in_blocks * s_.kernels.products * calls);
+    queue_ = {};
+    add_pixels(queue_, s_.kernels, s_.grid, x_, begin, end, 1);
+    set_pace(queue_, items * s_.in_blocks * s_.kernels.products * calls);
   }
 
   /// Q[p] (+)= V[in][p] U[p] for tiles [first, last) of the chunk. u: the block's product p; next_*: its successors.
@@ -240,8 +240,9 @@ class Worker {
       make_filters(out, in, u_);
       const bool same_out = in + 1 < s_.in_blocks;
       const std::int64_t next_in = same_out ? in + 1 : 0, next_out = same_out ? out : out + size_;
-      queue_ = paced(weights_ahead(next_out, next_in), {},
-                     products * s_.kernels.product->micro_kernels(count, s_.out_block));
+      queue_ = {};
+      if (next_out < s_.out_blocks) queue_.area[queue_.areas++] = weights_ahead(next_out, next_in);
+      set_pace(queue_, products * s_.kernels.product->micro_kernels(count, s_.out_block));
       for (std::int64_t p = 0; p < products; ++p) {
         const bool more = p + 1 < products;
         multiply(p, in, out, 0, count, u_ + p * s_.u_stride, more ? v_panel(p + 1, in, 0) : v_panel(0, next_in, 0),

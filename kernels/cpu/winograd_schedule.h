@@ -52,13 +52,14 @@ struct WorkspaceCut {
 
 inline WinogradPixels pixels_of(const ConstView& view) { return {view.data, view.c(), view.pitch}; }
 
-/// The pixels of tiles [begin, end), from row `first_row` of each tile on (1 where the row above has fetched the halo).
-/// May name more than them: whole image rows if the tiles span several tile rows.
-PrefetchArea pixels_ahead(const WinogradKernels& kernels, const WinogradGrid& grid, const ConstView& view,
-                          std::int64_t begin, std::int64_t end, std::int64_t first_row);
+/// Adds the pixels of tiles [begin, end) to the queue, from row `first_row` of each tile on (1 where the row above has
+/// fetched the halo).
+void add_pixels(PrefetchQueue& queue, const WinogradKernels& kernels, const WinogradGrid& grid, const ConstView& view,
+                std::int64_t begin, std::int64_t end, std::int64_t first_row);
 
-/// Spreads the areas over so many micro-kernels, done a little before the last of them.
-PrefetchQueue paced(const PrefetchArea& first, const PrefetchArea& second, std::int64_t micro_kernels);
+/// Spreads the queue over the later half of so many micro-kernels, ending a little before the last: what is fetched
+/// earlier is displaced by the products' own operands before it is used.
+void set_pace(PrefetchQueue& queue, std::int64_t micro_kernels);
 
 ConvPlan plan_winograd_forward(const ConvSpec& spec, const ConvShape& shape, const WinogradKernels& kernels);
 ConvPlan plan_winograd_backward_data(const ConvShape& shape, const WinogradKernels& kernels);

@@ -2,8 +2,9 @@
 // the number of tiles, in blocks of 64 x 64 channels; then dg = G^T dU G.
 //
 // Two schedules, chosen by the shape alone, for they add in different orders:
-//   private  (many tiles, few channels) the tiles are cut into a fixed number of groups with a dU each, which are added
-//            in order at the end; a group is the work of one thread, which goes through it chunk by chunk;
+//   private  (many tiles, few channels) the tiles are cut into a fixed number of groups; a group is the work of one
+//            thread, which goes through it chunk by chunk; the groups' gradients (a quarter of the size of their dU)
+//            are added in order at the end;
 //   shared   (many channels) the threads transform one chunk of tiles together and divide the products among them. If
 //            one chunk is all there is, a block of dU is turned into gradients while it is still in the cache.
 #include <algorithm>
@@ -14,9 +15,9 @@
 namespace unet::kernels::cpu {
 namespace {
 
-constexpr std::int64_t kBlock = 64;         // channels
-constexpr std::int64_t kGroupTiles = 512;   // least tiles of a group
-constexpr std::int64_t kMostGroups = 8;     // dU of each is up to 600 KB, written and read once more
+constexpr std::int64_t kBlock = 64;        // channels
+constexpr std::int64_t kGroupTiles = 512;  // least tiles of a group
+constexpr std::int64_t kMostGroups = 8;
 constexpr std::int64_t kGradientRows = 16;  // output channels whose gradients are one item of the last phase
 
 struct Schedule {
@@ -31,8 +32,8 @@ struct Schedule {
   std::int64_t x_block, x_blocks, dy_block, dy_blocks, blocks;
 
   std::int64_t x_stride, x_panel, dy_stride, dy_panel, du_stride, du_block;  // floats; strides are between products
-  std::int64_t x_offset, dy_offset, panels_of_thread, du_offset, du_of_group;
-  bool fused;  // one chunk, whole blocks per thread, gradients at once; needs size == team
+  std::int64_t x_offset, dy_offset, panels_of_thread, du_offset, du_of_thread, part_offset, part;
+  bool fused;  // the shared schedule with one chunk: whole blocks per thread, gradients at once
   std::size_t workspace;
 
   bool is_private() const { return groups > 1; }
@@ -67,13 +68,15 @@ Schedule make_schedule(const WinogradKernels& kernels, const ConvShape& shape) {
   s.dy_panel = s.dy_stride * kernels.products;
   s.du_stride = product_stride(s.dy_block, s.x_block);
   s.du_block = s.du_stride * kernels.products;
-  s.du_of_group = s.du_block * s.blocks;
   s.panels_of_thread = s.is_private() ? s.x_panel * s.x_blocks + s.dy_panel * s.dy_blocks : 0;
+  s.du_of_thread = s.is_private() ? s.du_block * s.blocks : s.fused ? s.du_block : 0;
+  s.part = round_up(s.Cout * 9 * s.Cin, 16);
   WorkspaceCut cut;
   s.x_offset = cut.take(s.x_panel * s.x_blocks);
   s.dy_offset = cut.take(s.dy_panel * s.dy_blocks);
   cut.take(s.panels_of_thread * (s.team - 1));
-  s.du_offset = cut.take(s.fused ? s.du_block * s.team : s.du_of_group * s.groups);
+  s.du_offset = cut.take(s.du_of_thread > 0 ? s.du_of_thread * s.team : s.du_block * s.blocks);
+  s.part_offset = cut.take(s.is_private() ? s.part * s.groups : 0);
   s.workspace = cut.bytes();
   return s;
 }
@@ -88,7 +91,8 @@ class Worker {
         dweights_(dweights),
         xv_{workspace + s_.x_offset + id * s_.panels_of_thread, s_.x_block, s_.x_stride, s_.x_panel},
         dyv_{workspace + s_.dy_offset + id * s_.panels_of_thread, s_.dy_block, s_.dy_stride, s_.dy_panel},
-        du_(workspace + s_.du_offset),
+        du_(workspace + s_.du_offset + id * s_.du_of_thread),
+        parts_(workspace + s_.part_offset),
         id_(id),
         size_(size),
         stream_(s_.stream && dweights.dtype == Dtype::f32 &&
@@ -97,9 +101,10 @@ class Worker {
   template <class Barrier>
   void run(const Barrier& barrier) {
     if (s_.is_private()) {
-      for (std::int64_t g = share(s_.groups, id_, size_); g < share(s_.groups, id_ + 1, size_); ++g) run_group(g);
+      const std::int64_t last = share(s_.groups, id_ + 1, size_);
+      for (std::int64_t g = share(s_.groups, id_, size_); g < last; ++g) run_group(g, first_tile(last));
       barrier();
-      write_gradients();
+      add_groups();
     } else if (s_.fused) {
       transform_share(0, s_.grid.tiles());
       barrier();
@@ -119,15 +124,20 @@ class Worker {
   Item item(std::int64_t index) const { return {index / s_.blocks, index % s_.blocks}; }  // a chunk's panels pass once
   std::int64_t items() const { return s_.kernels.products * s_.blocks; }
 
-  void run_group(std::int64_t group) {
-    const std::int64_t begin = share(s_.grid.tiles(), group, s_.groups);
-    const std::int64_t end = share(s_.grid.tiles(), group + 1, s_.groups);
-    float* du = du_ + group * s_.du_of_group;
+  std::int64_t first_tile(std::int64_t group) const { return share(s_.grid.tiles(), group, s_.groups); }
+
+  /// `limit` ends this thread's tiles: at the end of a group, the next one's pixels are prefetched.
+  void run_group(std::int64_t group, std::int64_t limit) {
+    const std::int64_t begin = first_tile(group), end = first_tile(group + 1);
     for (std::int64_t t = begin; t < end; t += s_.chunk) {
       const std::int64_t next = std::min(t + s_.chunk, end);
       transform(t, 0, next - t);
-      prefetch_pixels(next, std::min(next + s_.chunk, end), items());
-      multiply_items(0, items(), next - t, du, t > begin);
+      prefetch_pixels(next, std::min(next + s_.chunk, limit), items());
+      multiply_items(0, items(), next - t, t > begin);
+    }
+    const WinogradFilterLoops& loops = s_.kernels.filter_loops(Dtype::f32);
+    for (std::int64_t b = 0; b < s_.blocks; ++b) {
+      write_gradient(loops, b, 0, s_.dy_block, du_ + b * s_.du_block, parts_ + group * s_.part, false);
     }
   }
 
@@ -141,32 +151,35 @@ class Worker {
       barrier();
       const std::int64_t next = t + count, after = std::min(s_.chunk, tiles - next);
       prefetch_pixels(next + share(after, id_, size_), next + share(after, id_ + 1, size_), last - first);
-      multiply_items(first, last, count, du_, t > 0);
+      multiply_items(first, last, count, t > 0);
       barrier();  // before the panels are written anew, or dU is read
     }
   }
 
   void run_fused() {
     const std::int64_t tiles = s_.grid.tiles(), last = share(s_.blocks, id_ + 1, size_);
-    float* du = du_ + id_ * s_.du_block;
     queue_ = {};
     for (std::int64_t b = share(s_.blocks, id_, size_); b < last; ++b) {
       for (std::int64_t p = 0; p < s_.kernels.products; ++p) {
         const bool same = p + 1 < s_.kernels.products;
         const Item next = same ? Item{p + 1, b} : Item{0, b + 1};
         const bool more = next.block < last;
-        multiply({p, b}, tiles, du, false, more ? x_panel(next) : nullptr, more ? dy_panel(next) : nullptr,
+        multiply({p, b}, tiles, du_, false, more ? x_panel(next) : nullptr, more ? dy_panel(next) : nullptr,
                  tiles * s_.dy_block / 16);
       }
-      write_gradient(b, 0, s_.dy_block, du, 1);
+      write_gradient(s_.kernels.filter_loops(dweights_.dtype), b, 0, s_.dy_block, du_, dweights_.data, stream_);
     }
   }
 
-  /// Tiles [begin, begin + count) of x and dy to the panels, from row `slot` on.
+  /// Tiles [begin, begin + count) of x and dy to the panels, from row `slot` on. A few tiles of each in turn, so that
+  /// what was prefetched of dy is still there after x.
   void transform(std::int64_t begin, std::int64_t slot, std::int64_t count) {
-    const WinogradTiles tiles{begin, begin + count, slot};
-    s_.kernels.tiles->input(s_.grid, tiles, pixels_of(x_), xv_);
-    s_.kernels.tiles->output_gradient(s_.grid, tiles, pixels_of(dy_), dyv_);
+    constexpr std::int64_t few = 8;
+    for (std::int64_t i = 0; i < count; i += few) {
+      const WinogradTiles tiles{begin + i, begin + std::min(i + few, count), slot + i};
+      s_.kernels.tiles->input(s_.grid, tiles, pixels_of(x_), xv_);
+      s_.kernels.tiles->output_gradient(s_.grid, tiles, pixels_of(dy_), dyv_);
+    }
   }
 
   /// This thread's part of a chunk that all transform together.
@@ -176,9 +189,10 @@ class Worker {
   }
 
   void prefetch_pixels(std::int64_t begin, std::int64_t end, std::int64_t products) {
-    queue_ = paced(pixels_ahead(s_.kernels, s_.grid, x_, begin, end, 1),
-                   pixels_ahead(s_.kernels, s_.grid, dy_, begin, end, 0),
-                   products * s_.kernels.product->micro_kernels(s_.dy_block, s_.x_block));
+    queue_ = {};
+    add_pixels(queue_, s_.kernels, s_.grid, x_, begin, end, 1);
+    add_pixels(queue_, s_.kernels, s_.grid, dy_, begin, end, 0);
+    set_pace(queue_, products * s_.kernels.product->micro_kernels(s_.dy_block, s_.x_block));
   }
 
   const float* x_panel(Item i) const { return xv_.data + i.block % s_.x_blocks * s_.x_panel + i.p * s_.x_stride; }
@@ -191,16 +205,16 @@ class Worker {
   }
 
   /// Items [first, last) of one chunk of `tiles`, p outermost: the panels of one p stay near while all blocks pass by.
-  void multiply_items(std::int64_t first, std::int64_t last, std::int64_t tiles, float* du, bool accumulate) {
+  void multiply_items(std::int64_t first, std::int64_t last, std::int64_t tiles, bool accumulate) {
     for (std::int64_t i = first; i < last; ++i) {
       const Item now = item(i), next = item(i + 1);
-      float* block = du + now.block * s_.du_block;
+      float* block = du_ + now.block * s_.du_block;
       if (i + 1 == last) {
         multiply(now, tiles, block, accumulate, nullptr, nullptr, 0);
         continue;
       }
       const bool same_dy = dy_panel(next) == dy_panel(now);  // then the next dU is what has to come
-      const float* next_du = du + next.block * s_.du_block + next.p * s_.du_stride;
+      const float* next_du = du_ + next.block * s_.du_block + next.p * s_.du_stride;
       const std::int64_t du_lines = accumulate ? s_.dy_block * s_.x_block / 16 : 0;
       multiply(now, tiles, block, accumulate, x_panel(next), same_dy ? next_du : dy_panel(next),
                same_dy ? du_lines : tiles * s_.dy_block / 16);
@@ -225,20 +239,26 @@ class Worker {
         queue_);
   }
 
+  void add_groups() const {
+    const std::int64_t lines = s_.part / 16, size = s_.Cout * 9 * s_.Cin;
+    const std::int64_t begin = share(lines, id_, size_) * 16, end = std::min(share(lines, id_ + 1, size_) * 16, size);
+    s_.kernels.filter_loops(dweights_.dtype).sum({parts_, s_.groups, s_.part, begin, end, dweights_.data});
+  }
+
   void write_gradients() const {
+    const WinogradFilterLoops& loops = s_.kernels.filter_loops(dweights_.dtype);
     const std::int64_t strips = divide_up(s_.dy_block, kGradientRows), count = s_.blocks * strips;
     for (std::int64_t i = share(count, id_, size_); i < share(count, id_ + 1, size_); ++i) {
       const std::int64_t block = i / strips, row = i % strips * kGradientRows;
-      write_gradient(block, row, kGradientRows, du_ + block * s_.du_block, s_.groups);
+      write_gradient(loops, block, row, kGradientRows, du_ + block * s_.du_block, dweights_.data, stream_);
     }
   }
-  /// Output channels [row, row + rows) of a block; du: its first part.
-  void write_gradient(std::int64_t block, std::int64_t row, std::int64_t rows, const float* du,
-                      std::int64_t parts) const {
+  /// Output channels [row, row + rows) of a block, from its dU to an array of the shape of dweights.
+  void write_gradient(const WinogradFilterLoops& loops, std::int64_t block, std::int64_t row, std::int64_t rows,
+                      const float* du, void* to, bool stream) const {
     const std::int64_t out = block / s_.x_blocks * kBlock + row, in = block % s_.x_blocks * kBlock;
-    s_.kernels.filter_loops(dweights_.dtype)
-        .gradient({du + row * s_.x_block, parts, s_.du_of_group, s_.du_stride, s_.x_block, dweights_.data, s_.Cout,
-                   s_.Cin, out, std::min(rows, s_.Cout - out), in, x_count(block), stream_});
+    loops.gradient({du + row * s_.x_block, s_.du_stride, s_.x_block, to, s_.Cout, s_.Cin, out,
+                    std::min(rows, s_.Cout - out), in, x_count(block), stream});
   }
 
   const Schedule& s_;
@@ -246,6 +266,7 @@ class Worker {
   View dweights_;
   WinogradPanels xv_, dyv_;
   float* du_;
+  float* parts_;
   int id_, size_;
   bool stream_;
   PrefetchQueue queue_;

@@ -22,7 +22,7 @@ inline constexpr int lanes = 4;
 
 using Vec = float __attribute__((vector_size(4 * lanes)));
 using BitsVec = std::uint32_t __attribute__((vector_size(4 * lanes)));
-using LooseVec = float __attribute__((vector_size(4 * lanes), aligned(4), may_alias));
+using LooseVec = float __attribute__((vector_size(4 * lanes), aligned(4)));
 
 [[gnu::always_inline]] inline Vec broadcast(float x) { return x - Vec{}; }
 
@@ -52,7 +52,7 @@ using LooseVec = float __attribute__((vector_size(4 * lanes), aligned(4), may_al
 }
 
 using HalfVec = std::uint16_t __attribute__((vector_size(2 * lanes)));
-using LooseHalfVec = std::uint16_t __attribute__((vector_size(2 * lanes), aligned(2), may_alias));
+using LooseHalfVec = std::uint16_t __attribute__((vector_size(2 * lanes), aligned(2)));
 
 [[gnu::always_inline]] inline Vec widened(HalfVec bits) {
   return reinterpret_cast<Vec>(__builtin_convertvector(bits, BitsVec) << 16);

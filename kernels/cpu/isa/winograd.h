@@ -66,28 +66,36 @@ struct WinogradFilterBlock {
   std::int64_t product_stride, row_stride;
 };
 
-/// A block of filter gradients: the sum of `parts` dU, taken in order, goes to dweights.
+/// A block of filter gradients, from dU to dweights [Cout,3,3,Cin].
 struct WinogradFilterGradient {
   const float* du;
-  std::int64_t parts, part_stride, product_stride, row_stride;
+  std::int64_t product_stride, row_stride;
   void* dweights;
   std::int64_t Cout, Cin;
   std::int64_t out_begin, out_count, in_begin, in_count;
   bool stream;  // f32, dweights 64-byte aligned, Cin whole vectors
 };
 
+/// Elements [begin, end) of the sum of `count` arrays, taken in order.
+struct WinogradSum {
+  const float* parts;
+  std::int64_t count, part_stride;
+  std::int64_t begin, end;
+  void* to;
+};
+
 /// Memory that will be wanted soon: `rows` runs of `row_bytes`.
 struct PrefetchArea {
   const char* data;
   std::int64_t row_bytes, row_stride, rows;
-
-  std::int64_t lines() const { return rows * ((row_bytes + 63) / 64); }
 };
 
-/// Two areas that are fetched into the second-level cache behind the multiplications, a few lines per micro-kernel, so
-/// that the next chunk's pixels (or the next block's weights) are there when their transform begins.
+/// Areas that are fetched into the second-level cache behind the multiplications, a few lines per micro-kernel, so that
+/// the next chunk's pixels (or the next block's weights) are there when their transform begins.
 struct PrefetchQueue {
-  PrefetchArea area[2] = {};
+  PrefetchArea area[6];  // a chunk of tiles is up to three rectangles of pixels, for x and for dy
+  int areas = 0;
+  std::int64_t wait = 0;  // micro-kernels before the first line
   std::int64_t lines_per_call = 0;
   int current = 0;
   std::int64_t row = 0, offset = 0;
@@ -121,6 +129,7 @@ struct WinogradTileLoops {
 struct WinogradFilterLoops {
   void (*filter)(const WinogradFilterBlock&);       // U = G g G^T
   void (*gradient)(const WinogradFilterGradient&);  // dg = G^T dU G
+  void (*sum)(const WinogradSum&);
 };
 
 struct WinogradProductLoops {

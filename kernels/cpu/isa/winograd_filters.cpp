@@ -132,12 +132,7 @@ void transform_gradient(const WinogradFilterGradient& block) {
       for (int j = 0; j < size; ++j) {
         Vec d[size], o[3];
 #pragma GCC unroll 6
-        for (int i = 0; i < size; ++i) {
-          const float* element = du + (i * size + j) * block.product_stride;
-          d[i] = load(element);
-          for (std::int64_t part = 1; part < block.parts; ++part)
-            d[i] = d[i] + load(element + part * block.part_stride);
-        }
+        for (int i = 0; i < size; ++i) d[i] = load(du + (i * size + j) * block.product_stride);
         Points<M>::filter_gradient(d, o);
 #pragma GCC unroll 3
         for (int i = 0; i < 3; ++i) half[i][j] = o[i];
@@ -164,8 +159,18 @@ void transform_gradient(const WinogradFilterGradient& block) {
   }
 }
 
+template <class T>
+void sum(const WinogradSum& s) {
+  for (std::int64_t i = s.begin; i < s.end; i += lanes) {
+    const int count = s.end - i < lanes ? static_cast<int>(s.end - i) : lanes;
+    Vec total = load(s.parts + i, count);
+    for (std::int64_t part = 1; part < s.count; ++part) total = total + load(s.parts + part * s.part_stride + i, count);
+    store(static_cast<T*>(s.to) + i, total, count);
+  }
+}
+
 template <int M, class T>
-constexpr WinogradFilterLoops kLoops{transform_filter<M, T>, transform_gradient<M, T>};
+constexpr WinogradFilterLoops kLoops{transform_filter<M, T>, transform_gradient<M, T>, sum<T>};
 
 }  // namespace
 

@@ -28,16 +28,20 @@ struct Points<4> {
 
   [[gnu::always_inline]] static Vec constant(double x) { return broadcast(static_cast<float>(x)); }
 
-  /// v = B^T d, 6 -> 6.
+  /// Rows 3*half to 3*half + 2 of v = B^T d, 6 -> 6. The halves share nothing but d.
+  template <int half>
   [[gnu::always_inline]] static void input(const Vec* d, Vec* v) {
-    const Vec even_a = fnma(constant(b2), d[2], d[4]), odd_a = fnma(constant(b2), d[1], d[3]);
-    const Vec even_b = fnma(constant(a2), d[2], d[4]), odd_b = fnma(constant(a2), d[1], d[3]);
-    v[0] = fma(constant(a2 * b2), d[0], fnma(constant(a2 + b2), d[2], d[4]));
-    v[1] = fma(constant(a), odd_a, even_a);
-    v[2] = fnma(constant(a), odd_a, even_a);
-    v[3] = fma(constant(b), odd_b, even_b);
-    v[4] = fnma(constant(b), odd_b, even_b);
-    v[5] = fma(constant(a2 * b2), d[1], fnma(constant(a2 + b2), d[3], d[5]));
+    if constexpr (half == 0) {
+      const Vec even = fnma(constant(b2), d[2], d[4]), odd = fnma(constant(b2), d[1], d[3]);
+      v[0] = fma(constant(a2 * b2), d[0], fnma(constant(a2 + b2), d[2], d[4]));
+      v[1] = fma(constant(a), odd, even);
+      v[2] = fnma(constant(a), odd, even);
+    } else {
+      const Vec even = fnma(constant(a2), d[2], d[4]), odd = fnma(constant(a2), d[1], d[3]);
+      v[0] = fma(constant(b), odd, even);
+      v[1] = fnma(constant(b), odd, even);
+      v[2] = fma(constant(a2 * b2), d[1], fnma(constant(a2 + b2), d[3], d[5]));
+    }
   }
   /// u = G g, 3 -> 6.
   [[gnu::always_inline]] static void filter(const Vec* g, Vec* u) {
@@ -82,11 +86,15 @@ struct Points<4> {
 /// Points 0, +-1, infinity.
 template <>
 struct Points<2> {
+  template <int half>
   [[gnu::always_inline]] static void input(const Vec* d, Vec* v) {
-    v[0] = d[2] - d[0];
-    v[1] = d[2] + d[1];
-    v[2] = d[2] - d[1];
-    v[3] = d[3] - d[1];
+    if constexpr (half == 0) {
+      v[0] = d[2] - d[0];
+      v[1] = d[2] + d[1];
+    } else {
+      v[0] = d[2] - d[1];
+      v[1] = d[3] - d[1];
+    }
   }
   [[gnu::always_inline]] static void filter(const Vec* g, Vec* u) {
     const Vec half = broadcast(0.5f), even = half * (g[0] + g[2]);

@@ -94,12 +94,16 @@ constexpr Row<4> kFour;
 constexpr const MicroKernel* kKernels[] = {nullptr, kOne.of_rows, kTwo.of_rows, kThree.of_rows, kFour.of_rows};
 
 void fetch_some(PrefetchQueue& queue) {
+  if (queue.wait > 0) {
+    --queue.wait;
+    return;
+  }
   for (std::int64_t i = 0; i < queue.lines_per_call; ++i) {
-    while (queue.current < 2 && queue.row >= queue.area[queue.current].rows) {
+    while (queue.current < queue.areas && queue.row >= queue.area[queue.current].rows) {
       ++queue.current;
       queue.row = queue.offset = 0;
     }
-    if (queue.current == 2) return;
+    if (queue.current == queue.areas) return;
     const PrefetchArea& area = queue.area[queue.current];
     prefetch(area.data + queue.row * area.row_stride + queue.offset);
     queue.offset += 64;

@@ -39,26 +39,33 @@ struct Window {
   }
 };
 
-template <int M, bool checked, class T>
-[[gnu::always_inline]] inline void input_tile(const Window<T>& window, float* v, std::int64_t product_stride) {
-  constexpr int size = M + 2;
-  Vec columns[size][size];
+/// Half of the rows of B^T d B: one half of the intermediate values fits into the registers, all of them do not.
+template <int M, int half, bool checked, class T>
+[[gnu::always_inline]] inline void input_half(const Window<T>& window, float* v, std::int64_t product_stride) {
+  constexpr int size = M + 2, rows = size / 2;
+  Vec columns[rows][size];
 #pragma GCC unroll 6
   for (int j = 0; j < size; ++j) {
-    Vec d[size], o[size];
+    Vec d[size], o[rows];
 #pragma GCC unroll 6
     for (int i = 0; i < size; ++i) d[i] = window.template pixel<checked>(i, j);
-    Points<M>::input(d, o);
-#pragma GCC unroll 6
-    for (int i = 0; i < size; ++i) columns[i][j] = o[i];
+    Points<M>::template input<half>(d, o);
+#pragma GCC unroll 3
+    for (int i = 0; i < rows; ++i) columns[i][j] = o[i];
   }
-#pragma GCC unroll 6
-  for (int i = 0; i < size; ++i) {
+#pragma GCC unroll 3
+  for (int i = 0; i < rows; ++i) {
     Vec o[size];
-    Points<M>::input(columns[i], o);
+    Points<M>::template input<0>(columns[i], o);
+    Points<M>::template input<1>(columns[i], o + rows);
 #pragma GCC unroll 6
-    for (int j = 0; j < size; ++j) store(v + (i * size + j) * product_stride, o[j]);
+    for (int j = 0; j < size; ++j) store(v + ((half * rows + i) * size + j) * product_stride, o[j]);
   }
+}
+template <int M, bool checked, class T>
+[[gnu::always_inline]] inline void input_tile(const Window<T>& window, float* v, std::int64_t product_stride) {
+  input_half<M, 0, checked>(window, v, product_stride);
+  input_half<M, 1, checked>(window, v, product_stride);
 }
 
 template <int M, bool checked, class T>
@@ -167,25 +174,27 @@ template <int M, int halo, class T, class Tile>
 template <int M, class T>
 void transform_input(const WinogradGrid& grid, const WinogradTiles& tiles, const WinogradPixels& x,
                      const WinogradPanels& v) {
-  for_each_window<M, 1, T>(grid, tiles, x, v, [&](const Window<T>& window, float* to) {
-    if (window.inside(M + 2)) {
-      input_tile<M, false>(window, to, v.product_stride);
-    } else {
-      input_tile<M, true>(window, to, v.product_stride);
-    }
-  });
+  for_each_window<M, 1, T>(
+      grid, tiles, x, v, [&](const Window<T>& window, float* to) __attribute__((always_inline)) {
+        if (window.inside(M + 2)) {
+          input_tile<M, false>(window, to, v.product_stride);
+        } else {
+          input_tile<M, true>(window, to, v.product_stride);
+        }
+      });
 }
 
 template <int M, class T>
 void transform_output_gradient(const WinogradGrid& grid, const WinogradTiles& tiles, const WinogradPixels& dy,
                                const WinogradPanels& v) {
-  for_each_window<M, 0, T>(grid, tiles, dy, v, [&](const Window<T>& window, float* to) {
-    if (window.inside(M)) {
-      output_gradient_tile<M, false>(window, to, v.product_stride);
-    } else {
-      output_gradient_tile<M, true>(window, to, v.product_stride);
-    }
-  });
+  for_each_window<M, 0, T>(
+      grid, tiles, dy, v, [&](const Window<T>& window, float* to) __attribute__((always_inline)) {
+        if (window.inside(M)) {
+          output_gradient_tile<M, false>(window, to, v.product_stride);
+        } else {
+          output_gradient_tile<M, true>(window, to, v.product_stride);
+        }
+      });
 }
 
 template <int M, class T>
