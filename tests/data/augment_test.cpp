@@ -2,6 +2,7 @@
 #include "engine/data/augment.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numbers>
 #include <set>
 
@@ -160,6 +161,68 @@ TEST(Augment, KeepsGrayGrayAndIgnoredIgnored) {
       ASSERT_TRUE(result.labels[i] == 1 || result.labels[i] == ignored_label);
     }
   }
+}
+
+/// The colour of a pixel whose neighbours all have its label, so that it is no blend.
+std::array<double, 3> color_of(const Result& result, std::uint8_t label) {
+  constexpr int reach = 3;
+  for (int y = reach; y < size - reach; ++y) {
+    for (int x = reach; x < size - reach; ++x) {
+      bool pure = true;
+      for (int dy = -reach; dy <= reach; ++dy) {
+        for (int dx = -reach; dx <= reach; ++dx)
+          pure &= result.labels[static_cast<std::size_t>((y + dy) * size + x + dx)] == label;
+      }
+      const std::uint8_t* rgb = result.image.data() + 3 * (y * size + x);
+      if (pure) return {static_cast<double>(rgb[0]), static_cast<double>(rgb[1]), static_cast<double>(rgb[2])};
+    }
+  }
+  ADD_FAILURE() << "no pixel of label " << int{label};
+  return {};
+}
+
+/// Three bands: two grays give brightness and contrast, with them undone a blue gives saturation (the distance from the
+/// gray axis, which hue keeps) and hue (the angle about it).
+TEST(Augment, ColorsVaryAsDocumented) {
+  constexpr std::array<std::uint8_t, 3> blue{30, 30, 130};
+  LabelledImage bands{test::flat_rgb(90, 90, 60), test::flat_mask(90, 90, 0)};
+  for (int y = 0; y < 90; ++y) {
+    for (int x = 30; x < 90; ++x) {
+      bands.labels.row(y)[x] = x < 60 ? 1 : 2;
+      for (int c = 0; c < 3; ++c) bands.image.row(y)[3 * x + c] = x < 60 ? 140 : blue[static_cast<std::size_t>(c)];
+    }
+  }
+  const LabelledImage prepared = prepare(bands, Augment::standard, size, size);
+  const auto chroma = [](const std::array<double, 3>& rgb) {
+    const double mean = (rgb[0] + rgb[1] + rgb[2]) / 3;
+    return std::array{rgb[0] - mean, rgb[1] - mean, rgb[2] - mean};
+  };
+  const auto dot = [](const auto& a, const auto& b) { return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]; };
+  const auto before = chroma({30, 30, 130});
+  double least = 2, most = 0, widest = 0;
+  for (int sample = 0; sample < 400; ++sample) {
+    const Result result = run(prepared, Augment::standard, 21, 0, sample);
+    const double dark = color_of(result, 0)[0], light = color_of(result, 1)[0];
+    const double slope = (light - dark) / 80;
+    EXPECT_GE(slope, 0.75 * 0.75 - 0.02);
+    EXPECT_LE(slope, 1.25 * 1.25 + 0.02);
+    std::array<double, 3> color = color_of(result, 2);
+    for (double& value : color) value = (value - dark) / slope + 60;
+    const auto after = chroma(color);
+    const double saturation = std::sqrt(dot(after, after) / dot(before, before));
+    const double hue =
+        std::acos(std::min(1.0, dot(after, before) / std::sqrt(dot(after, after) * dot(before, before))));
+    EXPECT_NEAR(saturation, 1, 0.25 + 0.03);
+    EXPECT_LE(hue * 180 / std::numbers::pi, 10 + 1.5);
+    const double luma = 0.299 * 30 + 0.587 * 30 + 0.114 * 130, mean = (30 + 30 + 130) / 3.0;
+    EXPECT_NEAR((color[0] + color[1] + color[2]) / 3, luma + saturation * (mean - luma), 2.5);
+    least = std::min(least, saturation);
+    most = std::max(most, saturation);
+    widest = std::max(widest, hue);
+  }
+  EXPECT_LT(least, 0.79);
+  EXPECT_GT(most, 1.21);
+  EXPECT_GT(widest * 180 / std::numbers::pi, 8.5);
 }
 
 TEST(Augment, WorksOnOnePixel) {

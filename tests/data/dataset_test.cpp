@@ -104,6 +104,7 @@ TEST(Stems, FollowLists) {
 TEST(Stems, TakeEveryExtensionInAnyCase) {
   Folder folder;
   make_stems(folder.path(), 3);
+  test::write_text(folder / "images/._pet_000.jpg", "hidden, no picture and no mask");
   test::fs::rename(folder / "images/pet_000.png", folder / "images/pet_000.JPEG");
   test::fs::rename(folder / "images/pet_001.png", folder / "images/pet_001.Jpg");
   test::fs::rename(folder / "masks/pet_001.png", folder / "masks/pet_001.PNG");
@@ -173,6 +174,22 @@ TEST(Corrupt, StopsOrSkips) {
   expect_parts(message_of([&] { Dataset{options}; }), {"2 of 113", "1 %", "pet_007"});
   options.on_corrupt = OnCorrupt::stop;
   expect_parts(message_of([&] { Dataset{options}; }), {"trainval.txt:9", "pet_008.png", "broken PNG"});
+}
+
+TEST(Corrupt, TheFirstOfTheListIsNamedWhateverTheTiming) {
+  for (const bool first_is_slow : {false, true}) {
+    Folder folder;
+    make_oxford(folder.path(), 8, 0);
+    test::fs::remove(folder / "annotations/test.txt");
+    const path trimaps = folder / "annotations/trimaps";
+    test::write_bytes(trimaps / "pet_000.png",
+                      first_is_slow ? test::slowly_broken(12, 8) : test::quickly_broken(12, 8));
+    test::write_bytes(trimaps / "pet_001.png",
+                      first_is_slow ? test::quickly_broken(12, 8) : test::slowly_broken(12, 8));
+    for (int round = 0; round < 5; ++round) {
+      expect_parts(message_of([&] { open(folder.path(), 2, Border::foreground, 2); }), {"trainval.txt:1: "});
+    }
+  }
 }
 
 TEST(Names, AreParsed) {

@@ -143,11 +143,11 @@ TEST_F(LoaderTest, MayBeLeftOrRestartedAtAnyMoment) {
 }
 
 TEST_F(LoaderTest, ErrorsComeInTheirPlaceAndOrder) {
-  for (const char* name : {"pet_023.jpg", "pet_022.jpg"}) test::write_text(folder_ / "images" / name, "");
-  const std::vector<std::uint8_t> png = encode_png(test::flat_rgb(20, 16, 1));
-  for (const char* name : {"pet_023.jpg", "pet_022.jpg"}) {
-    test::write_bytes(folder_ / "images" / name, {png.begin(), png.end() - 12});  // the header passes the scan
-  }
+  // The 21st to 23rd pictures of train (0, 10 and 20 are of val): in one batch, the first to fail is not the first in
+  // order.
+  test::write_bytes(folder_ / "images/pet_023.jpg", test::slowly_broken(20, 16));
+  test::write_bytes(folder_ / "images/pet_024.jpg", test::quickly_broken(20, 16));
+  test::write_bytes(folder_ / "images/pet_025.jpg", test::quickly_broken(20, 16));
   const Dataset dataset = data();
   for (const int workers : {0, 1, 2, 4}) {
     LoaderOptions plain = options(workers, Augment::none);
@@ -162,8 +162,8 @@ TEST_F(LoaderTest, ErrorsComeInTheirPlaceAndOrder) {
       } catch (const Error& error) {
         message = error.what();
       }
-      EXPECT_EQ(good, 4) << workers << " workers";  // pet_022 is the 20th of train (0, 10, 20, 30 are of val)
-      test::expect_parts(message, {"trainval.txt:23: ", "pet_022.jpg", "broken PNG"});
+      EXPECT_EQ(good, 5) << workers << " workers";
+      test::expect_parts(message, {"trainval.txt:24: ", "pet_023.jpg", "broken PNG"});
       EXPECT_FALSE(loader.next().has_value());
     }
   }

@@ -101,6 +101,7 @@ struct PngFile {
   int bit_depth = 8, color_type = 0;  // 0 gray, 2 RGB, 3 palette, 4 gray + alpha, 6 RGBA
   std::vector<std::uint8_t> palette, transparency;
   std::vector<std::uint8_t> rows;  // packed as the format wants, without filter bytes
+  std::size_t padding = 0;         // bytes of a chunk to be skipped: reading takes its time
 
   std::vector<std::uint8_t> bytes() const {
     std::vector<std::uint8_t> out{0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
@@ -109,6 +110,7 @@ struct PngFile {
     put32(header, height);
     for (const int value : {bit_depth, color_type, 0, 0, 0}) header.push_back(static_cast<std::uint8_t>(value));
     chunk(out, "IHDR", header);
+    if (padding) chunk(out, "paDd", std::vector<std::uint8_t>(padding));
     if (!palette.empty()) chunk(out, "PLTE", palette);
     if (!transparency.empty()) chunk(out, "tRNS", transparency);
     std::vector<std::uint8_t> raw;
@@ -161,6 +163,22 @@ inline PngFile gray_png(std::uint32_t width, std::uint32_t height, std::uint8_t 
   png.height = height;
   png.rows.assign(static_cast<std::size_t>(width) * height, value);
   return png;
+}
+
+/// Refused after reading for a while.
+inline std::vector<std::uint8_t> slowly_broken(std::uint32_t width, std::uint32_t height) {
+  PngFile png = gray_png(width, height, 1);
+  png.padding = 20'000'000;
+  std::vector<std::uint8_t> bytes = png.bytes();
+  bytes.resize(bytes.size() - 12);
+  return bytes;
+}
+
+/// Refused at once, although its head is sound.
+inline std::vector<std::uint8_t> quickly_broken(std::uint32_t width, std::uint32_t height) {
+  std::vector<std::uint8_t> bytes = gray_png(width, height, 1).bytes();
+  bytes.resize(bytes.size() - 12);
+  return bytes;
 }
 
 /// Tab-separated lines after the first.
