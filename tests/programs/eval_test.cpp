@@ -1,0 +1,132 @@
+// eval_unet: its figures, its files, and that the size of a batch is no part of the result.
+#include <fmt/core.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <numeric>
+
+#include "engine/train/csv.h"
+#include "tests/programs/small_data.h"
+
+namespace unet::test {
+namespace {
+
+class Eval : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    folder_ = std::make_unique<Folder>();
+    write_small_pets(*folder_ / "pets", 20, 5);
+    checkpoint_ = small_checkpoint(*folder_ / "pets", *folder_ / "run");
+  }
+  static void TearDownTestSuite() { folder_.reset(); }
+
+  static ProgramResult eval(const Words& words) {
+    ProgramResult result =
+        eval_unet(Words{"-c", checkpoint_.string(), "-d", (*folder_ / "pets").string(), "--threads", "1"} + words);
+    EXPECT_EQ(result.code, 0) << result.err;
+    return result;
+  }
+  static nlohmann::ordered_json figures(const Words& words) {
+    const Folder out;
+    eval(Words{"--json", (out / "figures.json").string()} + words);
+    return nlohmann::ordered_json::parse(text_of(out / "figures.json"));
+  }
+
+  static inline std::unique_ptr<Folder> folder_;
+  static inline fs::path checkpoint_;
+};
+
+TEST_F(Eval, JsonHoldsExactlyTheseFigures) {
+  const nlohmann::ordered_json json = figures({});
+  std::vector<std::string> keys;
+  for (const auto& [key, value] : json.items()) keys.push_back(key);
+  EXPECT_EQ(keys, (std::vector<std::string>{"cross_entropy", "dice", "dice_dataset", "iou", "iou_dataset",
+                                            "pixel_accuracy", "images", "images_per_second"}));
+  EXPECT_EQ(json["images"], 5);
+  EXPECT_GT(json["images_per_second"].get<double>(), 0);
+  EXPECT_GT(json["cross_entropy"].get<double>(), 0);
+  for (const char* key : {"dice", "dice_dataset", "iou", "iou_dataset", "pixel_accuracy"}) {
+    EXPECT_GT(json[key].get<double>(), 0.2) << key << ": nothing was learnt";
+    EXPECT_LE(json[key].get<double>(), 1) << key;
+  }
+  EXPECT_LT(json["iou"].get<double>(), json["dice"].get<double>());
+}
+
+TEST_F(Eval, PrintsEachFigureWithItsMeaning) {
+  const std::string out = eval({}).out;
+  for (const char* key : {"cross_entropy", "dice", "dice_dataset", "iou", "iou_dataset", "pixel_accuracy"}) {
+    const auto lines = lines_of(out);
+    const auto line = std::find_if(lines.begin(), lines.end(),
+                                   [&](const std::string& l) { return l.starts_with(std::string(key) + " "); });
+    ASSERT_NE(line, lines.end()) << key;
+    EXPECT_GT(line->size(), 50u) << *line;
+  }
+  expect_parts(out, {"5 images", "test of ", "32x32"});
+}
+
+TEST_F(Eval, BatchSizeAndWorkersDoNotChangeFigures) {
+  const nlohmann::ordered_json whole = figures({"-b", "16"});
+  for (const Words& words : {Words{"-b", "1"}, Words{"-b", "2", "-j", "0"}, Words{"-b", "3", "-j", "4"}}) {
+    const nlohmann::ordered_json other = figures(words);
+    for (const char* key : {"cross_entropy", "dice", "dice_dataset", "iou", "iou_dataset", "pixel_accuracy"}) {
+      EXPECT_NEAR(other[key].get<double>(), whole[key].get<double>(), 1e-5) << key << " with -b " << words[1];
+    }
+  }
+}
+
+TEST_F(Eval, SplitsAreThoseOfTraining) {
+  for (const auto& [split, images] : {std::pair{"train", 18}, {"val", 2}, {"trainval", 20}, {"test", 5}}) {
+    EXPECT_EQ(figures({"--split", split})["images"], images) << split;
+  }
+}
+
+TEST_F(Eval, PerImageRowsMakeTheMeans) {
+  const nlohmann::ordered_json json = figures({"--per-image", (*folder_ / "each.csv").string()});
+  const CsvTable table = read_csv(*folder_ / "each.csv");
+  EXPECT_EQ(table.columns, (std::vector<std::string>{"name", "dice", "iou", "pixel_accuracy"}));
+  ASSERT_EQ(table.rows.size(), 5u);
+  for (const char* key : {"dice", "iou"}) {
+    double sum = 0;
+    for (const auto& row : table.rows) sum += std::stod(row[table.column(key)]);
+    EXPECT_NEAR(sum / 5, json[key].get<double>(), 1e-9) << key;
+  }
+  for (std::size_t i = 0; i < 5; ++i) EXPECT_EQ(table.rows[i][0], fmt::format("p{:03}", 20 + i));
+}
+
+TEST_F(Eval, OverlaysOfAllOrOfTheWorst) {
+  const fs::path all = *folder_ / "all", worst = *folder_ / "worst";
+  eval({"--overlays", all.string()});
+  ASSERT_EQ(names_in(all).size(), 5u);
+  const Image overlay = load_image(all / names_in(all)[0]);
+  EXPECT_EQ(overlay.height, 32);
+  EXPECT_EQ(overlay.width, 3 * 32 + 2 * 4) << "photo | truth | prediction";
+
+  const std::string out =
+      eval({"--overlays", worst.string(), "--worst", "2", "--per-image", (*folder_ / "w.csv").string()}).out;
+  const CsvTable table = read_csv(*folder_ / "w.csv");
+  std::vector<std::pair<double, std::string>> order;
+  for (const auto& row : table.rows) order.emplace_back(std::stod(row[1]), row[0]);
+  std::stable_sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  ASSERT_EQ(names_in(worst).size(), 2u);
+  for (std::size_t i = 0; i < 2; ++i) {
+    expect_parts(out, {fmt::format("  {:.4f}  {}\n", order[i].first, order[i].second)});
+    const auto names = names_in(worst);
+    EXPECT_TRUE(std::any_of(names.begin(), names.end(), [&](const std::string& name) {
+      return name.find(order[i].second) != std::string::npos;
+    })) << order[i].second;
+  }
+  EXPECT_EQ(out.find(order[2].second), std::string::npos);
+}
+
+TEST_F(Eval, FilesThatCannotBeWrittenAreErrors) {
+  for (const Words& words : {Words{"--json", "/dev/null/a.json"}, Words{"--per-image", "/dev/null/a.csv"},
+                             Words{"--overlays", "/dev/null/a"}}) {
+    const ProgramResult result =
+        eval_unet(Words{"-c", checkpoint_.string(), "-d", (*folder_ / "pets").string(), "--threads", "1"} + words);
+    EXPECT_EQ(result.code, 1) << words[0];
+    expect_parts(result.err, {"eval_unet: ", words[1]});
+  }
+}
+
+}  // namespace
+}  // namespace unet::test
