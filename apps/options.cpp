@@ -77,7 +77,7 @@ void add_extent(CLI::App& app, std::function<void(ImageExtent)> set, const std::
 
 void add_runtime(CLI::App& app, std::string& device, std::string& conv, int& threads) {
   add_words(app, "--device", device, {"auto", "cpu", "cuda"}, "Where to compute");
-  add_words(app, "--conv", conv, {"auto", "onednn", "own"}, "Who provides convolutions");
+  add_words(app, "--conv", conv, {"auto", "direct", "onednn", "own"}, "Who provides convolutions");
   app.add_option("--threads", threads, "Threads for computing; 0: all that the affinity mask allows")
       ->check(CLI::Range(0, 4096))
       ->type_name("N")
@@ -324,6 +324,7 @@ void apply_runtime(const std::string& device, const std::string& conv, int threa
     throw Error("--device cuda: this build has no CUDA back end; use --device cpu, or auto");
   }
   if (threads > 0) kernels::cpu::set_threads(threads);
+  if (conv == "direct") set_conv_provider(kernels::ConvProvider::direct);
   if (conv == "onednn") set_conv_provider(kernels::ConvProvider::onednn);
   if (conv == "own") set_conv_provider(kernels::ConvProvider::own);
 }

@@ -42,8 +42,8 @@ struct ConvShape {
 };
 
 /// Which implementations a plan may choose from: `automatic` = a fixed rule on pass, shape, dtype, ISA and library
-/// version (no clock); the others force one.
-enum class ConvProvider { automatic, onednn, own };
+/// version (no clock); `direct` = that rule without Winograd; the others force one.
+enum class ConvProvider { automatic, direct, onednn, own };
 
 /// The operands of one run. forward reads x, weights, bias and writes y; backward_data reads dy, weights and writes dx;
 /// backward_weights reads x, dy and writes dweights. Outputs are overwritten, never added to.

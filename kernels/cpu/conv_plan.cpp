@@ -2,13 +2,16 @@
 
 #include <stdexcept>
 
+#include "kernels/cpu/first_layer_conv.h"
+#include "kernels/cpu/isa.h"
 #include "kernels/cpu/onednn_conv.h"
 #include "kernels/cpu/own_conv.h"
+#include "kernels/cpu/winograd.h"
 
 namespace unet::kernels::cpu {
 namespace {
 
-enum class Method { own_gemm, onednn_nhwc, onednn_own_layout, onednn_nhwc_rotated };
+enum class Method { winograd_f4x4, first_layer, own_gemm, onednn_nhwc, onednn_own_layout, onednn_nhwc_rotated };
 
 /// The fixed choice, within `provider`: pass, shape and dtype, no clock. Measured with oneDNN 2.6.3 on one thread of an
 /// EPYC (Zen 4, AVX-512, 117 GFLOP/s), 3x3 unless said otherwise, milliseconds, workspace copies included:
@@ -37,9 +40,17 @@ enum class Method { own_gemm, onednn_nhwc, onednn_own_layout, onednn_nhwc_rotate
 ///
 /// Its own layout is never ahead of the best of the others by more than 2 %, and far behind where the copies weigh.
 Method rule(ConvProvider provider, ConvPass pass, const ConvSpec& spec, const ConvShape& s, Dtype dtype) {
+  if (provider == ConvProvider::automatic || provider == ConvProvider::direct) {
+    if (first_layer_supports(pass, spec, s, dtype)) return Method::first_layer;
+    // Below 8 channels the transforms cost more than the products save; baseline vectors are too narrow for them.
+    if (provider == ConvProvider::automatic && isa() != Isa::baseline && winograd_supports(pass, spec, s, dtype) &&
+        s.Cin >= 8 && s.Cout >= 8) {
+      return Method::winograd_f4x4;
+    }
+  }
   if (provider == ConvProvider::own || !onednn_can(OnednnLayout::nhwc, pass, spec, s, dtype)) return Method::own_gemm;
   if (onednn_can(OnednnLayout::nhwc_rotated, pass, spec, s, dtype)) return Method::onednn_nhwc_rotated;
-  if (provider == ConvProvider::automatic && pass == ConvPass::backward_weights) {
+  if (provider != ConvProvider::onednn && pass == ConvPass::backward_weights) {
     const bool large = s.Kh * s.Kw > 1 && s.Cin >= 32 && s.Cout >= 32;
     if (large && (spec.stride > 1 || s.Wo(spec) >= 64)) return Method::own_gemm;
   }
@@ -70,6 +81,10 @@ ConvPlan plan_own_gemm(ConvPass pass, const ConvSpec& spec, const ConvShape& sha
 
 ConvPlan plan_method(Method method, ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype) {
   switch (method) {
+    case Method::winograd_f4x4:
+      return winograd_plan(pass, spec, shape, dtype, WinogradTile::f4x4);
+    case Method::first_layer:
+      return first_layer_plan(pass, spec, shape, dtype);
     case Method::own_gemm:
       break;
     case Method::onednn_nhwc:
@@ -119,6 +134,11 @@ std::vector<ConvPlan> plan_conv_candidates(ConvPass pass, const ConvSpec& spec, 
   }
   for (const auto layout : {OnednnLayout::nhwc, OnednnLayout::own_layout, OnednnLayout::nhwc_rotated}) {
     if (onednn_can(layout, pass, spec, shape, dtype)) plans.push_back(plan_onednn_conv(layout, pass, spec, shape));
+  }
+  if (first_layer_supports(pass, spec, shape, dtype)) plans.push_back(first_layer_plan(pass, spec, shape, dtype));
+  if (winograd_supports(pass, spec, shape, dtype)) {
+    plans.push_back(winograd_plan(pass, spec, shape, dtype, WinogradTile::f4x4));
+    plans.push_back(winograd_plan(pass, spec, shape, dtype, WinogradTile::f2x2));
   }
   return plans;
 }

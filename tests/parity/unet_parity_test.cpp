@@ -165,6 +165,7 @@ class UNetParityF32 : public testing::TestWithParam<SinglePrecision> {
 };
 INSTANTIATE_TEST_SUITE_P(, UNetParityF32,
                          testing::Values(SinglePrecision{"automatic", ConvProvider::automatic},
+                                         SinglePrecision{"direct", ConvProvider::direct},
                                          SinglePrecision{"own", ConvProvider::own},
                                          SinglePrecision{"onednn", ConvProvider::onednn}),
                          [](const auto& param_info) { return std::string(param_info.param.name); });

@@ -97,6 +97,7 @@ class UNetTraining : public testing::TestWithParam<Setting> {
 };
 INSTANTIATE_TEST_SUITE_P(, UNetTraining,
                          testing::Values(Setting{"f32_automatic", Dtype::f32, ConvProvider::automatic},
+                                         Setting{"f32_direct", Dtype::f32, ConvProvider::direct},
                                          Setting{"f32_own", Dtype::f32, ConvProvider::own},
                                          Setting{"f32_onednn", Dtype::f32, ConvProvider::onednn},
                                          Setting{"f64_own", Dtype::f64, ConvProvider::own}),
