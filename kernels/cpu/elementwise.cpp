@@ -28,9 +28,16 @@ void add(ConstView a, ConstView b, View y, bool stream_y) {
   dispatch_storage(y.dtype, [&](auto type) {
     using T = decltype(type);
     const bool dense = a.dense() && b.dense() && y.dense();
-    const AddRun<T> run{
-        a.as<T>(), b.as<T>(), y.as<T>(), stretch_pitch(a, dense), stretch_pitch(b, dense), stretch_pitch(y, dense),
-        stream_y};
+    AddRun<T> run{};
+    run.a = a.as<T>();
+    run.b = b.as<T>();
+    run.y = y.as<T>();
+    run.a_pitch = stretch_pitch(a, dense);
+    run.b_pitch = stretch_pitch(b, dense);
+    run.y_pitch = stretch_pitch(y, dense);
+    run.a_ahead = gap_distance(a);
+    run.b_ahead = gap_distance(b);
+    run.stream_y = stream_y;
     for_stretches(y, dense,
                   [&](const Stretch& at) { loops().add.of(type).add(run, at.first, at.pixels, at.channels); });
   });
@@ -45,8 +52,12 @@ void add_to(ConstView x, View y) { add(y, x, y, false); }
 void copy(ConstView x, View y) {
   const bool dense = x.dense() && y.dense();
   const auto element = static_cast<std::int64_t>(size_of(y.dtype));
-  const CopyRun run{x.as<unsigned char>(), y.as<unsigned char>(), stretch_pitch(x, dense) * element,
-                    stretch_pitch(y, dense) * element, worth_streaming(y)};
+  const CopyRun run{x.as<unsigned char>(),
+                    y.as<unsigned char>(),
+                    stretch_pitch(x, dense) * element,
+                    stretch_pitch(y, dense) * element,
+                    gap_distance(x) * element,
+                    worth_streaming(y)};
   for_stretches(y, dense, [&](const Stretch& at) { loops().copy(run, at.first, at.pixels, at.channels * element); });
 }
 

@@ -183,6 +183,7 @@ void norm_act_backward(const NormActSpec& spec, ConstView x, ConstView gamma, Co
     NormActRun<T> run = make_run<T>(spec, x, gamma, beta, mean, rstd, residual);
     run.dy = dy.as<T>();
     run.dy_pitch = dy.pitch;
+    run.dy_ahead = gap_distance(dy);
     run.dpooled = dpooled.as<T>();
     run.dpooled_pitch = dpooled.pitch;
     run.dx = dx.as<T>();

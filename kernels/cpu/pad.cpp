@@ -15,8 +15,8 @@ void pad_or_crop(ConstView x, View y) {
   const auto element = static_cast<std::int64_t>(size_of(y.dtype));
   const std::int64_t pixel_bytes = y.c() * element;
   const bool dense = x.dense() && y.dense();
-  const CopyRun run{x.as<unsigned char>(), y.as<unsigned char>(), x.pitch * element, y.pitch * element,
-                    worth_streaming(y)};
+  const CopyRun run{x.as<unsigned char>(), y.as<unsigned char>(),     x.pitch * element,
+                    y.pitch * element,     gap_distance(x) * element, worth_streaming(y)};
   const auto clear = [&](std::int64_t first, std::int64_t pixels) {
     unsigned char* to = run.to + first * run.to_pitch;
     if (y.dense()) return static_cast<void>(std::memset(to, 0, static_cast<std::size_t>(pixels * pixel_bytes)));

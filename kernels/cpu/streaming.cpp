@@ -21,4 +21,6 @@ bool worth_streaming(const View& out) {
   return (address | (out.pitch * element) | (out.c() * element)) % widest_vector == 0;
 }
 
+std::int64_t gap_distance(const Extent& in) { return in.pitch <= 2 * in.c() && !in.dense() ? in.c() : 0; }
+
 }  // namespace unet::kernels::cpu

@@ -15,6 +15,8 @@ void add(const AddRun<T>& given, std::int64_t first, std::int64_t pixels, std::i
     for_channels<T>(
         channels, [&](auto lanes, std::int64_t c) __attribute__((always_inline)) {
           constexpr int N = lanes.count;
+          prefetch(a + c, run.a_ahead);
+          prefetch(b + c, run.b_ahead);
           put<T, N>(y + c, load<T, N>(a + c) + load<T, N>(b + c), run.stream_y);
         });
   }
@@ -29,6 +31,7 @@ void copy(const CopyRun& given, std::int64_t first, std::int64_t pixels, std::in
     unsigned char* to = run.to + p * run.to_pitch;
     std::int64_t i = 0;
     for (; i + vector_bytes <= bytes; i += vector_bytes) {
+      prefetch(from + i, run.from_ahead);
       const auto vector = load<float, words>(reinterpret_cast<const float*>(from + i));
       put<float, words>(reinterpret_cast<float*>(to + i), vector, run.stream);
     }

@@ -10,13 +10,14 @@ struct AddRun {
   const T *a, *b;
   T* y;
   std::int64_t a_pitch, b_pitch, y_pitch;
+  std::int64_t a_ahead, b_ahead;  // elements from what is read to what is prefetched
   bool stream_y;
 };
 
 struct CopyRun {
   const unsigned char* from;
   unsigned char* to;
-  std::int64_t from_pitch, to_pitch;
+  std::int64_t from_pitch, to_pitch, from_ahead;
   bool stream;
 };
 

@@ -4,6 +4,10 @@
 // bf16 is widened on load and rounded to nearest even on store; NaN stays NaN.
 #pragma once
 
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
 #include <cstdint>
 
 #include "kernels/cpu/isa/storage.h"
@@ -37,6 +41,40 @@ template <class A, int N>
   return a - typename VectorOf<A, N>::type{};
 }
 
+template <int N>
+using U16 = typename VectorOf<std::uint16_t, N>::type;
+template <int N>
+using U32 = typename VectorOf<std::uint32_t, N>::type;
+
+// GCC finds neither of the two AVX-512 instructions; their forms without a mask make it warn.
+#if defined(__AVX512F__)
+inline constexpr auto all_of_16 = static_cast<__mmask16>(0xffff);
+#endif
+template <int N>
+[[gnu::always_inline]] inline U32<N> widened(U16<N> half) {
+#if defined(__AVX512F__)
+  if constexpr (N == 16) {
+    return reinterpret_cast<U32<N>>(_mm512_maskz_cvtepu16_epi32(all_of_16, reinterpret_cast<__m256i>(half)));
+  }
+#endif
+#if defined(__AVX2__)
+  if constexpr (N == 8) return reinterpret_cast<U32<N>>(_mm256_cvtepu16_epi32(reinterpret_cast<__m128i>(half)));
+#endif
+  if constexpr (N == 1) return half;
+  if constexpr (N > 1) return __builtin_convertvector(half, U32<N>);
+}
+
+template <int N>
+[[gnu::always_inline]] inline U16<N> narrowed(U32<N> word) {
+#if defined(__AVX512F__)
+  if constexpr (N == 16) {
+    return reinterpret_cast<U16<N>>(_mm512_maskz_cvtepi32_epi16(all_of_16, reinterpret_cast<__m512i>(word)));
+  }
+#endif
+  if constexpr (N == 1) return static_cast<U16<N>>(word);
+  if constexpr (N > 1) return __builtin_convertvector(word, U16<N>);
+}
+
 template <class T, int N>
 [[gnu::always_inline]] inline Vector<T, N> load(const T* from) {
   Vector<T, N> v;
@@ -46,16 +84,9 @@ template <class T, int N>
 
 template <class T, int N>
 requires(sizeof(T) == 2) [[gnu::always_inline]] inline Vector<T, N> load(const T* from) {
-  using U16 = typename VectorOf<std::uint16_t, N>::type;
-  using U32 = typename VectorOf<std::uint32_t, N>::type;
-  U16 half;
+  U16<N> half;
   __builtin_memcpy(&half, from, sizeof half);
-  U32 bits;
-  if constexpr (N == 1) {
-    bits = static_cast<U32>(half) << 16;
-  } else {
-    bits = __builtin_convertvector(half, U32) << 16;
-  }
+  const U32<N> bits = widened<N>(half) << 16;
   Vector<T, N> v;
   __builtin_memcpy(&v, &bits, sizeof v);
   return v;
@@ -65,18 +96,12 @@ requires(sizeof(T) == 2) [[gnu::always_inline]] inline Vector<T, N> load(const T
 template <class T, int N>
 [[gnu::always_inline]] inline auto stored(Vector<T, N> v) {
   if constexpr (sizeof(T) == 2) {
-    using U16 = typename VectorOf<std::uint16_t, N>::type;
-    using U32 = typename VectorOf<std::uint32_t, N>::type;
-    U32 bits;
+    U32<N> bits;
     __builtin_memcpy(&bits, &v, sizeof v);
-    const U32 nearest = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
-    const U32 nan = (bits >> 16) | 0x40;
-    const U32 upper = (v != v) ? nan : nearest;
-    if constexpr (N == 1) {
-      return static_cast<U16>(upper);
-    } else {
-      return __builtin_convertvector(upper, U16);
-    }
+    const U32<N> nearest = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+    const U32<N> nan = (bits >> 16) | 0x40;
+    const U32<N> upper = (v != v) ? nan : nearest;
+    return narrowed<N>(upper);
   } else {
     return v;
   }
@@ -142,6 +167,13 @@ template <class T, int N>
 #if defined(__SSE2__)
   __builtin_ia32_sfence();
 #endif
+}
+
+/// Asks for what lies `elements` beyond `from`.
+template <class T>
+[[gnu::always_inline]] inline void prefetch(const T* from, std::int64_t elements) {
+  const auto distance = static_cast<std::uintptr_t>(elements) * sizeof(T);
+  __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(from) + distance));
 }
 
 template <int N>

@@ -6,45 +6,51 @@
 namespace unet::kernels::cpu::UNET_ISA {
 namespace {
 
-// Sums are kept in the computing type for so many groups of four pixels, then added to the f64 sums.
-constexpr int groups_per_run = 16;
+// Sums are kept in the computing type for so many pixels, then added to the f64 sums.
+constexpr int pixels_per_run = 64;
 
-/// Four pixels at a time share the loads of gamma, beta, ...: they are four neighbours of a row or the cells of a 2x2
-/// window (pooled >= 0: the window's pixel in pooled). P = 1: what is left at the edges.
+/// Pixels that are treated together: one; or four that share the loads of gamma, beta, ...: four neighbours of a row or
+/// the cells of a 2x2 window (pooled >= 0: the window's pixel in pooled).
 template <int P>
 struct Group {
+  static constexpr int count = P;
   std::int64_t pixel[P];
   std::int64_t pooled;
 };
 
-template <class Body>
-[[gnu::always_inline]] inline void single_pixels(std::int64_t first, std::int64_t end, Body& body) {
-  for (std::int64_t p = first; p < end; ++p) body(Group<1>{{p}, -1});
+/// Whether to take neighbours four at a time. Only narrow pixels: with wide ones the machine's prefetcher would see
+/// four runs instead of one and lose half of its speed.
+template <class T>
+[[gnu::always_inline]] inline bool four_together(std::int64_t channels) {
+  return channels * static_cast<std::int64_t>(sizeof(T)) <= 128;
 }
 
 template <class Body>
-[[gnu::always_inline]] inline void for_groups(const NormActRows& rows, Body body) {
+[[gnu::always_inline]] inline void for_neighbours(std::int64_t first, std::int64_t end, bool four, Body& body) {
+  if (four) {
+    for (; first + 4 <= end; first += 4) body(Group<4>{{first, first + 1, first + 2, first + 3}, -1});
+  }
+  for (; first < end; ++first) body(Group<1>{{first}, -1});
+}
+
+template <class Body>
+[[gnu::always_inline]] inline void for_groups(const NormActRows& rows, bool four, Body body) {
   const std::int64_t first = rows.first;
   const std::int64_t width = rows.width;
-  if (rows.rows == 1) {
-    const std::int64_t whole = width / 4 * 4;
-    for (std::int64_t p = first; p < first + whole; p += 4) body(Group<4>{{p, p + 1, p + 2, p + 3}, -1});
-    single_pixels(first + whole, first + width, body);
-    return;
-  }
+  if (rows.rows == 1) return for_neighbours(first, first + width, four, body);
   for (std::int64_t i = 0; i < width / 2; ++i) {
     const std::int64_t p = first + 2 * i;
     body(Group<4>{{p, p + 1, p + width, p + width + 1}, rows.pooled + i});
   }
   if (width % 2 != 0) {
-    single_pixels(first + width - 1, first + width, body);
-    single_pixels(first + 2 * width - 1, first + 2 * width, body);
+    for_neighbours(first + width - 1, first + width, false, body);
+    for_neighbours(first + 2 * width - 1, first + 2 * width, false, body);
   }
 }
 
 /// Adds the sums of a run to the f64 sums and clears them.
 template <class T>
-void end_run(std::int64_t channels, const NormActSums<T>& sums) {
+[[gnu::noinline]] void end_run(std::int64_t channels, const NormActSums<T>& sums) {
   for (std::int64_t c = 0; c < channels; ++c) {
     sums.first[c] += static_cast<double>(sums.run_first[c]);
     sums.second[c] += static_cast<double>(sums.run_second[c]);
@@ -62,73 +68,101 @@ void clear_run(std::int64_t channels, const NormActSums<T>& sums) {
 // ------------------------------------------------------------------------------------------------------
 
 template <class T, int N, int P>
-[[gnu::always_inline]] inline void add_moments(const NormActRun<T>& run, const NormActSums<T>& sums, std::int64_t p,
-                                               std::int64_t c) {
+[[gnu::always_inline]] inline void add_moments(const NormActRun<T>& run, const NormActSums<T>& sums,
+                                               const Group<P>& group, std::int64_t c) {
   using A = Compute<T>;
   using V = Vector<T, N>;
   const V shift = load<A, N>(sums.shift + c);
-  V sum[P];
-  V square[P];
-  for (int k = 0; k < P; ++k) {
-    sum[k] = load<T, N>(run.x + (p + k) * run.x_pitch + c) - shift;
-    square[k] = sum[k] * sum[k];
-  }
+  V x[P];
+  for (int k = 0; k < P; ++k) x[k] = load<T, N>(run.x + group.pixel[k] * run.x_pitch + c) - shift;
+  V square = x[0] * x[0];
+  for (int k = 1; k < P; ++k) square = x[k] * x[k] + square;
   for (int step = P / 2; step > 0; step /= 2) {
-    for (int k = 0; k < step; ++k) {
-      sum[k] += sum[k + step];
-      square[k] += square[k + step];
-    }
+    for (int k = 0; k < step; ++k) x[k] += x[k + step];
   }
-  store<A, N>(sums.run_first + c, load<A, N>(sums.run_first + c) + sum[0]);
-  store<A, N>(sums.run_second + c, load<A, N>(sums.run_second + c) + square[0]);
+  store<A, N>(sums.run_first + c, load<A, N>(sums.run_first + c) + x[0]);
+  store<A, N>(sums.run_second + c, load<A, N>(sums.run_second + c) + square);
 }
 
 /// Adds a run of `pixels` pixels to the block's sums of x - origin and (x - origin)^2, and takes its mean as the next
 /// shift.
 template <class T>
-void end_moments_run(std::int64_t channels, std::int64_t pixels, const NormActSums<T>& sums) {
+[[gnu::noinline]] void end_moments_run(std::int64_t channels, std::int64_t pixels, const NormActSums<T>& sums) {
   const auto n = static_cast<double>(pixels);
+  const double share = 1 / n;
   for (std::int64_t c = 0; c < channels; ++c) {
     const double shift = static_cast<double>(sums.shift[c]) - static_cast<double>(sums.origin[c]);
     const auto sum = static_cast<double>(sums.run_first[c]);
     sums.first[c] += sum + n * shift;
     sums.second[c] += static_cast<double>(sums.run_second[c]) + shift * (2 * sum + n * shift);
-    sums.shift[c] += static_cast<Compute<T>>(sum / n);
+    sums.shift[c] += static_cast<Compute<T>>(sum * share);
     sums.run_first[c] = sums.run_second[c] = 0;
   }
 }
 
+/// V whole vectors of a run's pixels, from channel c on, with the sums in registers.
+template <class T, int V>
+void add_moments_in_registers(const NormActRun<T>& run, std::int64_t begin, std::int64_t end, std::int64_t c,
+                              const NormActSums<T>& sums) {
+  using A = Compute<T>;
+  constexpr int N = full_lanes<T>;
+  Vector<T, N> shift[V];
+  Vector<T, N> sum[V] = {};
+  Vector<T, N> square[V] = {};
+  for (int v = 0; v < V; ++v) shift[v] = load<A, N>(sums.shift + c + v * N);
+  for (std::int64_t p = begin; p < end; ++p) {
+    const T* pixel = run.x + p * run.x_pitch + c;
+    for (int v = 0; v < V; ++v) {
+      const Vector<T, N> x = load<T, N>(pixel + v * N) - shift[v];
+      sum[v] += x;
+      square[v] = x * x + square[v];
+    }
+  }
+  for (int v = 0; v < V; ++v) store<A, N>(sums.run_first + c + v * N, sum[v]);
+  for (int v = 0; v < V; ++v) store<A, N>(sums.run_second + c + v * N, square[v]);
+}
+
+/// The channels from `tail` on, with the sums in memory.
+template <class T>
+void add_moments_in_memory(const NormActRun<T>& given, std::int64_t begin, std::int64_t end, std::int64_t tail,
+                           const NormActSums<T>& given_sums) {
+  const NormActRun<T> run = given;  // copies, which the stores below cannot seem to change
+  const NormActSums<T> sums = given_sums;
+  const auto add = [&](const auto& group) __attribute__((always_inline)) {
+    for_channels<T>(
+        run.channels - tail, [&](auto lanes, std::int64_t c) __attribute__((always_inline)) {
+          add_moments<T, lanes.count>(run, sums, group, tail + c);
+        });
+  };
+  for_neighbours(begin, end, four_together<T>(run.channels), add);
+}
+
+template <class T>
+void add_moments_run(const NormActRun<T>& run, std::int64_t begin, std::int64_t end, const NormActSums<T>& sums) {
+  constexpr int N = full_lanes<T>;
+  std::int64_t c = 0;
+  for (; c + 8 * N <= run.channels; c += 8 * N) add_moments_in_registers<T, 8>(run, begin, end, c, sums);
+  for (; c + 4 * N <= run.channels; c += 4 * N) add_moments_in_registers<T, 4>(run, begin, end, c, sums);
+  for (; c + N <= run.channels; c += N) add_moments_in_registers<T, 1>(run, begin, end, c, sums);
+  if (c < run.channels) add_moments_in_memory(run, begin, end, c, sums);
+  end_moments_run(run.channels, end - begin, sums);
+}
+
 // Values are taken relative to the mean of the run before, so that neither a mean far from 0 nor an outlier costs
-// digits of the computing type. The first pixels, relative to 0, give the first shift.
+// digits of the computing type. The first pixels, relative to 0, give the first shift: the origin of the block's sums.
 template <class T>
 void moments(const NormActRun<T>& run, std::int64_t first, std::int64_t pixels, const NormActSums<T>& sums) {
   const std::int64_t C = run.channels;
   clear_run(C, sums);
   for (std::int64_t c = 0; c < C; ++c) sums.shift[c] = sums.origin[c] = 0;
-  const auto single = [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t p = begin; p < end; ++p) {
-      for_channels<T>(C, [&](auto lanes, std::int64_t c) { add_moments<T, lanes.count, 1>(run, sums, p, c); });
-    }
-  };
-  const std::int64_t few = pixels < 16 ? pixels : 16;
-  single(first, first + few);
-  end_moments_run(C, few, sums);
+  add_moments_run(run, first, first + (pixels < 16 ? pixels : 16), sums);
   for (std::int64_t c = 0; c < C; ++c) {
     sums.origin[c] = sums.shift[c];
     sums.first[c] = sums.second[c] = 0;
   }
-
-  const std::int64_t whole = first + pixels / 4 * 4;
-  for (std::int64_t begin = first; begin < whole; begin += 4 * groups_per_run) {
-    const std::int64_t end = begin + 4 * groups_per_run < whole ? begin + 4 * groups_per_run : whole;
-    for (std::int64_t p = begin; p < end; p += 4) {
-      for_channels<T>(C, [&](auto lanes, std::int64_t c) { add_moments<T, lanes.count, 4>(run, sums, p, c); });
-    }
-    end_moments_run(C, end - begin, sums);
-  }
-  if (whole < first + pixels) {
-    single(whole, first + pixels);
-    end_moments_run(C, first + pixels - whole, sums);
+  const std::int64_t end = first + pixels;
+  for (std::int64_t p = first; p < end; p += pixels_per_run) {
+    add_moments_run(run, p, p + pixels_per_run < end ? p + pixels_per_run : end, sums);
   }
   const auto n = static_cast<double>(pixels);
   for (std::int64_t c = 0; c < C; ++c) {
@@ -174,7 +208,11 @@ template <class T, int N, int P>
   const V floor = broadcast<Compute<T>, N>(run.floor);
   const V zero = broadcast<Compute<T>, N>(0);
   for (int k = 0; k < P; ++k) {
-    dz[k] = run.dy != nullptr ? load<T, N>(run.dy + group.pixel[k] * run.dy_pitch + c) : zero;
+    dz[k] = zero;
+    if (run.dy == nullptr) continue;
+    const T* dy = run.dy + group.pixel[k] * run.dy_pitch + c;
+    prefetch(dy, run.dy_ahead);
+    dz[k] = load<T, N>(dy);
   }
   if constexpr (P == 4) {
     if (run.dpooled != nullptr && group.pooled >= 0) {
@@ -212,16 +250,13 @@ template <class T, int N, int P>
   const Normalised<T, N, P> of(run, group, c);
   V dz[P];
   gradient<T, N, P>(run, group, c, of, dz);
-  V dgamma[P];
-  for (int k = 0; k < P; ++k) dgamma[k] = dz[k] * of.xhat[k];
+  V dgamma = dz[0] * of.xhat[0];
+  for (int k = 1; k < P; ++k) dgamma = dz[k] * of.xhat[k] + dgamma;
   for (int step = P / 2; step > 0; step /= 2) {
-    for (int k = 0; k < step; ++k) {
-      dz[k] += dz[k + step];
-      dgamma[k] += dgamma[k + step];
-    }
+    for (int k = 0; k < step; ++k) dz[k] += dz[k + step];
   }
   store<A, N>(sums.run_first + c, load<A, N>(sums.run_first + c) + dz[0]);
-  store<A, N>(sums.run_second + c, load<A, N>(sums.run_second + c) + dgamma[0]);
+  store<A, N>(sums.run_second + c, load<A, N>(sums.run_second + c) + dgamma);
 }
 
 template <class T, int N, int P>
@@ -249,7 +284,7 @@ template <class T>
 void forward(const NormActRun<T>& given, const NormActRows& rows) {
   const NormActRun<T> run = given;
   for_groups(
-      rows, [&](const auto& group) __attribute__((always_inline)) {
+      rows, four_together<T>(run.channels), [&](const auto& group) __attribute__((always_inline)) {
         for_channels<T>(
             run.channels, [&](auto lanes, std::int64_t c)
                               __attribute__((always_inline)) { forward_group<T, lanes.count>(run, group, c); });
@@ -258,16 +293,20 @@ void forward(const NormActRun<T>& given, const NormActRows& rows) {
 }
 
 template <class T>
-void reduce(const NormActRun<T>& given, const NormActRows& rows, const NormActSums<T>& sums) {
+void reduce(const NormActRun<T>& given, const NormActRows& rows, const NormActSums<T>& given_sums) {
   const NormActRun<T> run = given;
+  const NormActSums<T> sums = given_sums;
   clear_run(run.channels, sums);
-  int groups = 0;
+  int pixels = 0;
   for_groups(
-      rows, [&](const auto& group) __attribute__((always_inline)) {
+      rows, four_together<T>(run.channels), [&](const auto& group) __attribute__((always_inline)) {
         for_channels<T>(
             run.channels, [&](auto lanes, std::int64_t c)
                               __attribute__((always_inline)) { reduce_group<T, lanes.count>(run, group, c, sums); });
-        if (++groups % groups_per_run == 0) end_run(run.channels, sums);
+        pixels += group.count;
+        if (pixels < pixels_per_run) return;
+        end_run(run.channels, sums);
+        pixels = 0;
       });
   end_run(run.channels, sums);
 }
@@ -276,7 +315,7 @@ template <class T>
 void apply(const NormActRun<T>& given, const NormActRows& rows) {
   const NormActRun<T> run = given;
   for_groups(
-      rows, [&](const auto& group) __attribute__((always_inline)) {
+      rows, four_together<T>(run.channels), [&](const auto& group) __attribute__((always_inline)) {
         for_channels<T>(
             run.channels, [&](auto lanes, std::int64_t c)
                               __attribute__((always_inline)) { apply_group<T, lanes.count>(run, group, c); });

@@ -17,6 +17,7 @@ struct NormActRun {
   T *y, *pooled, *dx, *dresidual;
   std::int64_t x_pitch, residual_pitch, dy_pitch, dpooled_pitch;
   std::int64_t y_pitch, pooled_pitch, dx_pitch, dresidual_pitch;
+  std::int64_t dy_ahead;              // elements from what is read to what is prefetched
   const A *dbeta_mean, *dgamma_mean;  // dbeta/M and dgamma/M, [C]; for apply
   bool stream_y, stream_dx;
 };
