@@ -192,6 +192,17 @@ TEST(Corrupt, TheFirstOfTheListIsNamedWhateverTheTiming) {
   }
 }
 
+TEST(Load, SeesWhatHasChangedSinceTheStart) {
+  Folder folder;
+  make_oxford(folder.path(), 11, 1);
+  const Dataset data = open(folder.path());
+  const Sample& sample = data.samples(Split::train)[0];
+  test::write_bytes(sample.mask, test::gray_png(12, 8, 7).bytes());
+  expect_parts(message_of([&] { data.load(sample); }), {"trainval.txt:2: ", "pet_001.png", "has changed"});
+  test::write_bytes(sample.mask, test::gray_png(8, 12, 1).bytes());
+  expect_parts(message_of([&] { data.load(sample); }), {"trainval.txt:2: ", "12x8", "8x12"});
+}
+
 TEST(Names, AreParsed) {
   EXPECT_EQ(parse_split("trainval"), Split::trainval);
   EXPECT_EQ(parse_border("ignore"), Border::ignore);

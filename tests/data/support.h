@@ -165,20 +165,19 @@ inline PngFile gray_png(std::uint32_t width, std::uint32_t height, std::uint8_t 
   return png;
 }
 
-/// Refused after reading for a while.
-inline std::vector<std::uint8_t> slowly_broken(std::uint32_t width, std::uint32_t height) {
+/// A sound head, then refused after reading for a while: the second takes several times as long as the first.
+inline std::vector<std::uint8_t> broken(std::uint32_t width, std::uint32_t height, std::size_t padding) {
   PngFile png = gray_png(width, height, 1);
-  png.padding = 20'000'000;
+  png.padding = padding;
   std::vector<std::uint8_t> bytes = png.bytes();
   bytes.resize(bytes.size() - 12);
   return bytes;
 }
-
-/// Refused at once, although its head is sound.
 inline std::vector<std::uint8_t> quickly_broken(std::uint32_t width, std::uint32_t height) {
-  std::vector<std::uint8_t> bytes = gray_png(width, height, 1).bytes();
-  bytes.resize(bytes.size() - 12);
-  return bytes;
+  return broken(width, height, 4'000'000);
+}
+inline std::vector<std::uint8_t> slowly_broken(std::uint32_t width, std::uint32_t height) {
+  return broken(width, height, 20'000'000);
 }
 
 /// Tab-separated lines after the first.
