@@ -28,13 +28,14 @@ say "build: release"
 build release -- -DUNET_WERROR=ON -DBUILD_TESTING=ON -DUNET_BENCH=ON
 
 if [ "$QUICK" -eq 0 ]; then
-  say "AddressSanitizer, UndefinedBehaviorSanitizer"
-  build asan -- -DUNET_WERROR=ON -DUNET_BENCH=OFF
+  say "AddressSanitizer, UndefinedBehaviorSanitizer: ops, kernels, data, files"
+  build asan test_ops test_conv test_kernels_norm test_kernels_loss test_train test_data test_files -- \
+    -DUNET_WERROR=ON -DUNET_BENCH=OFF
   UBSAN_OPTIONS=print_stacktrace=1 ctest --test-dir "$ROOT/build/asan" -j "$JOBS" --output-on-failure \
-    --no-tests=error -LE slow
+    --no-tests=error -E NOT_BUILT
   say "ThreadSanitizer: loader and files"
   build tsan test_data test_files -- -DUNET_WERROR=ON -DUNET_BENCH=OFF
-  ctest --test-dir "$ROOT/build/tsan" -j "$JOBS" --output-on-failure --no-tests=error -R 'Loader|Files|Csv|Dataset'
+  ctest --test-dir "$ROOT/build/tsan" -j "$JOBS" --output-on-failure --no-tests=error -R 'Loader|Csv|DurableFile|Safetensors'
 fi
 
 say "all tests: release"
