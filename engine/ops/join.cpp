@@ -10,8 +10,8 @@ Var join(Tape& tape, const Tensor& cat, const std::vector<Var>& parts) {
     check::activation("join", "a part", part.value);
     const std::int64_t end = begin + part.shape()[3];
     const Shape expected{cat.shape()[0], cat.shape()[1], cat.shape()[2], part.shape()[3]};
-    if (part.shape() != expected || end > cat.shape()[3] || part.value.data<void>() != cat.slice(begin, end).data<void>() ||
-        part.value.pitch() != cat.pitch()) {
+    if (part.shape() != expected || end > cat.shape()[3] ||
+        part.value.data<void>() != cat.slice(begin, end).data<void>() || part.value.pitch() != cat.pitch()) {
       throw Error("join: part {} was not written into channels [{}, {}) of the tensor {}", part.shape().str(), begin,
                   end, cat.shape().str());
     }
