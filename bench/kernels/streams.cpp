@@ -1,11 +1,10 @@
-// Bandwidth of the kernels that stream: Adam, gradient norm, losses and counts, beside a copy of the same size. Bytes
-// are those that must move: Adam reads 4 and writes 3 values an element, a loss reads logits and labels, its backward
-// writes as much as the logits besides. Run with --benchmark_filter; threads by OMP or taskset.
+// Kernels that stream: Adam, gradient norm, losses, counts, normalisation. Bytes are those that must move: Adam reads 4
+// and writes 3 values an element, a loss reads logits and labels, its backward writes as much as the logits besides.
 #include <benchmark/benchmark.h>
 
-#include <cstring>
 #include <vector>
 
+#include "bench/kernels/ceilings.h"
 #include "kernels/adam.h"
 #include "kernels/confusion.h"
 #include "kernels/cpu/parallel.h"
@@ -37,36 +36,20 @@ View flat(std::vector<T>& values) {
   return view(values, {1, 1, 1, static_cast<std::int64_t>(values.size())});
 }
 
-/// Cut and threaded like the kernels, so that it shows what they could reach.
-template <class T>
-void copy(benchmark::State& state) {
-  const auto count = static_cast<std::size_t>(state.range(0));
-  std::vector<T> from(count, T{1}), to(count);
-  const cpu::Blocks blocks = cpu::cut(state.range(0), 16384);
-  for (auto _ : state) {
-    cpu::parallel_for(blocks.count, [&](std::int64_t b) {
-      std::memcpy(to.data() + blocks.begin(b), from.data() + blocks.begin(b),
-                  static_cast<std::size_t>(blocks.end(b) - blocks.begin(b)) * sizeof(T));
-    });
-    benchmark::ClobberMemory();
-  }
-  state.SetBytesProcessed(state.iterations() * state.range(0) * 2 * static_cast<std::int64_t>(sizeof(T)));
-}
-
 template <class T>
 void adam(benchmark::State& state) {
   const auto count = static_cast<std::size_t>(state.range(0));
   std::vector<T> g(count, T(0.01)), p(count, T(0.1)), m(count), v(count);
   std::int64_t step = 0;
   for (auto _ : state) cpu::adam({}, ++step, 1.0, flat(g), flat(p), flat(m), flat(v));
-  state.SetBytesProcessed(state.iterations() * state.range(0) * 7 * static_cast<std::int64_t>(sizeof(T)));
+  report_bytes(state, state.iterations() * state.range(0) * 7 * static_cast<std::int64_t>(sizeof(T)));
 }
 
 template <class T>
 void sum_of_squares(benchmark::State& state) {
   std::vector<T> x(static_cast<std::size_t>(state.range(0)), T(0.5));
   for (auto _ : state) benchmark::DoNotOptimize(cpu::sum_of_squares(flat(x)));
-  state.SetBytesProcessed(state.iterations() * state.range(0) * static_cast<std::int64_t>(sizeof(T)));
+  report_bytes(state, state.iterations() * state.range(0) * static_cast<std::int64_t>(sizeof(T)));
 }
 
 /// A batch of N square images of side S with C classes, values that look like logits.
@@ -102,7 +85,7 @@ void cross_entropy_forward(benchmark::State& state) {
   for (auto _ : state) {
     benchmark::DoNotOptimize(cpu::cross_entropy_forward({}, batch.x(), batch.y(), {}, scratch.data()));
   }
-  state.SetBytesProcessed(state.iterations() * batch.bytes(1));
+  report_bytes(state, state.iterations() * batch.bytes(1));
 }
 
 template <class T>
@@ -111,7 +94,7 @@ void cross_entropy_backward(benchmark::State& state) {
   for (auto _ : state) {
     cpu::cross_entropy_backward({}, batch.x(), batch.y(), {}, static_cast<double>(batch.pixels), 1, batch.dx());
   }
-  state.SetBytesProcessed(state.iterations() * batch.bytes(2));
+  report_bytes(state, state.iterations() * batch.bytes(2));
 }
 
 template <class T>
@@ -122,7 +105,7 @@ void soft_dice_forward(benchmark::State& state) {
   for (auto _ : state) {
     benchmark::DoNotOptimize(cpu::soft_dice_forward({}, batch.x(), batch.y(), sums.data(), scratch.data()));
   }
-  state.SetBytesProcessed(state.iterations() * batch.bytes(1));
+  report_bytes(state, state.iterations() * batch.bytes(1));
 }
 
 template <class T>
@@ -132,7 +115,7 @@ void soft_dice_backward(benchmark::State& state) {
   std::vector<double> sums(static_cast<std::size_t>(batch.N * batch.C * 3));
   cpu::soft_dice_forward({}, batch.x(), batch.y(), sums.data(), scratch.data());
   for (auto _ : state) cpu::soft_dice_backward({}, batch.x(), batch.y(), sums.data(), 1, batch.dx());
-  state.SetBytesProcessed(state.iterations() * batch.bytes(2));
+  report_bytes(state, state.iterations() * batch.bytes(2));
 }
 
 template <class T>
@@ -140,7 +123,7 @@ void confusion(benchmark::State& state) {
   Batch<T> batch(state);
   std::vector<ClassCounts> counts(static_cast<std::size_t>(batch.N * batch.C));
   for (auto _ : state) cpu::confusion(batch.x(), batch.y(), 255, counts.data(), {});
-  state.SetBytesProcessed(state.iterations() * batch.bytes(1));
+  report_bytes(state, state.iterations() * batch.bytes(1));
 }
 
 void normalize_images(benchmark::State& state) {
@@ -149,12 +132,11 @@ void normalize_images(benchmark::State& state) {
   std::vector<float> y(images.size());
   const NormalizeSpec spec{{0.485f, 0.456f, 0.406f}, {0.229f, 0.224f, 0.225f}};
   for (auto _ : state) cpu::normalize_images(spec, view(images, {N, S, S, 3}), view(y, {N, S, S, 3}));
-  state.SetBytesProcessed(state.iterations() * N * S * S * 3 * 5);
+  report_bytes(state, state.iterations() * N * S * S * 3 * 5);
 }
 
 constexpr std::int64_t unet64 = 31'037'698;  // parameters of UNet with 64 base channels and 2 classes
 
-BENCHMARK(copy<float>)->Arg(unet64)->UseRealTime()->Unit(benchmark::kMicrosecond);
 BENCHMARK(adam<float>)->Arg(unet64)->UseRealTime()->Unit(benchmark::kMicrosecond);
 BENCHMARK(adam<double>)->Arg(unet64 / 2)->UseRealTime()->Unit(benchmark::kMicrosecond);
 BENCHMARK(sum_of_squares<float>)->Arg(unet64)->UseRealTime()->Unit(benchmark::kMicrosecond);
@@ -164,7 +146,6 @@ void shapes(benchmark::internal::Benchmark* b) {
   b->Args({8, 128, 2})->Args({16, 256, 2})->Args({16, 256, 1})->Args({8, 256, 12})->Args({8, 256, 21});
   b->ArgNames({"N", "side", "C"})->UseRealTime()->Unit(benchmark::kMicrosecond);
 }
-BENCHMARK(copy<float>)->Arg(8 * 128 * 128 * 2)->Arg(16 * 256 * 256 * 2)->UseRealTime()->Unit(benchmark::kMicrosecond);
 BENCHMARK(cross_entropy_forward<float>)->Apply(shapes);
 BENCHMARK(cross_entropy_backward<float>)->Apply(shapes);
 BENCHMARK(soft_dice_forward<float>)->Apply(shapes);
@@ -175,5 +156,3 @@ BENCHMARK(normalize_images)->Args({8, 128})->Args({16, 256})->UseRealTime()->Uni
 
 }  // namespace
 }  // namespace unet::kernels
-
-BENCHMARK_MAIN();

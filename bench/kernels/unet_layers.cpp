@@ -1,0 +1,125 @@
+// The layers of a UNet: each pass of each 3x3 convolution by each implementation that can do it, and norm_act, at the
+// shapes of base 64, 256x256, N = 2 and of base 32, 128x128, N = 8.
+#include <array>
+#include <string>
+#include <vector>
+
+#include "bench/kernels/ceilings.h"
+#include "engine/core/tensor.h"
+#include "kernels/conv_plan.h"
+#include "kernels/norm_act.h"
+
+namespace unet {
+namespace {
+
+using kernels::ConvPass;
+using kernels::ConvShape;
+using kernels::ConvSpec;
+
+Tensor filled(const Shape& shape) {
+  const Tensor out = Tensor::empty(shape, Dtype::f32);
+  std::uint32_t random = 1;
+  for (std::int64_t i = 0; i < out.size(); ++i) {
+    out.data<float>()[i] = static_cast<float>((random = random * 1664525u + 1013904223u) >> 8) * 0x1p-23f - 1.0f;
+  }
+  return out;
+}
+
+/// candidate < 0: the automatic choice.
+void convolution(benchmark::State& state, ConvPass pass, const ConvShape& s, int candidate) {
+  ConvSpec spec;
+  spec.pad = s.Kh / 2;
+  const kernels::ConvPlan plan =
+      candidate < 0
+          ? kernels::cpu::plan_conv(pass, spec, s, Dtype::f32, kernels::ConvProvider::automatic)
+          : kernels::cpu::plan_conv_candidates(pass, spec, s, Dtype::f32)[static_cast<std::size_t>(candidate)];
+  const Tensor x = filled({s.N, s.H, s.W, s.Cin}), y = filled({s.N, s.H, s.W, s.Cout});
+  const Tensor w = filled({s.Cout, s.Kh, s.Kw, s.Cin});
+  const Scratch workspace(plan.workspace, {});
+  kernels::ConvOperands io;
+  io.x = x.const_view();
+  io.weights = w.const_view();
+  io.dy = y.const_view();
+  io.y = y.view();
+  io.dx = x.view();
+  io.dweights = w.view();
+  for (auto _ : state) plan.run(io, workspace.data());
+  report_flops(state, s.flops(spec));
+  state.SetLabel(plan.id);
+}
+
+struct NormActData {
+  explicit NormActData(const benchmark::State& state)
+      : N(state.range(0)), S(state.range(1)), C(state.range(2)), pool(state.range(3) != 0) {}
+  std::int64_t N, S, C;
+  bool pool;
+  Tensor x = filled({N, S, S, C}), y = filled({N, S, S, C}), pooled = filled({N, S / 2, S / 2, C});
+  Tensor dx = filled({N, S, S, C});
+  Tensor gamma = filled({C}), beta = filled({C}), mean = filled({C}), rstd = filled({C}), variance = filled({C});
+  Scratch scratch{kernels::cpu::norm_act_scratch(x.const_view()), {}};
+  std::int64_t bytes() const { return N * S * S * C * 4; }
+};
+
+/// Statistics and apply: x is read twice, y (and a quarter of it, pooled) written.
+void norm_act_forward(benchmark::State& state) {
+  NormActData d(state);
+  for (auto _ : state) {
+    kernels::cpu::batch_statistics(d.x.const_view(), 1e-5, d.mean.view(), d.rstd.view(), d.variance.view(),
+                                   d.scratch.data());
+    kernels::cpu::norm_act_forward({}, d.x.const_view(), d.gamma.const_view(), d.beta.const_view(), d.mean.const_view(),
+                                   d.rstd.const_view(), {}, d.y.view(), d.pool ? d.pooled.view() : kernels::View());
+  }
+  report_bytes(state, state.iterations() * d.bytes() * (d.pool ? 13 : 12) / 4);
+}
+
+/// Reduce and apply: x and dy (and a quarter, dpooled) are read twice, dx written.
+void norm_act_backward(benchmark::State& state) {
+  NormActData d(state);
+  for (auto _ : state) {
+    kernels::cpu::norm_act_backward({}, d.x.const_view(), d.gamma.const_view(), d.beta.const_view(),
+                                    d.mean.const_view(), d.rstd.const_view(), {}, d.y.const_view(),
+                                    d.pool ? d.pooled.const_view() : kernels::ConstView(), d.dx.view(), d.gamma.view(),
+                                    d.beta.view(), {}, d.scratch.data());
+  }
+  report_bytes(state, state.iterations() * d.bytes() * (d.pool ? 22 : 20) / 4);
+}
+
+void norm_act_shapes(benchmark::internal::Benchmark* b) {
+  b->ArgNames({"N", "side", "C", "pool"})->UseRealTime()->Unit(benchmark::kMicrosecond);
+  b->Args({2, 256, 64, 0})->Args({2, 256, 64, 1})->Args({2, 64, 256, 0})->Args({8, 128, 32, 0})->Args({8, 128, 32, 1});
+}
+BENCHMARK(norm_act_forward)->Apply(norm_act_shapes);
+BENCHMARK(norm_act_backward)->Apply(norm_act_shapes);
+
+void add_convolution(ConvPass pass, const ConvShape& s) {
+  ConvSpec spec;
+  spec.pad = s.Kh / 2;
+  const std::string name = "conv_" + std::string(name_of(pass)) + "/N:" + std::to_string(s.N) +
+                           "/side:" + std::to_string(s.H) + "/" + std::to_string(s.Cin) + "->" +
+                           std::to_string(s.Cout) + (s.Kh == 1 ? "/1x1" : "");
+  const auto count = static_cast<int>(kernels::cpu::plan_conv_candidates(pass, spec, s, Dtype::f32).size());
+  for (int candidate = -1; candidate < count; ++candidate) {
+    benchmark::RegisterBenchmark((name + (candidate < 0 ? "/automatic" : "/" + std::to_string(candidate))).c_str(),
+                                 [=](benchmark::State& state) { convolution(state, pass, s, candidate); })
+        ->UseRealTime()
+        ->Unit(benchmark::kMillisecond);
+  }
+}
+
+}  // namespace
+
+void add_unet_convolutions() {
+  for (const ConvPass pass : {ConvPass::forward, ConvPass::backward_data, ConvPass::backward_weights}) {
+    for (const auto& [N, side, base] : {std::array<std::int64_t, 3>{2, 256, 64}, {8, 128, 32}}) {
+      if (pass != ConvPass::backward_data) add_convolution(pass, {N, side, side, 3, base, 3, 3});
+      for (int level = 0; level <= 4; ++level) {
+        const std::int64_t S = side >> level, C = base << level;
+        add_convolution(pass, {N, S, S, C, C, 3, 3});
+        if (level < 4) add_convolution(pass, {N, S, S, 2 * C, C, 3, 3});
+      }
+      add_convolution(pass, {N, side, side, base, 2, 1, 1});
+    }
+  }
+}
+
+}  // namespace unet
