@@ -1,0 +1,129 @@
+// One training step and one inference pass of a network on made-up images, as JSON on stdout: milliseconds (median),
+// images a second, peak memory of the process after training, share of the step spent in convolutions.
+#include <fmt/core.h>
+#include <sys/resource.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+#include <nlohmann/json.hpp>
+
+#include "apps/options.h"
+#include "apps/version.h"
+#include "engine/core/plans.h"
+#include "engine/core/rng.h"
+#include "engine/train/optimizer.h"
+#include "models/unet.h"
+
+using namespace unet;
+
+namespace {
+
+struct StepOptions {
+  std::string model = "unet", precision = "fp32", device = "cpu", conv = "auto";
+  std::int64_t base_channels = 64, image_size = 256, batch_size = 2, steps = 12;
+  int threads = 0;
+};
+
+double milliseconds(const auto& work) {
+  const auto begin = std::chrono::steady_clock::now();
+  work();
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+/// Peak resident memory so far, in MB of 10^6 bytes.
+double peak_memory_mb() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) * 1024 / 1e6;
+}
+
+nlohmann::ordered_json measure(const StepOptions& options) {
+  apply_runtime(options.device, options.conv, options.threads);
+  models::UNetSpec spec;
+  spec.base_channels = options.base_channels;
+  models::UNet model(spec);
+  const std::int64_t N = options.batch_size, S = options.image_size;
+  std::vector<std::uint8_t> pixels(static_cast<std::size_t>(N * S * S * 3)),
+      classes(static_cast<std::size_t>(N * S * S));
+  for (std::size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<std::uint8_t>(mix64(i));
+  for (std::size_t i = 0; i < classes.size(); ++i) classes[i] = i / 8 % 2;
+  const Tensor images = Tensor::copy_of({N, S, S, 3}, Dtype::u8, pixels.data());
+  const Tensor labels = Tensor::copy_of({N, S, S}, Dtype::u8, classes.data());
+  const auto input = [&](Tape& tape) {
+    return normalize_images(tape, images, imagenet_normalization(), 3, Dtype::f32);
+  };
+
+  Adam adam(model.parameters(), {});
+  std::vector<double> train, share;
+  for (std::int64_t step = 0; step < options.steps; ++step) {
+    const double convolutions = conv_seconds();
+    const double ms = milliseconds([&] {
+      Tape tape;
+      const Var loss = softmax_cross_entropy(tape, model.forward(tape, input(tape)), labels);
+      tape.backward(loss);
+      adam.commit(*loss.value.data<double>(), 1e-4);
+    });
+    if (step > 0 || options.steps == 1) {  // the first plans and asks for memory
+      train.push_back(ms);
+      share.push_back(1e3 * (conv_seconds() - convolutions) / ms);
+    }
+  }
+  nlohmann::ordered_json out;
+  out["train_step_ms"] = median(train);
+  out["train_images_per_second"] = 1e3 * static_cast<double>(N) / median(train);
+  if (options.steps > 1) {
+    out["peak_memory_mb"] = peak_memory_mb();
+    std::vector<double> infer;
+    for (std::int64_t step = 0; step < options.steps; ++step) {
+      const double ms = milliseconds([&] {
+        Tape tape(Tape::Mode::inference);
+        model.forward(tape, input(tape));
+      });
+      if (step > 0) infer.push_back(ms);
+    }
+    out["inference_ms"] = median(infer);
+    out["inference_images_per_second"] = 1e3 * static_cast<double>(N) / median(infer);
+  } else {
+    out["peak_memory_mb"] = peak_memory_mb();
+  }
+  out["convolution_share"] = median(share);
+  return out;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  StepOptions o;
+  CLI::App app("Times a training step and an inference pass; JSON on stdout.", "bench_step");
+  app.set_version_flag("--version", version_text("bench_step"));
+  const CLI::Range positive(std::int64_t{1}, std::int64_t{1} << 20);
+  app.add_option("--model", o.model)->check(CLI::IsMember({"unet"}))->capture_default_str();
+  app.add_option("--base-channels", o.base_channels)->check(positive)->capture_default_str();
+  app.add_option("--image-size", o.image_size)->check(positive)->capture_default_str();
+  app.add_option("--batch-size", o.batch_size)->check(positive)->capture_default_str();
+  app.add_option("--precision", o.precision)->check(CLI::IsMember({"fp32"}))->capture_default_str();
+  app.add_option("--device", o.device)->check(CLI::IsMember({"auto", "cpu", "cuda"}))->capture_default_str();
+  app.add_option("--conv", o.conv)->check(CLI::IsMember({"auto", "direct", "onednn", "own"}))->capture_default_str();
+  app.add_option("--threads", o.threads, "0: all")->check(CLI::Range(0, 4096))->capture_default_str();
+  app.add_option("--steps", o.steps, "1: leave after the first training step")->check(positive)->capture_default_str();
+  bool json = true;
+  app.add_flag("--json", json, "The output is JSON in any case");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  try {
+    fmt::print("{}\n", measure(o).dump(2));
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "bench_step: {}\n", error.what());
+    return 1;
+  }
+  return 0;
+}
