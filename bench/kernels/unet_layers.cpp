@@ -1,5 +1,7 @@
 // The layers of a UNet: each pass of each 3x3 convolution by each implementation that can do it, and norm_act, at the
 // shapes of base 64, 256x256, N = 2 and of base 32, 128x128, N = 8.
+#include <fmt/core.h>
+
 #include <array>
 #include <string>
 #include <vector>
@@ -94,13 +96,13 @@ BENCHMARK(norm_act_backward)->Apply(norm_act_shapes);
 void add_convolution(ConvPass pass, const ConvShape& s) {
   ConvSpec spec;
   spec.pad = s.Kh / 2;
-  const std::string name = "conv_" + std::string(name_of(pass)) + "/N:" + std::to_string(s.N) +
-                           "/side:" + std::to_string(s.H) + "/" + std::to_string(s.Cin) + "->" +
-                           std::to_string(s.Cout) + (s.Kh == 1 ? "/1x1" : "");
+  const std::string name =
+      fmt::format("conv_{}/N:{}/side:{}/{}->{}{}", name_of(pass), s.N, s.H, s.Cin, s.Cout, s.Kh == 1 ? "/1x1" : "");
   const auto count = static_cast<int>(kernels::cpu::plan_conv_candidates(pass, spec, s, Dtype::f32).size());
   for (int candidate = -1; candidate < count; ++candidate) {
-    benchmark::RegisterBenchmark((name + (candidate < 0 ? "/automatic" : "/" + std::to_string(candidate))).c_str(),
-                                 [=](benchmark::State& state) { convolution(state, pass, s, candidate); })
+    benchmark::RegisterBenchmark(
+        fmt::format("{}/{}", name, candidate < 0 ? "automatic" : std::to_string(candidate)).c_str(),
+        [=](benchmark::State& state) { convolution(state, pass, s, candidate); })
         ->UseRealTime()
         ->Unit(benchmark::kMillisecond);
   }
