@@ -245,6 +245,29 @@ TEST(Train, AccumulatedGradientIsTheMeanOfItsPasses) {
   EXPECT_GT(parameters, 50);
 }
 
+TEST(Train, ValidationIsTheMeanOverImages) {
+  const Folder folder;
+  write_small_pairs(folder / "data", 4, 5, 32, 32);
+  int runs = 0;
+  const auto figure = [&](const std::string& loss, const char* batch, const std::string& list) {
+    write_text(folder / "data" / "val.txt", list);
+    const fs::path output = folder / fmt::format("run{}", ++runs);
+    trained(
+        small_run(folder / "data", output, kPlain + Words{"--phase1-loss", loss, "--phase2-epochs", "0", "-b", batch}));
+    EXPECT_EQ(loss == "dice",
+              column(output / "metrics.csv", "val_loss")[0] != column(output / "metrics.csv", "val_cross_entropy")[0]);
+    return column(output / "metrics.csv", "val_loss")[0];
+  };
+  for (const std::string loss : {"cross_entropy", "dice"}) {
+    const std::string list = "v000\nv001\nv002\nv003\n";
+    const double all = figure(loss, "5", list + "v004\n"), four = figure(loss, "5", list);
+    const double one = figure(loss, "5", "v004\n");
+    EXPECT_NE(four, one);
+    EXPECT_NEAR(all, (4 * four + one) / 5, 1e-6) << loss;
+    EXPECT_NEAR(all, figure(loss, "4", list + "v004\n"), 1e-6) << loss << ": in batches of 4 and 1";
+  }
+}
+
 TEST(Train, AFolderThatHoldsARunIsNotTouchedWithoutOverwrite) {
   const Folder folder;
   write_small_pairs(folder / "data", 4, 1, 32, 32);
