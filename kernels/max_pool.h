@@ -1,6 +1,6 @@
 // 2x2 max-pool, stride 2; an odd last row or column is dropped, as PyTorch does. The winner is the first maximum in
-// scan order ((0,0), (0,1), (1,0), (1,1)); NaN wins. Backward recomputes the winner from x: nothing else is saved. x,
-// dx [N,H,W,C]; y, dy [N,H/2,W/2,C]; all may be pitched.
+// scan order ((0,0), (0,1), (1,0), (1,1)); NaN wins (of several, the last). Backward recomputes the winner from x:
+// nothing else is saved. x, dx [N,H,W,C]; y, dy [N,H/2,W/2,C]; all may be pitched.
 #pragma once
 
 #include "kernels/view.h"

@@ -9,14 +9,14 @@
 // Saved for backward: x, mean, rstd (and the residual, if any). The ReLU mask and the pool's winner (the first maximum
 // in scan order, as PyTorch's) are recomputed from z, by the very expression of the forward pass.
 //
-// Backward, training: with dz = [z > 0 or no relu] * (dy + route(dpooled)), g = gamma * rstd, xhat = (x - mean) * rstd,
-// M = N*H*W:
+// Backward, training: with dz = [z > 0 or no relu; NaN counts as open] * (dy + route(dpooled)), g = gamma * rstd, xhat
+// = (x - mean) * rstd, M = N*H*W:
 //   dbeta = sum dz,  dgamma = sum dz * xhat,  dx = g * (dz - dbeta/M - xhat * dgamma/M),  dresidual = dz
 // Two passes over (x, dy): reduce, apply. Inference statistics are constants: dx = g * dz.
 //
 // NaN propagates through ReLU and pool. M = 1 is allowed: x - mean is 0, the unbiased variance is reported as 0.
 // x [N,H,W,C] dense or pitched; y, residual, dy, dresidual [N,H,W,C] may be pitched; pooled, dpooled [N,H/2,W/2,C];
-// gamma, beta, mean, rstd, running statistics [C], of x's dtype for f64 and f32 otherwise.
+// gamma, beta, mean, rstd, running statistics [C], of x's dtype for f64 and f32 otherwise. x: f64, f32 or bf16.
 #pragma once
 
 #include "kernels/view.h"
@@ -31,10 +31,11 @@ struct NormActSpec {
 
 namespace cpu {
 
-/// Bytes of scratch for any function below. x [N,H,W,C].
+/// Bytes of scratch for any function below, 64-byte aligned. x [N,H,W,C].
 std::size_t norm_act_scratch(ConstView x);
 
-/// Batch statistics of x: mean [C], rstd [C] = 1/sqrt(biased variance + epsilon), unbiased_var [C].
+/// Batch statistics of x: mean [C], rstd [C] = 1/sqrt(biased variance + epsilon), unbiased_var [C]
+/// (may be empty).
 /// Sums are kept so that 10^8 f32 values give mean and variance to a relative error of 1e-6.
 void batch_statistics(ConstView x, double epsilon, View mean, View rstd, View unbiased_var, void* scratch);
 

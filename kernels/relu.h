@@ -1,4 +1,4 @@
-// y = max(x, 0); relu(NaN) = NaN. Gradient at 0 is 0. Backward needs y only. All may be pitched.
+// y = max(x, 0); relu(NaN) = NaN. Gradient at 0 is 0, through NaN it passes. Backward needs y only. All may be pitched.
 #pragma once
 
 #include "kernels/view.h"

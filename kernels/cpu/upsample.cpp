@@ -56,24 +56,26 @@ void resample(ConstView in, View out, std::int64_t small_H, std::int64_t small_W
   dispatch_storage(in.dtype, [&](auto type) {
     using T = decltype(type);
     using A = Compute<T>;
-    constexpr std::int64_t columns_at_once = 64;  // of one output row; their taps serve all rows of a block
-    constexpr std::int64_t block_elements = std::int64_t{1} << 16;
+    // One tile's columns share their taps among its rows.
+    constexpr std::int64_t tile_rows = 32;
+    constexpr std::int64_t tile_columns = 64;
     const std::int64_t H = out.h();
     const std::int64_t W = out.w();
+    const std::int64_t down = (H + tile_rows - 1) / tile_rows;
+    const std::int64_t across = (W + tile_columns - 1) / tile_columns;
     const bool stream = worth_streaming(out);
-    const Blocks blocks = cut(out.n() * H, block_elements / std::max<std::int64_t>(1, W * out.c()), 4096);
-    parallel_for(blocks.count, [&](std::int64_t block) {
-      Taps<A> columns[columns_at_once];
-      for (std::int64_t w = 0; w < W; w += columns_at_once) {
-        const std::int64_t count = std::min(columns_at_once, W - w);
-        for (std::int64_t k = 0; k < count; ++k) columns[k] = rounded<A>(taps(w + k, small_W));
-        for (std::int64_t row = blocks.begin(block); row < blocks.end(block); ++row) {
-          const Taps<A> rows = rounded<A>(taps(row % H, small_H));
-          const T* image = in.as<T>() + row / H * in.h() * in.w() * in.pitch;
-          const ResampleRun<T> run{image, out.as<T>() + row * W * out.pitch, in.pitch, out.pitch, in.w(), out.c(),
-                                   stream};
-          loops(type).row(run, rows, columns, w, count);
-        }
+    parallel_for(out.n() * down * across, [&](std::int64_t tile) {
+      const std::int64_t n = tile / (down * across);
+      const std::int64_t h0 = tile / across % down * tile_rows;
+      const std::int64_t w0 = tile % across * tile_columns;
+      const std::int64_t count = std::min(tile_columns, W - w0);
+      Taps<A> columns[tile_columns];
+      for (std::int64_t k = 0; k < count; ++k) columns[k] = rounded<A>(taps(w0 + k, small_W));
+      const T* image = in.as<T>() + n * in.h() * in.w() * in.pitch;
+      for (std::int64_t h = h0; h < std::min(H, h0 + tile_rows); ++h) {
+        T* row = out.as<T>() + (n * H + h) * W * out.pitch;
+        const ResampleRun<T> run{image, row, in.pitch, out.pitch, in.w(), out.c(), stream};
+        loops(type).row(run, rounded<A>(taps(h, small_H)), columns, w0, count);
       }
     });
   });

@@ -245,12 +245,11 @@ TEST(NormAct, StatisticsOfManyValuesKeepSixDigits) {
   }
 }
 
-// The first pixel, on which the shift of a block rests, is far away from all others.
-TEST(NormAct, AnOutlierInTheFirstPixelCostsNoDigits) {
+// The first pixels, on which a block's first shift rests, are far away from all others.
+TEST(NormAct, OutliersInTheFirstPixelsCostNoDigits) {
   const Shape shape{1, 400, 500, 3};
   Values x = random_values(43, Dtype::f32, shape.size(), 5, 1);
-  for (std::size_t c = 0; c < 3; ++c) x[c] = -1000;
-  NormActOptions options;
+  for (std::size_t i = 0; i < 16 * 3; ++i) x[i] = -1000;
   Buffer buffer(Dtype::f32, shape, x);
   const Shape vector{1, 1, 1, 3};
   Buffer mean(Dtype::f32, vector), rstd(Dtype::f32, vector), var(Dtype::f32, vector);

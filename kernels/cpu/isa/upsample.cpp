@@ -28,13 +28,13 @@ void row(const ResampleRun<T>& given, const Taps<Compute<T>>& rows, const Taps<C
          std::int64_t count) {
   const ResampleRun<T> run = given;
   constexpr int full = full_lanes<T>;
-  const std::int64_t wide = run.channels / (4 * full) * (4 * full);
   for (std::int64_t k = 0; k < count; ++k) {
-    const Taps<Compute<T>>& of = columns[k];
-    for (std::int64_t c = 0; c < wide; c += 4 * full) resample<T, full, 4>(run, rows, of, first + k, c);
+    std::int64_t c = 0;
+    for (; c + 4 * full <= run.channels; c += 4 * full) resample<T, full, 4>(run, rows, columns[k], first + k, c);
+    for (; c + 2 * full <= run.channels; c += 2 * full) resample<T, full, 2>(run, rows, columns[k], first + k, c);
     for_channels<T>(
-        run.channels - wide, [&](auto lanes, std::int64_t c) __attribute__((always_inline)) {
-          resample<T, lanes.count, 1>(run, rows, of, first + k, wide + c);
+        run.channels - c, [&](auto lanes, std::int64_t rest) __attribute__((always_inline)) {
+          resample<T, lanes.count, 1>(run, rows, columns[k], first + k, c + rest);
         });
   }
   if (run.stream) end_of_streams();
