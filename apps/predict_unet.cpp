@@ -146,7 +146,7 @@ void run(const PredictOptions& options) {
     const auto foreground = std::count_if(labels.begin(), labels.end(), [](std::uint8_t label) { return label != 0; });
     const fs::path base = fs::path(options.output) / path.stem();
     write_file(base.string() + "_mask.png", encode_png(mask));
-    write_file(base.string() + "_overlay.png", encode_png(side_by_side({photo, tint(photo, labels.data())})));
+    write_file(base.string() + "_overlay.png", encode_png(tint(photo, labels.data())));
     fmt::print("{}: {:.1f} % foreground -> {}_mask.png, {}_overlay.png\n", path.string(),
                100.0 * static_cast<double>(foreground) / static_cast<double>(labels.size()), base.string(),
                base.string());
