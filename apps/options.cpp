@@ -40,14 +40,13 @@ const std::map<std::string, ScheduleKind> kSchedules{
 template <class Kind>
 CLI::Option* add_choice(CLI::App& app, const std::string& name, Kind& value, const std::map<std::string, Kind>& kinds,
                         const std::string& help) {
-  std::string words, chosen;
+  std::string chosen;
   for (const auto& [word, kind] : kinds) {
-    words += (words.empty() ? "" : "|") + word;
     if (kind == value) chosen = word;
   }
   return app
       .add_option_function<std::string>(
-          name, [&value, kinds](const std::string& word) { value = kinds.at(word); }, help + " (" + words + ")")
+          name, [&value, kinds](const std::string& word) { value = kinds.at(word); }, help)
       ->check(CLI::IsMember([&kinds] {
         std::vector<std::string> list;
         for (const auto& [word, kind] : kinds) list.push_back(word);
@@ -59,12 +58,7 @@ CLI::Option* add_choice(CLI::App& app, const std::string& name, Kind& value, con
 
 CLI::Option* add_words(CLI::App& app, const std::string& name, std::string& value,
                        const std::vector<std::string>& words, const std::string& help) {
-  std::string list;
-  for (const std::string& word : words) list += (list.empty() ? "" : "|") + word;
-  return app.add_option(name, value, help + " (" + list + ")")
-      ->check(CLI::IsMember(words))
-      ->type_name("WORD")
-      ->capture_default_str();
+  return app.add_option(name, value, help)->check(CLI::IsMember(words))->type_name("WORD")->capture_default_str();
 }
 
 void add_extent(CLI::App& app, std::function<void(ImageExtent)> set, const std::string& default_text) {
