@@ -5,6 +5,7 @@
 #include <cstring>
 #include <limits>
 #include <random>
+#include <sstream>
 
 namespace unet::test {
 
@@ -106,8 +107,9 @@ bool Buffer::intact() const {
 }
 
 std::string ConvCase::name() const {
-  return "N" + std::to_string(N) + " H" + std::to_string(H) + " W" + std::to_string(W) + " " + std::to_string(Cin) +
-         "->" + std::to_string(Cout);
+  std::ostringstream text;
+  text << "N" << N << " H" << H << " W" << W << " " << Cin << "->" << Cout;
+  return text.str();
 }
 
 namespace {
