@@ -30,7 +30,8 @@ constexpr const char* kFixedFiles[] = {"run.json",
                                        "best_phase1.safetensors",
                                        "last.safetensors",
                                        "best_phase2.safetensors",
-                                       "last.prev.safetensors"};
+                                       "last.prev.safetensors",
+                                       "last.next.safetensors"};
 
 void rename_file(const std::filesystem::path& from, const std::filesystem::path& to) {
   if (file_calls().rename(from.c_str(), to.c_str()) != 0) {
@@ -84,9 +85,8 @@ void RunFolder::refuse_or_clear(bool overwrite) const {
   if (!holds_a_run) return;
   if (!overwrite) {
     throw Error(
-        "the output folder {} holds a run already; choose another with --output, go on with --resume auto, or replace "
-        "it with "
-        "--overwrite",
+        "the output folder {} holds a run already; choose another with --output, go on with --resume auto, or "
+        "replace it with --overwrite",
         folder_.string());
   }
   // The old run's epoch files carry its timestamp; without run.json they cannot be told from files of others and stay.

@@ -24,9 +24,8 @@ Var loss_of(LossKind kind, Tape& tape, const Var& logits, const Tensor& labels) 
 
 std::string line_of(const EpochFigures& f, std::int64_t epochs, double waiting, const std::string& file) {
   return fmt::format(
-      "phase {}  epoch {:>3}/{}  train loss {:.4f}  val loss {:.4f}  val dice {:.4f}  lr {:.2e}  {:.1f} s  {:.1f} "
-      "images/s  "
-      "waited {:.1f} %  {}\n",
+      "phase {}  epoch {:>3}/{}  train loss {:.4f}  val loss {:.4f}  val dice {:.4f}  lr {:.2e}  {:.1f} s  "
+      "{:.1f} images/s  waited {:.1f} %  {}\n",
       f.phase, f.epoch, epochs, f.train_loss, f.val_loss, f.val_dice, f.lr, f.seconds, f.images_per_second,
       100 * waiting / f.seconds, file);
 }
@@ -116,9 +115,8 @@ double train_epoch(Run& run, const Phase& phase, const ScheduleSpec& schedule, L
     if (!result.committed) fmt::print(stderr, "train_unet: step {} is dropped: {}\n", state.step, result.reason);
     if (state.dropped == kMostDroppedSteps) {
       throw Error(
-          "{} steps in a row were not finite; last: {}. Try a lower --lr, --warmup or --clip-norm; the best file so "
-          "far "
-          "is untouched.",
+          "{} steps in a row were not finite; last: {}. Try a lower --lr, --warmup or --clip-norm; the best file "
+          "so far is untouched.",
           state.dropped, result.reason);
     }
     const std::chrono::duration<double> unsaved = std::chrono::steady_clock::now() - run.saved;

@@ -73,8 +73,7 @@ void* Pool::allocate(std::size_t bytes) {
     if (block == nullptr) {
       throw Error(
           "out of memory: {:.1f} MiB requested, {:.1f} MiB in use, {:.1f} MiB cached, {:.1f} MiB at the peak. Use a "
-          "smaller "
-          "--batch-size (with --accumulate to keep the effective one), --image-size or --base-channels.",
+          "smaller --batch-size (with --accumulate to keep the effective one), --image-size or --base-channels.",
           mib(bytes), mib(stats_.in_use), mib(cached), mib(stats_.peak));
     }
   }

@@ -42,7 +42,9 @@ enum class Method { winograd_f4x4, first_layer, own_gemm, onednn_nhwc, onednn_ow
 Method rule(ConvProvider provider, ConvPass pass, const ConvSpec& spec, const ConvShape& s, Dtype dtype) {
   if (provider == ConvProvider::automatic || provider == ConvProvider::direct) {
     if (first_layer_supports(pass, spec, s, dtype)) return Method::first_layer;
-    // Below 8 channels the transforms cost more than the products save; baseline vectors are too narrow for them.
+    // Faster than every direct method at each of UNet's layers (bench/README.md). The limit of 8 channels comes from
+    // counting operations, where the transforms cost what the products save; it was not timed, nor were baseline
+    // vectors, which are left to the direct methods.
     if (provider == ConvProvider::automatic && isa() != Isa::baseline && winograd_supports(pass, spec, s, dtype) &&
         s.Cin >= 8 && s.Cout >= 8) {
       return Method::winograd_f4x4;
@@ -120,7 +122,9 @@ ConvPlan plan_conv(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, 
   if (!conv_provider_available(provider, pass, spec, shape, dtype)) {
     std::string reason = "own convolutions are f32 and f64";
     if (provider == ConvProvider::onednn) {
-      reason = onednn_version().empty() ? "oneDNN is not built in" : "oneDNN convolutions are f32 here";
+      reason = onednn_version().empty() ? "oneDNN is not built in"
+               : dtype != Dtype::f32    ? "oneDNN convolutions are f32 here"
+                                        : "oneDNN overruns its workspace in this pass, so it is not used";
     }
     throw std::invalid_argument("convolution " + describe(pass, spec, shape, dtype) + ": " + reason);
   }
