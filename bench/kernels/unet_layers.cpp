@@ -10,6 +10,7 @@
 #include "engine/core/tensor.h"
 #include "kernels/conv_plan.h"
 #include "kernels/norm_act.h"
+#include "kernels/pixel_linear.h"
 
 namespace unet {
 namespace {
@@ -92,6 +93,30 @@ void norm_act_shapes(benchmark::internal::Benchmark* b) {
 }
 BENCHMARK(norm_act_forward)->Apply(norm_act_shapes);
 BENCHMARK(norm_act_backward)->Apply(norm_act_shapes);
+
+/// The head, features to logits. Forward reads x and writes y; backward reads x and dy and writes dx.
+void pixel_linear(benchmark::State& state, bool backward) {
+  const std::int64_t N = state.range(0), S = state.range(1), C = state.range(2), K = 2;
+  const Tensor x = filled({N, S, S, C}), y = filled({N, S, S, K}), dx = filled({N, S, S, C});
+  const Tensor weights = filled({K, 1, 1, C}), bias = filled({K});
+  const Scratch scratch(kernels::cpu::pixel_linear_scratch(x.const_view(), K), {});
+  for (auto _ : state) {
+    if (backward) {
+      kernels::cpu::pixel_linear_backward(x.const_view(), weights.const_view(), y.const_view(), dx.view(),
+                                          weights.view(), bias.view(), scratch.data());
+    } else {
+      kernels::cpu::pixel_linear_forward(x.const_view(), weights.const_view(), bias.const_view(), y.view());
+    }
+  }
+  report_bytes(state, state.iterations() * N * S * S * 4 * (C * (backward ? 2 : 1) + K));
+}
+
+void head_shapes(benchmark::internal::Benchmark* b) {
+  b->ArgNames({"N", "side", "C"})->UseRealTime()->Unit(benchmark::kMicrosecond);
+  b->Args({2, 256, 64})->Args({8, 128, 32});
+}
+BENCHMARK_CAPTURE(pixel_linear, forward, false)->Apply(head_shapes);
+BENCHMARK_CAPTURE(pixel_linear, backward, true)->Apply(head_shapes);
 
 void add_convolution(ConvPass pass, const ConvShape& s) {
   ConvSpec spec;
