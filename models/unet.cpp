@@ -39,7 +39,7 @@ UNet::UNet(const UNetSpec& spec, std::uint64_t seed, Dtype dtype, Device device)
     channels = spec.bilinear && level > 0 ? width_[level] / 2 : width_[level];
     merge_.emplace_back(parameters_, name + ".conv", wide, width_[level], channels);
   }
-  head_.emplace(parameters_, "outc.conv", channels, spec.classes, 1);
+  head_.emplace(parameters_, "outc.conv", channels, spec.classes);
   parameters_.initialize(seed);
 }
 

@@ -45,7 +45,7 @@ class UNet {
   std::vector<DoubleConv> down_;                        // levels 0..kDepth-1, then the bottom
   std::vector<std::optional<nn::ConvTranspose2d>> up_;  // levels kDepth-1..0; empty if bilinear
   std::vector<DoubleConv> merge_;                       // levels kDepth-1..0
-  std::optional<nn::Conv2d> head_;
+  std::optional<nn::PixelLinear> head_;
 };
 
 }  // namespace unet::models

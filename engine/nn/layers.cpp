@@ -25,6 +25,17 @@ Var Conv2d::forward(Tape& tape, const Var& x) const {
   return conv2d(tape, x, tape.param(*parameters_, weight_), tape.param(*parameters_, bias_), options_);
 }
 
+PixelLinear::PixelLinear(Parameters& parameters, const std::string& name, std::int64_t C, std::int64_t K)
+    : parameters_(&parameters) {
+  const Init init = pytorch_default(C);
+  weight_ = parameters.add(name + ".weight", {K, 1, 1, C}, init);
+  bias_ = parameters.add(name + ".bias", {K}, init);
+}
+
+Var PixelLinear::forward(Tape& tape, const Var& x) const {
+  return pixel_linear(tape, x, tape.param(*parameters_, weight_), tape.param(*parameters_, bias_));
+}
+
 ConvTranspose2d::ConvTranspose2d(Parameters& parameters, const std::string& name, std::int64_t Cin, std::int64_t Cout)
     : parameters_(&parameters) {
   const Init init = pytorch_default(Cout * 4);

@@ -26,6 +26,18 @@ class Conv2d {
   Conv2dOptions options_;
 };
 
+/// The 1x1 convolution with bias at the end of a network: [N,H,W,C] -> [N,H,W,K], K small. Parameters NAME.weight
+/// [K,1,1,C], NAME.bias.
+class PixelLinear {
+ public:
+  PixelLinear(Parameters& parameters, const std::string& name, std::int64_t C, std::int64_t K);
+  Var forward(Tape& tape, const Var& x) const;
+
+ private:
+  Parameters* parameters_;
+  ParamId weight_, bias_;
+};
+
 /// 2x2 stride-2 transposed convolution with bias: [N,H,W,Cin] -> [N,2H,2W,Cout]. Parameters NAME.weight, NAME.bias.
 class ConvTranspose2d {
  public:

@@ -21,6 +21,9 @@ struct Conv2dOptions {
 /// x [N,H,W,Cin] dense, weight [Cout,Kh,Kw,Cin], bias [Cout] or not given -> [N,Ho,Wo,Cout].
 Var conv2d(Tape& tape, const Var& x, const Var& weight, const Var& bias, const Conv2dOptions& options = {});
 
+/// x [N,H,W,C] dense, weight [K,1,1,C], bias [K] or not given -> [N,H,W,K]: a 1x1 convolution for few outputs.
+Var pixel_linear(Tape& tape, const Var& x, const Var& weight, const Var& bias);
+
 /// x [N,H,W,Cin] dense, weight [Cin,2,2,Cout], bias [Cout] or not given -> [N,2H,2W,Cout], kernel 2x2, stride 2.
 /// Written into `out` (may be a channel slice) if given.
 Var conv_transpose2d(Tape& tape, const Var& x, const Var& weight, const Var& bias, const Tensor& out = {});

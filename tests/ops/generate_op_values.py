@@ -60,6 +60,11 @@ def conv(name, N, H, W, Cin, Cout, Kh, Kw, stride=1, pad=0, bias=True):
     case("conv2d_" + name, "conv2d", inputs, function, stride=stride, pad=pad)
 
 
+def pixel_linear(name, N, H, W, C, K, bias=True):
+    inputs = [torch.randn(N, H, W, C), torch.randn(K, 1, 1, C)] + ([torch.randn(K)] if bias else [])
+    case("pixel_linear_" + name, "pixel_linear", inputs, lambda x, w, b=None: nhwc(F.conv2d(nchw(x), nchw(w), b)))
+
+
 def conv_transpose(name, N, H, W, Cin, Cout, bias=True):
     inputs = [torch.randn(N, H, W, Cin), torch.randn(Cin, 2, 2, Cout)] + ([torch.randn(Cout)] if bias else [])
 
@@ -195,6 +200,9 @@ soft_dice("batch_background_ignored", 3, 4, 4, 3, batch=True, background=True, i
 soft_dice("no_smooth", 1, 5, 6, 2, smooth=0.0)
 soft_dice("one_class", 2, 3, 3, 1)
 soft_dice("one_pixel", 1, 1, 1, 3)
+pixel_linear("two", 2, 5, 3, 7, 2)
+pixel_linear("one", 1, 4, 6, 16, 1)
+pixel_linear("many_no_bias", 1, 3, 5, 9, 13, bias=False)
 
 types = {torch.float64: "F64", torch.uint8: "U8"}
 header = {"__metadata__": {"torch": torch.__version__, "seed": "1234", "cases": json.dumps(cases)}}

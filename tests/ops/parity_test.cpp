@@ -82,6 +82,7 @@ std::vector<Var> run_op(const Record& record, Dtype dtype, const RunningStats& s
   if (op == "conv2d") {
     return {conv2d(tape, in[0], in[1], bias, {.stride = options.at("stride"), .pad = options.at("pad")})};
   }
+  if (op == "pixel_linear") return {pixel_linear(tape, in[0], in[1], bias)};
   if (op == "conv_transpose2d") return {conv_transpose2d(tape, in[0], in[1], bias)};
   if (op == "norm_act") {
     NormActOptions norm;
@@ -173,7 +174,7 @@ TEST(ParityRecord, NamesItsVersionAndCoversEveryOp) {
   EXPECT_FALSE(file.metadata().at("torch").empty());
   std::map<std::string, int> count;
   for (const json& c : recorded_cases()) ++count[c.at("op")];
-  for (const char* op : {"conv2d", "conv_transpose2d", "norm_act", "relu", "max_pool2d", "add", "concat",
+  for (const char* op : {"conv2d", "pixel_linear", "conv_transpose2d", "norm_act", "relu", "max_pool2d", "add", "concat",
                          "upsample_bilinear", "pad_or_crop", "softmax_cross_entropy", "soft_dice_loss"}) {
     EXPECT_GE(count[op], 1) << op;
   }
