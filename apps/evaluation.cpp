@@ -29,7 +29,8 @@ Evaluation evaluate(models::UNet& model, Loader& loader,
     const kernels::ConstView truth = labels.reshape({batch->N, batch->H, batch->W, 1}).const_view();
 
     const Scratch scratch(kernels::cpu::cross_entropy_scratch(x), labels.device());
-    const kernels::CrossEntropySums sums = kernels::cpu::cross_entropy_forward({}, x, truth, {}, scratch.data());
+    kernels::CrossEntropySums sums;
+    kernels::cpu::cross_entropy_forward({}, x, truth, {}, &sums, scratch.data());
     if (sums.invalid > 0) {
       throw Error("{} pixels of the masks hold values outside the checkpoint's {} classes", sums.invalid, classes);
     }

@@ -70,7 +70,8 @@ struct Run {
 /// One step: `passes` batches forward and backward, then the commit. Returns its result; its loss is the mean.
 StepResult run_step(Run& run, const Phase& phase, Loader& loader, Adam& optimizer, std::int64_t passes, double lr) {
   RunState& state = run.record.state;
-  double step_loss = 0;
+  std::vector<Tensor> losses;
+  std::vector<std::int64_t> sizes;
   for (std::int64_t pass = 0; pass < passes; ++pass) {
     const Batch batch = loader.next().value();
     const auto [pixels, labels] = to_tensors(batch);
@@ -79,12 +80,16 @@ StepResult run_step(Run& run, const Phase& phase, Loader& loader, Adam& optimize
     const Var logits = run.model.forward(tape, images);
     const Var loss = loss_of(phase.loss, tape, logits, labels);
     tape.backward(loss, 1.0 / static_cast<double>(passes));
-    const double value = *loss.value.data<double>();
-    step_loss += value / static_cast<double>(passes);
-    state.loss_sum += value * static_cast<double>(batch.N);
-    state.images += batch.N;
+    losses.push_back(loss.value);
+    sizes.push_back(batch.N);
   }
-  return optimizer.commit(step_loss, lr, run.options.clip_norm);
+  optimizer.commit(losses, lr, run.options.clip_norm);
+  StepResult result = optimizer.take_result().value();
+  for (std::size_t i = 0; i < sizes.size(); ++i) {
+    state.loss_sum += result.losses[i] * static_cast<double>(sizes[i]);
+    state.images += sizes[i];
+  }
+  return result;
 }
 
 /// What is left of the epoch under way, up to validation; the learning rate of its last step. Throws Interrupted, the

@@ -67,7 +67,8 @@ nlohmann::ordered_json measure(const StepOptions& options) {
       Tape tape;
       const Var loss = softmax_cross_entropy(tape, model.forward(tape, input(tape)), labels);
       tape.backward(loss);
-      adam.commit(*loss.value.data<double>(), 1e-4);
+      adam.commit({loss.value}, 1e-4);
+      adam.take_result();
     });
     if (step > 0 || options.steps == 1) {  // the first plans and asks for memory
       train.push_back(ms);

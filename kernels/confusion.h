@@ -1,7 +1,7 @@
 // Arg-max prediction against truth: counts for Dice, IoU and pixel accuracy.
 //   prediction(i) = first class with the largest logit;  counts[n][c] = (pixels where both are c, predicted c, truly c)
 // Pixels labelled ignore_index, or outside 0..C-1, count nowhere. A NaN is never the largest, unless it comes first.
-// logits [N,H,W,C] dense, 1 <= C <= 256; labels u8 [N,H,W,1]; counts [N][C][3].
+// logits [N,H,W,C] dense, 1 <= C <= 256; labels u8 [N,H,W,1]; counts [N][C], in memory of the device.
 #pragma once
 
 #include "kernels/view.h"

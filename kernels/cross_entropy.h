@@ -19,22 +19,24 @@ struct CrossEntropySpec {
   int ignore_index = 255;
 };
 
-/// What the forward pass leaves for the backward pass and for the metrics.
+/// What the forward pass leaves, in memory of its device, for the backward pass and for the metrics.
 struct CrossEntropySums {
   double loss = 0;           // the weighted sum
   double weight = 0;         // W
   std::int64_t invalid = 0;  // labels outside 0..C-1 that are not ignore_index
+  double mean = 0;           // the loss: 0 if W is 0, NaN if a label is invalid
 };
 
 namespace cpu {
 
 /// Bytes for forward's scratch.
 std::size_t cross_entropy_scratch(ConstView logits);
-CrossEntropySums cross_entropy_forward(const CrossEntropySpec& spec, ConstView logits, ConstView labels,
-                                       ConstView class_weights, void* scratch);
-/// dlogits overwritten. scale multiplies the gradient (the gradient of the loss).
+/// sums overwritten.
+void cross_entropy_forward(const CrossEntropySpec& spec, ConstView logits, ConstView labels, ConstView class_weights,
+                           CrossEntropySums* sums, void* scratch);
+/// dlogits overwritten. dloss: the gradient of the loss, `scale` above.
 void cross_entropy_backward(const CrossEntropySpec& spec, ConstView logits, ConstView labels, ConstView class_weights,
-                            double weight_sum, double scale, View dlogits);
+                            const CrossEntropySums* sums, const double* dloss, View dlogits);
 
 }  // namespace cpu
 }  // namespace unet::kernels

@@ -1,12 +1,23 @@
-// sum of squares of a flat range, in f64 over fixed blocks added in order; not finite as soon as one value is NaN or
+// Sum of squares of a flat range, in f64 over fixed blocks added in order; not finite as soon as one value is NaN or
 // Inf, which makes it the finite check of gradients too (f32 values cannot overflow the sum; f64 values beyond 1e150
 // can). x: flat, dense.
 #pragma once
 
 #include "kernels/view.h"
 
-namespace unet::kernels::cpu {
+namespace unet::kernels {
 
-double sum_of_squares(ConstView x);
+/// In memory of the device.
+struct SquareSum {
+  double sum = 0;
+  std::int64_t first_bad = -1;  // the first element that is NaN or Inf; -1: none
+};
 
-}  // namespace unet::kernels::cpu
+namespace cpu {
+
+void sum_of_squares(ConstView x, SquareSum* out, void* scratch);
+/// Bytes of scratch, 64-byte aligned.
+std::size_t sum_of_squares_scratch(ConstView x);
+
+}  // namespace cpu
+}  // namespace unet::kernels

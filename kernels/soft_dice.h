@@ -10,8 +10,9 @@
 //   dx_c = p_c * (g_c - sum_k g_k p_k),  g = -scale / (groups * classes) * dD/dp
 // Corners: a class absent from truth and prediction gives D -> smooth/smooth = 1 (finite with smooth > 0; with smooth 0
 // an empty denominator counts D = 1 and gradient 0); a group whose pixels are all ignored gives D = 1 and gradient 0.
-// logits [N,H,W,C] dense, 1 <= C <= 256; labels u8 [N,H,W,1], one outside 0..C-1 is ignored. A NaN logit makes the loss
-// NaN, unless its pixel is ignored. Sums in f64, in fixed blocks.
+// logits [N,H,W,C] dense, 1 <= C <= 256; labels u8 [N,H,W,1], each < C or ignore_index: another counts into
+// `invalid` and is otherwise ignored. A NaN logit makes the loss NaN, unless its pixel is ignored. Sums in f64, in
+// fixed blocks.
 #pragma once
 
 #include "kernels/view.h"
@@ -25,14 +26,22 @@ struct SoftDiceSpec {
   int ignore_index = 255;
 };
 
+/// What the forward pass leaves in memory of its device, besides the sums.
+struct SoftDiceResult {
+  double loss = 0;           // NaN if a label is invalid
+  std::int64_t invalid = 0;  // labels outside 0..C-1 that are not ignore_index
+};
+
 namespace cpu {
 
 /// Bytes for forward's scratch.
 std::size_t soft_dice_scratch(ConstView logits);
-/// sums: f64 [groups, C, 3] = (sum p*t, sum p, sum t), kept for backward. Returns the loss.
-double soft_dice_forward(const SoftDiceSpec& spec, ConstView logits, ConstView labels, double* sums, void* scratch);
-void soft_dice_backward(const SoftDiceSpec& spec, ConstView logits, ConstView labels, const double* sums, double scale,
-                        View dlogits);
+/// sums: f64 [groups, C, 3] = (sum p*t, sum p, sum t), kept for backward.
+void soft_dice_forward(const SoftDiceSpec& spec, ConstView logits, ConstView labels, double* sums,
+                       SoftDiceResult* result, void* scratch);
+/// dlogits overwritten. dloss: the gradient of the loss, `scale` above.
+void soft_dice_backward(const SoftDiceSpec& spec, ConstView logits, ConstView labels, const double* sums,
+                        const double* dloss, View dlogits);
 
 }  // namespace cpu
 }  // namespace unet::kernels

@@ -40,15 +40,23 @@ template <class T>
 void adam(benchmark::State& state) {
   const auto count = static_cast<std::size_t>(state.range(0));
   std::vector<T> g(count, T(0.01)), p(count, T(0.1)), m(count), v(count);
-  std::int64_t step = 0;
-  for (auto _ : state) cpu::adam({}, ++step, 1.0, flat(g), flat(p), flat(m), flat(v));
+  StepControl control;
+  for (auto _ : state) {
+    ++control.steps;
+    cpu::adam({}, &control, flat(g), flat(p), flat(m), flat(v), {});
+  }
   report_bytes(state, state.iterations() * state.range(0) * 7 * static_cast<std::int64_t>(sizeof(T)));
 }
 
 template <class T>
 void sum_of_squares(benchmark::State& state) {
   std::vector<T> x(static_cast<std::size_t>(state.range(0)), T(0.5));
-  for (auto _ : state) benchmark::DoNotOptimize(cpu::sum_of_squares(flat(x)));
+  std::vector<double> scratch(cpu::sum_of_squares_scratch(flat(x)) / sizeof(double) + 1);
+  SquareSum sum;
+  for (auto _ : state) {
+    cpu::sum_of_squares(flat(x), &sum, scratch.data());
+    benchmark::DoNotOptimize(sum);
+  }
   report_bytes(state, state.iterations() * state.range(0) * static_cast<std::int64_t>(sizeof(T)));
 }
 
@@ -83,7 +91,9 @@ void cross_entropy_forward(benchmark::State& state) {
   Batch<T> batch(state);
   std::vector<double> scratch(cpu::cross_entropy_scratch(batch.x()) / sizeof(double) + 1);
   for (auto _ : state) {
-    benchmark::DoNotOptimize(cpu::cross_entropy_forward({}, batch.x(), batch.y(), {}, scratch.data()));
+    CrossEntropySums sums;
+    cpu::cross_entropy_forward({}, batch.x(), batch.y(), {}, &sums, scratch.data());
+    benchmark::DoNotOptimize(sums);
   }
   report_bytes(state, state.iterations() * batch.bytes(1));
 }
@@ -91,8 +101,11 @@ void cross_entropy_forward(benchmark::State& state) {
 template <class T>
 void cross_entropy_backward(benchmark::State& state) {
   Batch<T> batch(state);
+  CrossEntropySums sums;
+  sums.weight = static_cast<double>(batch.pixels);
+  const double dloss = 1;
   for (auto _ : state) {
-    cpu::cross_entropy_backward({}, batch.x(), batch.y(), {}, static_cast<double>(batch.pixels), 1, batch.dx());
+    cpu::cross_entropy_backward({}, batch.x(), batch.y(), {}, &sums, &dloss, batch.dx());
   }
   report_bytes(state, state.iterations() * batch.bytes(2));
 }
@@ -103,7 +116,9 @@ void soft_dice_forward(benchmark::State& state) {
   std::vector<double> scratch(cpu::soft_dice_scratch(batch.x()) / sizeof(double));
   std::vector<double> sums(static_cast<std::size_t>(batch.N * batch.C * 3));
   for (auto _ : state) {
-    benchmark::DoNotOptimize(cpu::soft_dice_forward({}, batch.x(), batch.y(), sums.data(), scratch.data()));
+    SoftDiceResult result;
+    cpu::soft_dice_forward({}, batch.x(), batch.y(), sums.data(), &result, scratch.data());
+    benchmark::DoNotOptimize(result);
   }
   report_bytes(state, state.iterations() * batch.bytes(1));
 }
@@ -113,8 +128,10 @@ void soft_dice_backward(benchmark::State& state) {
   Batch<T> batch(state);
   std::vector<double> scratch(cpu::soft_dice_scratch(batch.x()) / sizeof(double));
   std::vector<double> sums(static_cast<std::size_t>(batch.N * batch.C * 3));
-  cpu::soft_dice_forward({}, batch.x(), batch.y(), sums.data(), scratch.data());
-  for (auto _ : state) cpu::soft_dice_backward({}, batch.x(), batch.y(), sums.data(), 1, batch.dx());
+  SoftDiceResult result;
+  cpu::soft_dice_forward({}, batch.x(), batch.y(), sums.data(), &result, scratch.data());
+  const double dloss = 1;
+  for (auto _ : state) cpu::soft_dice_backward({}, batch.x(), batch.y(), sums.data(), &dloss, batch.dx());
   report_bytes(state, state.iterations() * batch.bytes(2));
 }
 

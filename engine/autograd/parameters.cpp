@@ -1,5 +1,7 @@
 #include "engine/autograd/parameters.h"
 
+#include <algorithm>
+
 #include "engine/core/error.h"
 #include "engine/core/rng.h"
 #include "kernels/cpu/parallel.h"
@@ -89,6 +91,16 @@ std::int64_t Parameters::count() const {
   std::int64_t total = 0;
   for (const Param& param : params_) total += param.shape.size();
   return total;
+}
+
+const Parameters::Param& Parameters::param_at(std::int64_t element) const {
+  return *std::prev(std::upper_bound(params_.begin(), params_.end(), element,
+                                     [](std::int64_t at, const Param& param) { return at < param.offset; }));
+}
+
+const Parameters::Stats& Parameters::stats_at(std::int64_t element) const {
+  return *std::prev(std::upper_bound(stats_.begin(), stats_.end(), element,
+                                     [](std::int64_t at, const Stats& stats) { return at < stats.mean_offset; }));
 }
 
 RunningStats Parameters::running(StatsId id) const {

@@ -76,6 +76,9 @@ class Parameters {
   Tensor value(ParamId id) const { return slice(values_, params_[static_cast<std::size_t>(id.index)]); }
   Tensor gradient(ParamId id) const { return slice(gradients_, params_[static_cast<std::size_t>(id.index)]); }
   const std::string& name(ParamId id) const { return params_[static_cast<std::size_t>(id.index)].name; }
+  /// The parameter, or the batch norm, whose slice holds this element of the arenas.
+  const Param& param_at(std::int64_t element) const;
+  const Stats& stats_at(std::int64_t element) const;
   RunningStats running(StatsId id) const;
 
   /// The flat ranges.

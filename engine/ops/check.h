@@ -73,13 +73,10 @@ inline void labels(const std::string& op, const Tensor& logits, const Tensor& la
 }
 
 /// Every label is one of the classes or ignored.
-inline void label_values(const std::string& op, const Tensor& labels, int classes, int ignore_index) {
-  const std::uint8_t* label = labels.data<std::uint8_t>();
-  std::int64_t invalid = 0;
-  for (std::int64_t i = 0; i < labels.size(); ++i) invalid += label[i] >= classes && label[i] != ignore_index;
+inline void no_invalid_labels(const std::string& op, std::int64_t invalid, const Tensor& logits, int ignore_index) {
   if (invalid > 0) {
-    throw Error("{}: {} labels are neither one of the {} classes nor the ignored value {}", op, invalid, classes,
-                ignore_index);
+    throw Error("{}: {} labels are neither one of the {} classes nor the ignored value {}", op, invalid,
+                logits.shape()[3], ignore_index);
   }
 }
 

@@ -11,22 +11,21 @@ Var softmax_cross_entropy(Tape& tape, const Var& logits, const Tensor& labels, c
     check::shape(op, "class_weights", class_weights, {logits.shape()[3]}, "C");
     check::alike(op, "class_weights", class_weights, logits.value, "logits");
   }
+  const Tensor memory = Tensor::empty({4}, Dtype::f64, labels.device());
+  auto* sums = memory.data<kernels::CrossEntropySums>();
   const Scratch scratch(kernels::cpu::cross_entropy_scratch(logits.value.const_view()), labels.device());
-  const kernels::CrossEntropySums sums = kernels::cpu::cross_entropy_forward(
-      spec, logits.value.const_view(), check::label_view(labels), class_weights.const_view(), scratch.data());
-  if (sums.invalid > 0) {
-    throw Error("{}: {} labels are neither one of the {} classes nor the ignored value {}", op, sums.invalid,
-                logits.shape()[3], spec.ignore_index);
-  }
-  const double loss = sums.weight > 0 ? sums.loss / sums.weight : 0.0;
-  const Var out = tape.output(Tensor::of<double>({1}, Dtype::f64, {loss}), {&logits});
+  kernels::cpu::cross_entropy_forward(spec, logits.value.const_view(), check::label_view(labels),
+                                      class_weights.const_view(), sums, scratch.data());
+  check::no_invalid_labels(op, sums->invalid, logits.value, spec.ignore_index);
+  const Var out = tape.output(memory.range(3, {1}), {&logits});
   if (!out.wants_gradient()) return out;
-  tape.record([&tape, spec, logits, labels, class_weights, weight = sums.weight, id = out.id] {
+  tape.record([&tape, spec, logits, labels, class_weights, memory, id = out.id] {
     const Tensor dloss = tape.take_gradient(id);
     if (!dloss.defined()) return;
     const Tensor dlogits = tape.gradient_target(logits.id);
     kernels::cpu::cross_entropy_backward(spec, logits.value.const_view(), check::label_view(labels),
-                                         class_weights.const_view(), weight, *dloss.data<double>(), dlogits.view());
+                                         class_weights.const_view(), memory.data<kernels::CrossEntropySums>(),
+                                         dloss.data<double>(), dlogits.view());
     tape.add_gradient(logits.id, dlogits);
   });
   return out;

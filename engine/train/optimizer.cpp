@@ -1,6 +1,7 @@
 #include "engine/train/optimizer.h"
 
 #include <cmath>
+#include <cstring>
 
 #include "engine/core/error.h"
 #include "kernels/grad_norm.h"
@@ -8,61 +9,110 @@
 
 namespace unet {
 namespace {
+
+using kernels::SquareSum;
+using kernels::StepControl;
+using kernels::StepVerdict;
+
 constexpr double kMomentum = 0.1;  // of running statistics: torch.nn.BatchNorm2d's default
-constexpr double kMaxLr = 1e4;
-constexpr double kMaxNorm = 1e18;
+constexpr std::int64_t kControlSize = sizeof(StepControl) / sizeof(double);
+
+void sum_of_squares(const Tensor& x, SquareSum* out) {
+  const Scratch scratch(kernels::cpu::sum_of_squares_scratch(x.const_view()), x.device());
+  kernels::cpu::sum_of_squares(x.const_view(), out, scratch.data());
+}
+
 }  // namespace
 
 Adam::Adam(Parameters& parameters, const kernels::AdamSpec& spec)
     : parameters_(parameters),
       spec_(spec),
       m_(Tensor::zeros(parameters.values().shape(), parameters.dtype(), parameters.device())),
-      v_(Tensor::zeros(parameters.values().shape(), parameters.dtype(), parameters.device())) {}
+      v_(Tensor::zeros(parameters.values().shape(), parameters.dtype(), parameters.device())) {
+  set_steps(0);
+}
 
-StepResult Adam::commit(double loss, double lr, double clip_norm) {
-  StepResult result;
-  result.loss = loss;
+void Adam::set_steps(std::int64_t steps) {
+  StepControl control;
+  control.steps = steps;
+  control_ = Tensor::copy_of({kControlSize}, Dtype::f64, &control, parameters_.device());
+  steps_ = steps;
+}
+
+void Adam::commit(const std::vector<Tensor>& losses, double lr, double clip_norm) {
+  const Device device = parameters_.device();
+  const std::vector<Tensor>& pending = parameters_.pending();
+  const auto passes = static_cast<std::int64_t>(pending.size());
   parameters_.complete_gradients();
-  result.grad_norm = std::sqrt(kernels::cpu::sum_of_squares(parameters_.gradients().const_view()));
-  double statistics = 0;
-  for (const Tensor& pending : parameters_.pending()) {
-    statistics += kernels::cpu::sum_of_squares(pending.const_view());
-  }
+  const Tensor memory = Tensor::empty({2 * (1 + passes)}, Dtype::f64, device);  // sums of gradients, then of each pass
+  auto* sums = memory.data<SquareSum>();
+  sum_of_squares(parameters_.gradients(), sums);
+  for (std::int64_t i = 0; i < passes; ++i) sum_of_squares(pending[static_cast<std::size_t>(i)], sums + 1 + i);
 
-  if (!std::isfinite(loss)) {
-    result.reason = fmt::format("the loss is {}", loss);
-  } else if (!(lr >= 0 && lr <= kMaxLr)) {
-    result.reason = fmt::format("the learning rate is {}", lr);
-  } else if (!(result.grad_norm <= kMaxNorm)) {
-    result.reason = fmt::format("the gradient of \"{}\" is not finite or too large", first_bad_gradient());
-  } else if (!std::isfinite(statistics)) {
-    result.reason = "the statistics of a batch norm are not finite";
+  kernels::cpu::begin_step(control(), lr, clip_norm);
+  for (const Tensor& loss : losses) {
+    kernels::cpu::add_loss(control(), loss.data<double>(), 1.0 / static_cast<double>(losses.size()));
   }
-  result.committed = result.reason.empty();
-  if (result.committed) {
-    kernels::AdamSpec spec = spec_;
-    spec.lr = lr;
-    // clip_grad_norm_: norm * (clip / (norm + 1e-6)), never up
-    const double scale = clip_norm > 0 ? std::min(1.0, clip_norm / (result.grad_norm + 1e-6)) : 1.0;
-    kernels::cpu::adam(spec, steps_ + 1, scale, parameters_.gradients().const_view(), parameters_.values().view(),
-                       m_.view(), v_.view());
-    for (const Tensor& pending : parameters_.pending()) {
-      kernels::cpu::update_running_stats(kMomentum, pending.const_view(), parameters_.running().view());
-      for (Parameters::Stats& stats : parameters_.stats()) ++stats.batches_tracked;
-    }
-    ++steps_;
+  kernels::cpu::decide(control(), sums, sums + 1, passes);
+  kernels::cpu::adam(spec_, control(), parameters_.gradients().const_view(), parameters_.values().view(), m_.view(),
+                     v_.view(), {});
+  for (const Tensor& batch : pending) {
+    kernels::cpu::update_running_stats(kMomentum, control(), batch.const_view(), parameters_.running().view());
   }
   parameters_.end_step();
+
+  const auto count = static_cast<std::int64_t>(losses.size());
+  in_flight_.push_back({passes, Tensor::empty({kControlSize + count}, Dtype::f64)});
+  auto* outcome = in_flight_.back().outcome.data<double>();
+  std::memcpy(outcome, control(), sizeof(StepControl));
+  for (std::int64_t i = 0; i < count; ++i) {
+    outcome[kControlSize + i] = *losses[static_cast<std::size_t>(i)].data<double>();
+  }
+}
+
+std::optional<StepResult> Adam::take_result(std::size_t may_wait) {
+  if (in_flight_.size() <= may_wait) return std::nullopt;
+  const InFlight step = std::move(in_flight_.front());
+  in_flight_.pop_front();
+  const auto& control = *step.outcome.data<StepControl>();
+  const double* losses = step.outcome.data<double>() + kControlSize;
+  StepResult result;
+  result.losses.assign(losses, losses + step.outcome.size() - kControlSize);
+  result.loss = control.loss;
+  result.grad_norm = control.grad_norm;
+  result.committed = control.verdict == StepVerdict::commit;
+  steps_ = control.steps;
+  if (result.committed) {
+    for (Parameters::Stats& stats : parameters_.stats()) stats.batches_tracked += step.passes;
+  } else {
+    result.reason = reason_of(control);
+  }
   return result;
 }
 
-std::string Adam::first_bad_gradient() const {
-  for (std::size_t i = 0; i < parameters_.params().size(); ++i) {
-    const ParamId id{static_cast<int>(i)};
-    const double norm = std::sqrt(kernels::cpu::sum_of_squares(parameters_.gradient(id).const_view()));
-    if (!(norm <= kMaxNorm)) return parameters_.name(id);
+std::string Adam::reason_of(const StepControl& control) const {
+  // Statistics are seen in the order of the forward pass: the first bad one is the nearest to where it began.
+  std::string where;
+  if (control.first_bad_statistic >= 0) {
+    where = fmt::format("; the first layer with values that are not finite is \"{}\"",
+                        parameters_.stats_at(control.first_bad_statistic).name);
+  } else if (control.first_bad_gradient >= 0) {
+    where = fmt::format("; the first gradient that is not finite is that of \"{}\"",
+                        parameters_.param_at(control.first_bad_gradient).name);
   }
-  return "all parameters together";
+  switch (control.verdict) {
+    case StepVerdict::bad_loss:
+      return fmt::format("the loss is {}{}", control.loss, where);
+    case StepVerdict::bad_lr:
+      return fmt::format("the learning rate is {}", control.lr);
+    case StepVerdict::bad_gradient:
+      return fmt::format("the gradients' norm is {:.3e}{}", control.grad_norm, where);
+    case StepVerdict::bad_statistics:
+      return "statistics of batch norms are not finite" + where;
+    case StepVerdict::commit:
+      break;
+  }
+  return "";
 }
 
 }  // namespace unet

@@ -1,7 +1,12 @@
 // Adam over the arenas, and the one place where a training step becomes real. Forward and backward change nothing that
-// lasts; commit() looks at one finite flag and then applies parameters, moments, running statistics and counters
-// together, or none of them.
+// lasts; commit() decides on the device by one finite flag and then applies parameters, moments, running statistics and
+// counters together, or none of them. The host learns the outcome from take_result().
 #pragma once
+
+#include <deque>
+#include <optional>
+#include <string>
+#include <vector>
 
 #include "engine/autograd/parameters.h"
 #include "kernels/adam.h"
@@ -10,35 +15,47 @@ namespace unet {
 
 struct StepResult {
   bool committed = false;
-  double loss = 0;       // mean over the passes of the step
-  double grad_norm = 0;  // L2, before clipping
-  std::string reason;    // why nothing was committed: what was not finite, and the first parameter it was seen in
+  std::vector<double> losses;  // one per pass
+  double loss = 0;             // their mean
+  double grad_norm = 0;        // L2, before clipping
+  std::string reason;          // why nothing was committed: what was not finite, and the first parameter it was seen in
 };
 
 class Adam {
  public:
-  /// spec.lr is the default of commit(). parameters outlives the optimizer.
+  /// parameters outlives the optimizer.
   Adam(Parameters& parameters, const kernels::AdamSpec& spec);
 
-  /// Ends the step whose passes (forward and backward, one or more) have just run: loss is their mean. clip_norm > 0
-  /// scales gradients down to that norm, as torch.nn.utils.clip_grad_norm_ does. Not finite, so not committed: a NaN or
-  /// Inf in the loss, a gradient or a batch statistic; a gradient norm above 1e18, whose square the second moment could
-  /// not hold; a learning rate above 1e4, which bounds the size of the update.
-  StepResult commit(double loss, double lr, double clip_norm = 0);
+  /// Ends the step whose passes (forward and backward, one or more) have just run. losses: one [1] f64 per pass, on the
+  /// parameters' device. clip_norm > 0 scales gradients down to that norm, as torch.nn.utils.clip_grad_norm_ does. What
+  /// keeps a step from being committed: kernels/step_control.h.
+  void commit(const std::vector<Tensor>& losses, double lr, double clip_norm = 0);
 
-  /// Number of committed steps.
+  /// The result of the oldest step not taken yet, or nothing if no more than `may_wait` are left. Waits for the device
+  /// where it must. Statistics count their batches here.
+  std::optional<StepResult> take_result(std::size_t may_wait = 0);
+
+  /// Number of committed steps; all results have been taken.
   std::int64_t steps() const { return steps_; }
-  void set_steps(std::int64_t steps) { steps_ = steps; }
+  void set_steps(std::int64_t steps);
   /// First and second moments, laid out as parameters.values().
   const Tensor& m() const { return m_; }
   const Tensor& v() const { return v_; }
 
  private:
-  std::string first_bad_gradient() const;
+  /// A step whose outcome has not been looked at: a copy of its control block, then its losses.
+  struct InFlight {
+    std::int64_t passes = 0;
+    Tensor outcome;
+  };
+  kernels::StepControl* control() const { return control_.data<kernels::StepControl>(); }
+  std::string reason_of(const kernels::StepControl& control) const;
 
   Parameters& parameters_;
   kernels::AdamSpec spec_;
   Tensor m_, v_;
+  Tensor control_;  // kernels::StepControl, as f64 [kControlSize]
+  std::deque<InFlight> in_flight_;
   std::int64_t steps_ = 0;
 };
 

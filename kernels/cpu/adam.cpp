@@ -1,6 +1,7 @@
 #include "kernels/adam.h"
 
 #include <cmath>
+#include <stdexcept>
 
 #include "kernels/cpu/isa.h"
 #include "kernels/cpu/isa/adam.h"
@@ -9,16 +10,18 @@
 
 namespace unet::kernels::cpu {
 
-void adam(const AdamSpec& spec, std::int64_t step, double grad_scale, ConstView gradients, View parameters, View m,
-          View v) {
-  const double t = static_cast<double>(step);
+void adam(const AdamSpec& spec, const StepControl* control, ConstView gradients, View parameters, View m, View v,
+          View copy) {
+  if (copy) throw std::logic_error("adam: copies of the parameters are for devices that read them");
+  if (control->verdict != StepVerdict::commit) return;
+  const double t = static_cast<double>(control->steps);
   const AdamFactors factors{
-      .grad_scale = grad_scale,
+      .grad_scale = control->grad_scale,
       .decay_into_gradient = spec.decoupled ? 0 : spec.weight_decay,
-      .keep = spec.decoupled ? 1 - spec.lr * spec.weight_decay : 1,
+      .keep = spec.decoupled ? 1 - control->lr * spec.weight_decay : 1,
       .beta1 = spec.beta1,
       .beta2 = spec.beta2,
-      .step_size = spec.lr / (1 - std::pow(spec.beta1, t)),
+      .step_size = control->lr / (1 - std::pow(spec.beta1, t)),
       .root_factor = 1 / std::sqrt(1 - std::pow(spec.beta2, t)),
       .epsilon = spec.epsilon,
   };

@@ -1,5 +1,7 @@
 #include "kernels/cross_entropy.h"
 
+#include <limits>
+
 #include "kernels/cpu/isa.h"
 #include "kernels/cpu/isa/cross_entropy.h"
 #include "kernels/cpu/parallel.h"
@@ -20,8 +22,8 @@ std::size_t cross_entropy_scratch(ConstView logits) {
   return static_cast<std::size_t>(blocks_of(logits).count) * sizeof(CrossEntropySums);
 }
 
-CrossEntropySums cross_entropy_forward(const CrossEntropySpec& spec, ConstView logits, ConstView labels,
-                                       ConstView class_weights, void* scratch) {
+void cross_entropy_forward(const CrossEntropySpec& spec, ConstView logits, ConstView labels, ConstView class_weights,
+                           CrossEntropySums* out, void* scratch) {
   const Blocks blocks = blocks_of(logits);
   auto* partial = static_cast<CrossEntropySums*>(scratch);
   dispatch_float(logits.dtype, [&](auto zero) {
@@ -39,13 +41,16 @@ CrossEntropySums cross_entropy_forward(const CrossEntropySpec& spec, ConstView l
     sums.weight += partial[b].weight;
     sums.invalid += partial[b].invalid;
   }
-  return sums;
+  sums.mean = sums.invalid > 0   ? std::numeric_limits<double>::quiet_NaN()
+              : sums.weight == 0 ? 0
+                                 : sums.loss / sums.weight;
+  *out = sums;
 }
 
 void cross_entropy_backward(const CrossEntropySpec& spec, ConstView logits, ConstView labels, ConstView class_weights,
-                            double weight_sum, double scale, View dlogits) {
+                            const CrossEntropySums* sums, const double* dloss, View dlogits) {
   const Blocks blocks = blocks_of(logits);
-  const double factor = weight_sum == 0 ? 0 : scale / weight_sum;
+  const double factor = sums->weight == 0 ? 0 : *dloss / sums->weight;
   dispatch_float(logits.dtype, [&](auto zero) {
     using T = decltype(zero);
     const auto& loops = table().of(zero);

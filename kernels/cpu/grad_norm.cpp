@@ -1,16 +1,25 @@
 #include "kernels/grad_norm.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "kernels/cpu/isa.h"
 #include "kernels/cpu/isa/grad_norm.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/dispatch.h"
 
 namespace unet::kernels::cpu {
+namespace {
+Blocks blocks_of(ConstView x) { return cut(x.size(), 16384); }
+}  // namespace
 
-double sum_of_squares(ConstView x) {
-  constexpr int max_blocks = 256;
-  const Blocks blocks = cut(x.size(), 16384, max_blocks);
-  double partial[max_blocks];
+std::size_t sum_of_squares_scratch(ConstView x) {
+  return static_cast<std::size_t>(blocks_of(x).count) * sizeof(double);
+}
+
+void sum_of_squares(ConstView x, SquareSum* out, void* scratch) {
+  const Blocks blocks = blocks_of(x);
+  auto* partial = static_cast<double*>(scratch);
   dispatch_float(x.dtype, [&](auto zero) {
     using T = decltype(zero);
     const auto& loops = select(baseline::grad_norm_loops, avx2::grad_norm_loops, avx512::grad_norm_loops).of(zero);
@@ -18,9 +27,14 @@ double sum_of_squares(ConstView x) {
       partial[b] = loops.sum_of_squares(x.as<T>() + blocks.begin(b), blocks.end(b) - blocks.begin(b));
     });
   });
-  double sum = 0;
-  for (std::int64_t b = 0; b < blocks.count; ++b) sum += partial[b];
-  return sum;
+  *out = {};
+  for (std::int64_t b = 0; b < blocks.count; ++b) out->sum += partial[b];
+  if (std::isfinite(out->sum)) return;
+  dispatch_float(x.dtype, [&](auto zero) {
+    const auto* values = x.as<decltype(zero)>();
+    const auto* bad = std::find_if(values, values + x.size(), [](auto value) { return !std::isfinite(value); });
+    if (bad != values + x.size()) out->first_bad = bad - values;
+  });
 }
 
 }  // namespace unet::kernels::cpu

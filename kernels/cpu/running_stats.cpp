@@ -4,7 +4,8 @@
 
 namespace unet::kernels::cpu {
 
-void update_running_stats(double momentum, ConstView batch, View running) {
+void update_running_stats(double momentum, const StepControl* control, ConstView batch, View running) {
+  if (control->verdict != StepVerdict::commit) return;
   dispatch_float(running.dtype, [&](auto zero) {
     using T = decltype(zero);
     const T keep = static_cast<T>(1 - momentum), take = static_cast<T>(momentum);

@@ -1,6 +1,7 @@
 #include "kernels/soft_dice.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "kernels/cpu/isa.h"
 #include "kernels/cpu/isa/soft_dice.h"
@@ -29,28 +30,34 @@ std::int64_t first_class(const SoftDiceSpec& spec, ConstView logits) {
 }  // namespace
 
 std::size_t soft_dice_scratch(ConstView logits) {
-  return static_cast<std::size_t>(logits.n() * blocks_of_image(logits).count * logits.c() * 3) * sizeof(double);
+  return static_cast<std::size_t>(logits.n() * blocks_of_image(logits).count * (logits.c() * 3 + 1)) * sizeof(double);
 }
 
-double soft_dice_forward(const SoftDiceSpec& spec, ConstView logits, ConstView labels, double* sums, void* scratch) {
+void soft_dice_forward(const SoftDiceSpec& spec, ConstView logits, ConstView labels, double* sums,
+                       SoftDiceResult* result, void* scratch) {
   const Blocks blocks = blocks_of_image(logits);
   const std::int64_t C = logits.c(), per_image = logits.h() * logits.w();
-  auto* partial = static_cast<double*>(scratch);
+  auto* partial = static_cast<double*>(scratch);  // of every block: [C,3], then its invalid labels
+  const std::int64_t width = C * 3 + 1;
   dispatch_float(logits.dtype, [&](auto zero) {
     using T = decltype(zero);
     const auto& loops = table().of(zero);
     parallel_for(logits.n() * blocks.count, [&](std::int64_t i) {
       const std::int64_t b = i % blocks.count, begin = i / blocks.count * per_image + blocks.begin(b);
-      loops.forward(logits.as<T>() + begin * C, labels.as<std::uint8_t>() + begin, blocks.end(b) - blocks.begin(b),
-                    static_cast<int>(C), spec.ignore_index, partial + i * C * 3);
+      double* part = partial + i * width;
+      part[C * 3] = static_cast<double>(loops.forward(logits.as<T>() + begin * C, labels.as<std::uint8_t>() + begin,
+                                                      blocks.end(b) - blocks.begin(b), static_cast<int>(C),
+                                                      spec.ignore_index, part));
     });
   });
 
   const std::int64_t groups = groups_of(spec, logits);
   std::fill(sums, sums + groups * C * 3, 0.0);
+  std::int64_t invalid = 0;
   for (std::int64_t i = 0; i < logits.n() * blocks.count; ++i) {
     double* group = sums + (spec.batch ? 0 : i / blocks.count) * C * 3;
-    for (std::int64_t k = 0; k < C * 3; ++k) group[k] += partial[i * C * 3 + k];
+    for (std::int64_t k = 0; k < C * 3; ++k) group[k] += partial[i * width + k];
+    invalid += static_cast<std::int64_t>(partial[i * width + C * 3]);
   }
 
   double total = 0;
@@ -62,14 +69,17 @@ double soft_dice_forward(const SoftDiceSpec& spec, ConstView logits, ConstView l
       total += denominator == 0 ? 1 : (2 * s[0] + spec.smooth) / denominator;
     }
   }
-  return groups == 0 ? 0 : 1 - total / static_cast<double>(groups * (C - first));
+  result->invalid = invalid;
+  result->loss = invalid > 0   ? std::numeric_limits<double>::quiet_NaN()
+                 : groups == 0 ? 0
+                               : 1 - total / static_cast<double>(groups * (C - first));
 }
 
-void soft_dice_backward(const SoftDiceSpec& spec, ConstView logits, ConstView labels, const double* sums, double scale,
-                        View dlogits) {
+void soft_dice_backward(const SoftDiceSpec& spec, ConstView logits, ConstView labels, const double* sums,
+                        const double* dloss, View dlogits) {
   const Blocks blocks = blocks_of_image(logits);
   const std::int64_t C = logits.c(), per_image = logits.h() * logits.w(), first = first_class(spec, logits);
-  const double share = -scale / static_cast<double>(groups_of(spec, logits) * (C - first));
+  const double share = -*dloss / static_cast<double>(groups_of(spec, logits) * (C - first));
   dispatch_float(logits.dtype, [&](auto zero) {
     using T = decltype(zero);
     const auto& loops = table().of(zero);

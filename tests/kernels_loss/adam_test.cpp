@@ -17,13 +17,19 @@ std::vector<double> as_doubles(Guarded<T>& values) {
 }
 
 /// All steps from m = v = 0; state after step `stop`.
+struct Case {
+  double lr = 1e-3;
+  AdamSpec spec;
+};
+
 template <class T>
-State run(const AdamSpec& spec, const std::vector<double>& start, const std::vector<std::vector<double>>& gradients,
+State run(const Case& with, const std::vector<double>& start, const std::vector<std::vector<double>>& gradients,
           std::size_t stop, double grad_scale = 1) {
   Guarded<T> p(start), m(std::vector<double>(start.size())), v(std::vector<double>(start.size()));
   for (std::size_t t = 0; t < stop; ++t) {
     Guarded<T> g(gradients[t]);
-    cpu::adam(spec, static_cast<std::int64_t>(t + 1), grad_scale, g.flat(), p.flat(), m.flat(), v.flat());
+    StepControl control{.lr = with.lr, .steps = static_cast<std::int64_t>(t + 1), .grad_scale = grad_scale};
+    cpu::adam(with.spec, &control, g.flat(), p.flat(), m.flat(), v.flat(), {});
     EXPECT_EQ(g.values(), std::vector<T>(gradients[t].begin(), gradients[t].end()));
     EXPECT_TRUE(g.intact() && p.intact() && m.intact() && v.intact());
   }
@@ -31,14 +37,15 @@ State run(const AdamSpec& spec, const std::vector<double>& start, const std::vec
 }
 
 /// Algorithm 1 with PyTorch's conventions, word by word.
-State naive(const AdamSpec& spec, const std::vector<double>& start, const std::vector<std::vector<double>>& gradients,
+State naive(const Case& with, const std::vector<double>& start, const std::vector<std::vector<double>>& gradients,
             double grad_scale) {
   State s{start, std::vector<double>(start.size()), std::vector<double>(start.size())};
+  const AdamSpec& spec = with.spec;
   for (std::size_t t = 1; t <= gradients.size(); ++t) {
     for (std::size_t i = 0; i < start.size(); ++i) {
       double g = grad_scale * gradients[t - 1][i];
       if (spec.decoupled) {
-        s.p[i] *= 1 - spec.lr * spec.weight_decay;
+        s.p[i] *= 1 - with.lr * spec.weight_decay;
       } else {
         g += spec.weight_decay * s.p[i];
       }
@@ -46,7 +53,7 @@ State naive(const AdamSpec& spec, const std::vector<double>& start, const std::v
       s.v[i] = spec.beta2 * s.v[i] + (1 - spec.beta2) * g * g;
       const double unbiased = s.v[i] / (1 - std::pow(spec.beta2, static_cast<double>(t)));
       s.p[i] -=
-          spec.lr / (1 - std::pow(spec.beta1, static_cast<double>(t))) * s.m[i] / (std::sqrt(unbiased) + spec.epsilon);
+          with.lr / (1 - std::pow(spec.beta1, static_cast<double>(t))) * s.m[i] / (std::sqrt(unbiased) + spec.epsilon);
     }
   }
   return s;
@@ -63,18 +70,18 @@ std::vector<double> random_values(std::size_t count, std::uint64_t stream) {
 TEST(Adam, ParityWithRecordedPyTorchValues) {
   ASSERT_EQ(torch_values()["adam"].size(), 3u);
   for (const auto& record : torch_values()["adam"]) {
-    const AdamSpec spec{.lr = record["lr"],
-                        .beta1 = record["beta1"],
-                        .beta2 = record["beta2"],
-                        .epsilon = record["epsilon"],
-                        .weight_decay = record["weight_decay"],
-                        .decoupled = record["decoupled"]};
+    const Case with{record["lr"],
+                    {.beta1 = record["beta1"],
+                     .beta2 = record["beta2"],
+                     .epsilon = record["epsilon"],
+                     .weight_decay = record["weight_decay"],
+                     .decoupled = record["decoupled"]}};
     const auto start = record["start"].get<std::vector<double>>();
     const auto gradients = record["gradients"].get<std::vector<std::vector<double>>>();
     ASSERT_EQ(gradients.size(), 10u);
     for (const auto& [key, steps] : {std::pair("first", std::size_t{1}), std::pair("last", gradients.size())}) {
       SCOPED_TRACE(key);
-      const State f64 = run<double>(spec, start, gradients, steps), f32 = run<float>(spec, start, gradients, steps);
+      const State f64 = run<double>(with, start, gradients, steps), f32 = run<float>(with, start, gradients, steps);
       const auto& expected = record[key];
       EXPECT_LE(nmse(f64.p, expected["p"].get<std::vector<double>>()), 1e-22);
       EXPECT_LE(nmse(f64.m, expected["m"].get<std::vector<double>>()), 1e-22);
@@ -88,13 +95,13 @@ TEST(Adam, ParityWithRecordedPyTorchValues) {
 
 TEST(Adam, EqualsTheAlgorithmForAnyLength) {
   for (const std::size_t count : {1u, 7u, 16u, 33u, 1000u, 40001u}) {
-    for (const AdamSpec& spec : {AdamSpec{}, AdamSpec{.lr = 0.02, .weight_decay = 0.1},
-                                 AdamSpec{.lr = 0.02, .epsilon = 1e-3, .weight_decay = 0.1, .decoupled = true}}) {
+    for (const Case& with : {Case{}, Case{0.02, {.weight_decay = 0.1}},
+                             Case{0.02, {.epsilon = 1e-3, .weight_decay = 0.1, .decoupled = true}}}) {
       const auto start = random_values(count, 0);
       const std::vector<std::vector<double>> gradients{random_values(count, 1), random_values(count, 2),
                                                        random_values(count, 3)};
-      const State expected = naive(spec, start, gradients, 0.37), f64 = run<double>(spec, start, gradients, 3, 0.37),
-                  f32 = run<float>(spec, start, gradients, 3, 0.37);
+      const State expected = naive(with, start, gradients, 0.37), f64 = run<double>(with, start, gradients, 3, 0.37),
+                  f32 = run<float>(with, start, gradients, 3, 0.37);
       EXPECT_LE(nmse(f64.p, expected.p), 1e-28);
       EXPECT_LE(nmse(f64.m, expected.m), 1e-28);
       EXPECT_LE(nmse(f64.v, expected.v), 1e-28);
@@ -123,11 +130,55 @@ TEST(Adam, EveryInstructionSetAgrees) {
   }
 }
 
+TEST(Adam, AStepThatIsNotCommittedChangesNothing) {
+  const auto start = random_values(100, 0);
+  Guarded<float> p(start), m(start), v(start), g(random_values(100, 1));
+  const std::vector<float> before = p.values();
+  StepControl control{.lr = 0.1, .steps = 3};
+  for (const StepVerdict verdict :
+       {StepVerdict::bad_loss, StepVerdict::bad_lr, StepVerdict::bad_gradient, StepVerdict::bad_statistics}) {
+    control.verdict = verdict;
+    cpu::adam({.weight_decay = 0.1}, &control, g.flat(), p.flat(), m.flat(), v.flat(), {});
+    EXPECT_EQ(p.values(), before);
+    EXPECT_EQ(m.values(), before);
+    EXPECT_EQ(v.values(), before);
+  }
+}
+
+TEST(StepControl, TheFirstReasonThatAppliesDecides) {
+  constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+  struct Row {
+    double loss, lr, gradients, statistics;
+    StepVerdict verdict;
+  };
+  for (const Row& row :
+       {Row{1, 0.1, 25, 1, StepVerdict::commit}, Row{nan, nan, nan, nan, StepVerdict::bad_loss},
+        Row{1, nan, nan, nan, StepVerdict::bad_lr}, Row{1, 1e30, 25, 1, StepVerdict::bad_lr},
+        Row{1, -1, 25, 1, StepVerdict::bad_lr}, Row{1, 0, nan, nan, StepVerdict::bad_gradient},
+        Row{1, 0, 1.1e36, 1, StepVerdict::bad_gradient}, Row{1, 0, 25, nan, StepVerdict::bad_statistics}}) {
+    StepControl control;
+    control.steps = 6;
+    const SquareSum gradients{row.gradients, 4}, statistics[2] = {{1, -1}, {row.statistics, 9}};
+    cpu::begin_step(&control, row.lr, 2.5);
+    cpu::add_loss(&control, &row.loss, 0.25);
+    cpu::add_loss(&control, &row.loss, 0.75);
+    cpu::decide(&control, &gradients, statistics, 2);
+    EXPECT_EQ(control.verdict, row.verdict);
+    EXPECT_EQ(control.first_bad_gradient, 4);
+    EXPECT_EQ(control.first_bad_statistic, 9);
+    EXPECT_EQ(control.steps, row.verdict == StepVerdict::commit ? 7 : 6);
+    if (row.verdict != StepVerdict::commit) continue;
+    EXPECT_EQ(control.loss, 1);
+    EXPECT_EQ(control.grad_norm, 5);
+    EXPECT_EQ(control.grad_scale, 2.5 / (5 + 1e-6));
+  }
+}
+
 TEST(Adam, ZeroPaddingStaysZero) {
   std::vector<double> start = random_values(64, 0), gradient = random_values(64, 1);
   std::fill(start.begin() + 40, start.end(), 0.0);
   std::fill(gradient.begin() + 40, gradient.end(), 0.0);
-  const State state = run<float>({.weight_decay = 0.1}, start, {gradient, gradient}, 2);
+  const State state = run<float>({1e-3, {.weight_decay = 0.1}}, start, {gradient, gradient}, 2);
   for (std::size_t i = 40; i < 64; ++i) {
     EXPECT_EQ(state.p[i], 0);
     EXPECT_EQ(state.m[i], 0);

@@ -20,9 +20,10 @@ Result run(const Batch& batch, const std::vector<double>& weights, double scale,
   const View x = logits.view(batch.dims), y = labels.view(batch.label_dims());
   const View w = weights.empty() ? View{} : class_weights.flat();
   std::vector<std::uint64_t> scratch(cpu::cross_entropy_scratch(x) / 8 + 1);
-  Result result{cpu::cross_entropy_forward(spec, x, y, w, scratch.data()), {}};
+  Result result;
+  cpu::cross_entropy_forward(spec, x, y, w, &result.sums, scratch.data());
   if (scale != 0) {
-    cpu::cross_entropy_backward(spec, x, y, w, result.sums.weight, scale, gradient.view(batch.dims));
+    cpu::cross_entropy_backward(spec, x, y, w, &result.sums, &scale, gradient.view(batch.dims));
     const std::vector<T> values = gradient.values();
     result.gradient.assign(values.begin(), values.end());
   }
@@ -193,8 +194,9 @@ TEST(CrossEntropy, NanLogitGivesNanLossUnlessIgnored) {
         Guarded<std::uint8_t> labels(batch.labels);
         x.begin()[place] = std::numeric_limits<T>::quiet_NaN();
         std::vector<CrossEntropySums> scratch(8);
-        return cpu::cross_entropy_forward({}, x.view(batch.dims), labels.view(batch.label_dims()), {}, scratch.data())
-            .loss;
+        CrossEntropySums sums;
+        cpu::cross_entropy_forward({}, x.view(batch.dims), labels.view(batch.label_dims()), {}, &sums, scratch.data());
+        return sums.loss;
       };
       EXPECT_TRUE(std::isnan(nan_loss(float{}))) << C << " classes, class " << c;
       EXPECT_TRUE(std::isnan(nan_loss(double{}))) << C << " classes, class " << c;
@@ -249,7 +251,8 @@ TEST(CrossEntropy, SumOfTenMillionPixelsIsExactToOneInAMillion) {
   x.dims = {1, 1, count, 2}, x.pitch = 2, x.data = logits.data();
   y.dtype = Dtype::u8, y.dims = {1, 1, count, 1}, y.pitch = 1, y.data = labels.data();
   std::vector<std::uint64_t> scratch(cpu::cross_entropy_scratch(x) / 8 + 1);
-  const CrossEntropySums sums = cpu::cross_entropy_forward({}, x, y, {}, scratch.data());
+  CrossEntropySums sums;
+  cpu::cross_entropy_forward({}, x, y, {}, &sums, scratch.data());
   EXPECT_NEAR(sums.loss, static_cast<double>(expected), 1e-6 * static_cast<double>(expected));
   EXPECT_EQ(sums.weight, static_cast<double>(count));
 }

@@ -21,14 +21,22 @@ long double squares(const std::vector<double>& values) {
   return sum;
 }
 
+SquareSum square_sum(ConstView x) {
+  std::vector<double> scratch(cpu::sum_of_squares_scratch(x) / sizeof(double) + 1);
+  SquareSum out;
+  cpu::sum_of_squares(x, &out, scratch.data());
+  return out;
+}
+
 TEST(GradNorm, SumOfSquaresOfAnyLength) {
   for (const std::size_t count : {0u, 1u, 31u, 32u, 33u, 16384u, 16385u, 10'000'000u}) {
     const auto values = random_values(count);
     const auto expected = static_cast<double>(squares(values));
     Guarded<float> f32(values);
-    EXPECT_NEAR(cpu::sum_of_squares(f32.flat()), expected, 1e-12 * expected) << count;
+    EXPECT_NEAR(square_sum(f32.flat()).sum, expected, 1e-12 * expected) << count;
     Guarded<double> f64(values);
-    EXPECT_NEAR(cpu::sum_of_squares(f64.flat()), expected, 1e-12 * expected) << count;
+    EXPECT_NEAR(square_sum(f64.flat()).sum, expected, 1e-12 * expected) << count;
+    EXPECT_EQ(square_sum(f32.flat()).first_bad, -1);
   }
 }
 
@@ -49,20 +57,22 @@ TEST(GradNorm, OneBadValueAnywhereIsSeen) {
     for (const std::size_t place : {0u, 31u, 40'000u, 40'002u}) {
       Guarded<float> x(random_values(40'003));
       x.begin()[place] = bad;
-      EXPECT_FALSE(std::isfinite(cpu::sum_of_squares(x.flat())));
+      const SquareSum got = square_sum(x.flat());
+      EXPECT_FALSE(std::isfinite(got.sum));
+      EXPECT_EQ(got.first_bad, static_cast<std::int64_t>(place));
     }
   }
 }
 
 TEST(GradNorm, LargestFloatsDoNotOverflow) {
   Guarded<float> x(std::vector<float>(1000, std::numeric_limits<float>::max()));
-  EXPECT_TRUE(std::isfinite(cpu::sum_of_squares(x.flat())));
+  EXPECT_TRUE(std::isfinite(square_sum(x.flat()).sum));
 }
 
 TEST(GradNorm, SameBytesForAnyNumberOfThreads) {
   Guarded<float> x(random_values(300'001));
   expect_same_for_any_threads([&] {
-    const double sum = cpu::sum_of_squares(x.flat());
+    const double sum = square_sum(x.flat()).sum;
     std::vector<unsigned char> bytes;
     append_bytes(bytes, &sum, 1);
     return bytes;
@@ -79,7 +89,12 @@ void check_running_stats(double tolerance) {
       expected.push_back(0.9 * running[i] + 0.1 * batch[i]);
     }
     Guarded<T> from(batch), to(running);
-    cpu::update_running_stats(0.1, from.flat(), to.flat());
+    StepControl control;
+    control.verdict = StepVerdict::bad_loss;
+    cpu::update_running_stats(0.1, &control, from.flat(), to.flat());
+    EXPECT_EQ(to.values(), std::vector<T>(running.begin(), running.end())) << "a step that is not committed";
+    control.verdict = StepVerdict::commit;
+    cpu::update_running_stats(0.1, &control, from.flat(), to.flat());
     EXPECT_LE(nmse(to.values(), expected), tolerance);
     EXPECT_TRUE(to.intact() && from.intact());
   }

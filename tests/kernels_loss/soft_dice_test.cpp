@@ -8,6 +8,7 @@ namespace {
 
 struct Result {
   double loss = 0;
+  std::int64_t invalid = 0;
   std::vector<double> sums;
   std::vector<double> gradient;
 };
@@ -21,10 +22,13 @@ Result run(const SoftDiceSpec& spec, const Batch& batch, double scale) {
   const auto groups = static_cast<std::size_t>(spec.batch ? 1 : batch.dims[0]);
   Guarded<double> sums(groups * batch.classes() * 3), scratch(cpu::soft_dice_scratch(x) / sizeof(double));
   Result result;
-  result.loss = cpu::soft_dice_forward(spec, x, y, sums.begin(), scratch.begin());
+  SoftDiceResult outcome;
+  cpu::soft_dice_forward(spec, x, y, sums.begin(), &outcome, scratch.begin());
+  result.loss = outcome.loss;
+  result.invalid = outcome.invalid;
   result.sums = sums.values();
   if (scale != 0) {
-    cpu::soft_dice_backward(spec, x, y, sums.begin(), scale, gradient.view(batch.dims));
+    cpu::soft_dice_backward(spec, x, y, sums.begin(), &scale, gradient.view(batch.dims));
     const std::vector<T> values = gradient.values();
     result.gradient.assign(values.begin(), values.end());
   }
@@ -197,8 +201,10 @@ TEST(SoftDice, NanLogitGivesNanLossUnlessIgnored) {
         Guarded<std::uint8_t> labels(batch.labels);
         x.begin()[71 * C + c] = std::numeric_limits<float>::quiet_NaN();
         std::vector<double> sums(static_cast<std::size_t>(3 * C)), scratch(sums.size() * 16);
-        return cpu::soft_dice_forward({}, x.view(batch.dims), labels.view(batch.label_dims()), sums.data(),
-                                      scratch.data());
+        SoftDiceResult result;
+        cpu::soft_dice_forward({}, x.view(batch.dims), labels.view(batch.label_dims()), sums.data(), &result,
+                               scratch.data());
+        return result.loss;
       };
       EXPECT_TRUE(std::isnan(nan_loss())) << C << " classes, class " << c;
       batch.labels[71] = 255;
@@ -224,7 +230,8 @@ TEST(SoftDice, SumsOfTenMillionPixelsAreExactToOneInAMillion) {
   x.dims = {1, 1, count, 2}, x.pitch = 2, x.data = logits.data();
   y.dtype = Dtype::u8, y.dims = {1, 1, count, 1}, y.pitch = 1, y.data = labels.data();
   std::vector<double> sums(6), scratch(cpu::soft_dice_scratch(x) / sizeof(double));
-  cpu::soft_dice_forward({}, x, y, sums.data(), scratch.data());
+  SoftDiceResult result;
+  cpu::soft_dice_forward({}, x, y, sums.data(), &result, scratch.data());
   EXPECT_NEAR(sums[3], static_cast<double>(both), 1e-6 * static_cast<double>(both));
   EXPECT_NEAR(sums[4], static_cast<double>(predicted), 1e-6 * static_cast<double>(predicted));
   EXPECT_EQ(sums[5], static_cast<double>(truth));

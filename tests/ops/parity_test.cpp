@@ -139,8 +139,9 @@ class Parity : public testing::TestWithParam<std::string> {
       expect_close("grad" + std::to_string(i), got.gradients[i], record, dtype);
     }
     if (reports) {
-      kernels::cpu::update_running_stats(0.1, stats.pending_mean.const_view(), stats.mean.view());
-      kernels::cpu::update_running_stats(0.1, stats.pending_variance.const_view(), stats.variance.view());
+      const kernels::StepControl commit;
+      kernels::cpu::update_running_stats(0.1, &commit, stats.pending_mean.const_view(), stats.mean.view());
+      kernels::cpu::update_running_stats(0.1, &commit, stats.pending_variance.const_view(), stats.variance.view());
       expect_close("new_mean", stats.mean.values<double>(), record, dtype);
       expect_close("new_variance", stats.variance.values<double>(), record, dtype);
     }

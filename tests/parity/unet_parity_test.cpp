@@ -77,7 +77,7 @@ struct GradientErrors {
 GradientErrors gradient_errors(const std::string& variant, Dtype dtype, Loss loss) {
   RecordedUNet recorded(variant, dtype);
   const Batch data = batch(0, dtype);
-  const double value = run_pass(recorded.model(), loss, data.images, data.labels);
+  const double value = *run_pass(recorded.model(), loss, data.images, data.labels).data<double>();
   GradientErrors out{relative_error({value}, record().values(variant + "/loss/" + name_of(loss))), {}};
   const Parameters& parameters = recorded.model().parameters();
   for (std::size_t i = 0; i < parameters.params().size(); ++i) {

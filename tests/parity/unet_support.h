@@ -168,17 +168,18 @@ inline Tensor random_labels(std::int64_t N, std::int64_t H, std::int64_t W, std:
   return Tensor::of({N, H, W}, Dtype::u8, values);
 }
 
-/// Forward and backward, no commit. Returns the loss.
-inline double run_pass(models::UNet& model, Loss loss, const Tensor& images, const Tensor& labels) {
+/// Forward and backward, no commit. Returns the loss, [1].
+inline Tensor run_pass(models::UNet& model, Loss loss, const Tensor& images, const Tensor& labels) {
   Tape tape;
   const Var value = loss_of(tape, loss, model.forward(tape, tape.input(images)), labels);
   tape.backward(value);
-  return scalar(value);
+  return value.value;
 }
 
 inline StepResult train_step(models::UNet& model, Adam& adam, Loss loss, const Tensor& images, const Tensor& labels,
                              double lr) {
-  return adam.commit(run_pass(model, loss, images, labels), lr);
+  adam.commit({run_pass(model, loss, images, labels)}, lr);
+  return adam.take_result().value();
 }
 
 inline bool same_bytes(const Tensor& a, const Tensor& b) {

@@ -36,11 +36,12 @@ template <class T>
 }
 
 template <class T>
-void forward(const T* x, const std::uint8_t* labels, std::int64_t pixels, int C, int ignore_index, double* sums) {
+std::int64_t forward(const T* x, const std::uint8_t* labels, std::int64_t pixels, int C, int ignore_index,
+                     double* sums) {
   T planes[max_classes * strip], p[strip], pt[strip];
   Int<T> chosen[strip];
   Sum sum_p[max_classes], sum_pt[max_classes];
-  std::int64_t sum_t[max_classes];
+  std::int64_t sum_t[max_classes], invalid = 0;
   for (int c = 0; c < C; ++c) {
     sum_p[c].clear();
     sum_pt[c].clear();
@@ -48,7 +49,7 @@ void forward(const T* x, const std::uint8_t* labels, std::int64_t pixels, int C,
   }
   for (std::int64_t begin = 0; begin < pixels; begin += strip) {
     const int n = static_cast<int>(pixels - begin < strip ? pixels - begin : strip);
-    choose(labels + begin, n, C, ignore_index, chosen);
+    invalid += choose(labels + begin, n, C, ignore_index, chosen);
     split(x + begin * C, n, C, planes);
     if (C == 2) {
       softmax_of_two(planes);
@@ -66,6 +67,7 @@ void forward(const T* x, const std::uint8_t* labels, std::int64_t pixels, int C,
     sums[3 * c + 1] = sum_p[c].total();
     sums[3 * c + 2] = static_cast<double>(sum_t[c]);
   }
+  return invalid;
 }
 
 /// planes becomes the gradient; if0 and if1: g_1 - g_0 by label.

@@ -1,0 +1,35 @@
+#include "kernels/step_control.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace unet::kernels::cpu {
+
+void begin_step(StepControl* control, double lr, double clip_norm) {
+  control->lr = lr;
+  control->clip_norm = clip_norm;
+  control->loss = 0;
+}
+
+void add_loss(StepControl* control, const double* loss, double share) { control->loss += *loss * share; }
+
+void decide(StepControl* control, const SquareSum* gradients, const SquareSum* statistics, std::int64_t passes) {
+  StepControl& c = *control;
+  c.grad_norm = std::sqrt(gradients->sum);
+  c.first_bad_gradient = gradients->first_bad;
+  c.first_bad_statistic = -1;
+  c.grad_scale = c.clip_norm > 0 ? std::min(1.0, c.clip_norm / (c.grad_norm + 1e-6)) : 1.0;
+  bool finite_statistics = true;
+  for (std::int64_t i = 0; i < passes && finite_statistics; ++i) {
+    finite_statistics = std::isfinite(statistics[i].sum);
+    c.first_bad_statistic = statistics[i].first_bad;
+  }
+  c.verdict = !std::isfinite(c.loss)                         ? StepVerdict::bad_loss
+              : !(c.lr >= 0 && c.lr <= StepControl::max_lr)  ? StepVerdict::bad_lr
+              : !(c.grad_norm <= StepControl::max_grad_norm) ? StepVerdict::bad_gradient
+              : !finite_statistics                           ? StepVerdict::bad_statistics
+                                                             : StepVerdict::commit;
+  if (c.verdict == StepVerdict::commit) ++c.steps;
+}
+
+}  // namespace unet::kernels::cpu
