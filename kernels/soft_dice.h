@@ -28,8 +28,8 @@ struct SoftDiceSpec {
 
 /// What the forward pass leaves in memory of its device, besides the sums.
 struct SoftDiceResult {
-  double loss = 0;           // NaN if a label is invalid
   std::int64_t invalid = 0;  // labels outside 0..C-1 that are not ignore_index
+  double loss = 0;           // NaN if a label is invalid
 };
 
 namespace cpu {

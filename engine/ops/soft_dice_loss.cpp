@@ -15,7 +15,7 @@ Var soft_dice_loss(Tape& tape, const Var& logits, const Tensor& labels, const ke
   kernels::cpu::soft_dice_forward(spec, logits.value.const_view(), check::label_view(labels), sums.data<double>(),
                                   result, scratch.data());
   check::no_invalid_labels(op, result->invalid, logits.value, spec.ignore_index);
-  const Var out = tape.output(memory.range(0, {1}), {&logits});
+  const Var out = tape.output(memory.range(1, {1}), {&logits});
   if (!out.wants_gradient()) return out;
   tape.record([&tape, spec, logits, labels, sums, id = out.id] {
     const Tensor dloss = tape.take_gradient(id);

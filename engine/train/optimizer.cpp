@@ -102,7 +102,7 @@ std::string Adam::reason_of(const StepControl& control) const {
   }
   switch (control.verdict) {
     case StepVerdict::bad_loss:
-      return fmt::format("the loss is {}{}", control.loss, where);
+      return fmt::format("the loss is {}{}", std::isnan(control.loss) ? "nan" : "infinite", where);
     case StepVerdict::bad_lr:
       return fmt::format("the learning rate is {}", control.lr);
     case StepVerdict::bad_gradient:
