@@ -4,11 +4,24 @@
 
 #include "kernels/view.h"
 
-namespace unet::kernels::cpu {
+namespace unet::kernels {
+namespace cpu {
 
 void add(ConstView a, ConstView b, View y);
 void add_to(ConstView x, View y);
 void copy(ConstView x, View y);
 void fill(View y, double value);
 
-}  // namespace unet::kernels::cpu
+}  // namespace cpu
+
+namespace cuda {
+
+void add(ConstView a, ConstView b, View y);
+void add_to(ConstView x, View y);
+/// x and y may also be one f32 and the other bf16.
+void copy(ConstView x, View y);
+/// A dense y that is filled with zeros may be of any dtype.
+void fill(View y, double value);
+
+}  // namespace cuda
+}  // namespace unet::kernels

@@ -1,0 +1,79 @@
+// How the pixels and channels of a tensor are cut into blocks of threads: by the shape alone, so that results do not
+// depend on the device.
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <concepts>
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+
+#include "kernels/cuda/device.h"
+#include "kernels/cuda/launch.h"
+
+namespace unet::kernels::cuda {
+
+inline constexpr int block_threads = 256;
+
+/// A block is `across` threads over the chunks of a pixel (neighbours in memory) times `down` threads over items
+/// (pixels, windows); it handles per_block items, `down` of them at a time. grid.x counts runs of items, grid.y groups
+/// of chunks.
+struct Tile {
+  std::int64_t items = 0, per_block = 0;
+  std::int64_t chunks = 0;  // of an item
+  Grid grid, block;
+};
+
+/// per_thread: items that a thread treats together; a block gets a multiple of down * per_thread, up to `most` times
+/// that while there are more than some 2000 blocks (or, where they leave partial sums, `blocks_wanted`).
+inline Tile tile(std::int64_t items, std::int64_t chunks, int per_thread, std::int64_t most = 8,
+                 std::int64_t blocks_wanted = 2048) {
+  Tile out;
+  out.items = items;
+  out.chunks = chunks;
+  const auto across = static_cast<unsigned>(
+      std::min<std::uint64_t>(32, std::bit_ceil(static_cast<std::uint64_t>(std::max<std::int64_t>(1, chunks)))));
+  out.block = {across, block_threads / across, 1};
+  out.grid.y = static_cast<unsigned>((chunks + across - 1) / across);
+  const std::int64_t step = static_cast<std::int64_t>(out.block.y) * per_thread;
+  const std::int64_t steps = (items + step - 1) / step;
+  const std::int64_t even = steps * out.grid.y / blocks_wanted;
+  out.per_block = step * std::clamp<std::int64_t>(even, 1, most);
+  out.grid.x = static_cast<unsigned>((items + out.per_block - 1) / out.per_block);
+  return out;
+}
+
+/// The chunk of a pixel that a thread treats; past the end for threads that have none.
+__device__ inline std::int64_t own_chunk() { return static_cast<std::int64_t>(blockIdx.y) * blockDim.x + threadIdx.x; }
+
+/// Whether all of the views that are there can be accessed N elements at a time.
+template <std::same_as<ConstView>... Views>
+bool in_chunks_of(int N, const Views&... views) {
+  const auto one = [N](const ConstView& view) {
+    const auto bytes = static_cast<std::uintptr_t>(N) * size_of(view.dtype);
+    return !view ||
+           (view.c() % N == 0 && view.pitch % N == 0 && reinterpret_cast<std::uintptr_t>(view.data) % bytes == 0);
+  };
+  return (one(views) && ...);
+}
+
+/// Calls body(std::integral_constant<int, N>) with N = `lanes` or, where the views do not allow it, 1.
+template <int lanes, class Body, class... Views>
+void with_chunks(Body&& body, const Views&... views) {
+  if (in_chunks_of(lanes, ConstView(views)...)) {
+    body(std::integral_constant<int, lanes>{});
+  } else {
+    body(std::integral_constant<int, 1>{});
+  }
+}
+
+/// Calls body(float{}) or body(bf16{}). Engine ops have checked the dtype before; anything else is std::logic_error.
+template <class Body>
+void dispatch(Dtype dtype, Body&& body) {
+  if (dtype == Dtype::f32) return body(float{});
+  if (dtype == Dtype::bf16) return body(bf16{});
+  throw std::logic_error(std::string("no CUDA kernel for dtype ") + name_of(dtype));
+}
+
+}  // namespace unet::kernels::cuda

@@ -1,0 +1,82 @@
+// The runtime for tests on a machine without a GPU: device memory is host memory between guard zones, kernels run as
+// fibers.h says. The stream is a queue that is worked off as late as the interface allows (or, at the drawing of lots,
+// a little earlier), so that host code that touches pinned memory too soon reads or writes the wrong bytes here too.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <vector>
+
+#include "kernels/cuda/runtime.h"
+
+namespace unet::shim {
+
+class ShimRuntime : public kernels::cuda::Runtime {
+ public:
+  explicit ShimRuntime(std::size_t memory = std::size_t{4} << 30) : capacity_(memory) {}
+  ~ShimRuntime() override;
+
+  kernels::cuda::DeviceCount devices() override { return {1, ""}; }
+  kernels::cuda::DeviceProperties properties() override;
+  kernels::cuda::MemoryInfo memory() override;
+  void* allocate(std::size_t bytes) override;
+  void release(void* block) noexcept override;
+  void* allocate_pinned(std::size_t bytes) override;
+  void release_pinned(void* block) noexcept override;
+  void copy_to_device(void* to, const void* from, std::size_t bytes) override;
+  void copy_to_host(void* to, const void* from, std::size_t bytes) override;
+  void copy_on_device(void* to, const void* from, std::size_t bytes) override;
+  void fill_bytes(void* to, int byte, std::size_t bytes) override;
+  void launch(const kernels::cuda::Launch& call) override;
+  kernels::cuda::Event create_event(bool timed) override;
+  void destroy_event(kernels::cuda::Event event) noexcept override;
+  void record(kernels::cuda::Event event) override;
+  bool passed(kernels::cuda::Event event) override;
+  void wait(kernels::cuda::Event event) override;
+  float elapsed_ms(kernels::cuda::Event from, kernels::cuda::Event to) override;
+  void synchronize() override;
+  void* stream() override { return nullptr; }
+
+  /// What a test asks at its end: blocks and events that nobody gave back, and blocks written outside their bounds.
+  int live_blocks() const { return static_cast<int>(device_.size() + pinned_.size()); }
+  int live_events() const { return static_cast<int>(events_.size()); }
+  int broken_guards() const;
+  std::uint64_t launches() const { return launches_; }
+
+ private:
+  struct Block {
+    std::vector<unsigned char> memory;
+    unsigned char* begin;
+    std::size_t bytes;
+  };
+  using Blocks = std::map<const void*, Block>;
+  struct EventState {
+    std::uint64_t recorded = 0;  // what the stream must have done; counted from its beginning
+    bool timed = false;
+    double at_ms = 0;
+  };
+
+  void* allocate_in(Blocks& blocks, std::size_t bytes, std::size_t capacity);
+  void release_in(Blocks& blocks, void* block, const char* what) noexcept;
+  static bool intact(const Block& block);
+  static bool holds(const Blocks& blocks, const void* data, std::size_t bytes);
+  void require_on_device(const char* call, const void* data, std::size_t bytes) const;
+  EventState& state_of(const char* call, kernels::cuda::Event event);
+  void enqueue(std::function<void()> work);
+  void run_until(std::uint64_t count);
+
+  std::size_t capacity_;
+  Blocks device_, pinned_;
+  int broken_ = 0;
+  std::map<kernels::cuda::Event, EventState> events_;
+  std::uint64_t next_event_ = 1;
+  std::deque<std::function<void()>> queue_;
+  std::uint64_t queued_ = 0, done_ = 0, launches_ = 0;
+};
+
+/// The one that runtime() is in test programs.
+ShimRuntime& shim_runtime();
+
+}  // namespace unet::shim
