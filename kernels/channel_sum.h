@@ -1,4 +1,5 @@
-// out[c] = sum over N,H,W of x[n,h,w,c]: the gradient of a bias. x may be pitched; out [C].
+// out[c] = sum over N,H,W of x[n,h,w,c]: the gradient of a bias. x f32, f64 or bf16, may be pitched;
+// out [C] f64 where x is, else f32.
 // Pixels are cut into blocks by the shape alone; a block's sum is kept in f64 and the blocks are added in order, so the
 // result does not depend on the number of threads and 10^8 values keep a relative error below 1e-6.
 #pragma once

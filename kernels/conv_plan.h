@@ -4,8 +4,10 @@
 //   Ho = (H + 2*pad - Kh) / stride + 1, Wo likewise; pixels outside x count as zero.
 //
 // x [N,H,W,Cin], y and dy [N,Ho,Wo,Cout], weights [Cout,Kh,Kw,Cin], all dense (a pitched operand costs a hidden copy in
-// most providers). Each of the three passes is planned by name; a plan is made once per (pass, spec, shape, dtype) and
-// run many times. The caller owns the workspace.
+// most providers). A plan's dtype is that of the activations x, dx, y, dy. On the CPU weights, dweights and bias are
+// f64 beside f64 and f32 otherwise: bf16 is storage for activations alone, products and sums are f32. Each of the three
+// passes is planned by name; a plan is made once per (pass, spec, shape, dtype) and run many times. The caller owns the
+// workspace.
 #pragma once
 
 #include <functional>
@@ -63,8 +65,8 @@ namespace cpu {
 /// True if the provider is built in and can do this.
 bool conv_provider_available(ConvProvider provider, ConvPass pass, const ConvSpec& spec, const ConvShape& shape,
                              Dtype dtype);
-/// Plans one pass on the CPU. f32 and f64. Throws std::invalid_argument, naming provider, pass and shape, if the forced
-/// provider is not built in or cannot do it (oneDNN has no f64).
+/// Plans one pass on the CPU. f32, f64 and bf16. Throws std::invalid_argument, naming provider, pass and shape, if the
+/// forced provider is not built in or cannot do it (oneDNN does f32 only).
 ConvPlan plan_conv(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype, ConvProvider provider);
 /// Every implementation that can do this, for tests, benchmarks and tuning; their ids differ.
 std::vector<ConvPlan> plan_conv_candidates(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype);

@@ -5,6 +5,7 @@
 // That is one matrix product X[N*H*W, Cin] * Wm[Cin, 4*Cout] whose rows are shuffled into 2x2 blocks of pixels.
 // x [N,H,W,Cin] dense; weights [Cin,2,2,Cout] dense (PyTorch's [Cin,Cout,2,2] with the channels moved last);
 // y and dy [N,2H,2W,Cout] may be pitched (a slice of the concatenated tensor). Saved for backward: x.
+// Activations f32, f64 or bf16; weights, their gradient and bias f64 beside f64, else f32.
 #pragma once
 
 #include "kernels/view.h"

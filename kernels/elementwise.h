@@ -1,5 +1,5 @@
 // The plain movements: y = a + b, y += x, y = x (strided to strided), fill. All operands of one dtype and shape
-// [N,H,W,C], each with its own pitch.
+// [N,H,W,C], each with its own pitch; copy also turns f32 into bf16 (to nearest, ties to even; NaN stays NaN) and back.
 #pragma once
 
 #include "kernels/view.h"

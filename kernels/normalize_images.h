@@ -1,5 +1,6 @@
 // y[n,h,w,c] = (images[n,h,w,c] / 255 - mean[c]) / deviation[c] for c < channels of images; further channels of y are 0
-// (a device may want channels padded). images u8 [N,H,W,Cin] dense; y float [N,H,W,C], C >= Cin. No gradient.
+// (a device may want channels padded). images u8 [N,H,W,Cin] dense; y f32, f64 or bf16 [N,H,W,C], C >= Cin. No
+// gradient.
 #pragma once
 
 #include <vector>

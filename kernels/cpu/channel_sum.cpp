@@ -17,18 +17,16 @@ std::size_t channel_sum_scratch(ConstView x) {
 }
 
 void channel_sum(ConstView x, View out, void* scratch) {
-  const ChannelSumLoops& loops =
+  const ChannelSumTable& loops =
       select(baseline::channel_sum_loops, avx2::channel_sum_loops, avx512::channel_sum_loops);
   double* sums = static_cast<double*>(scratch);
   const std::int64_t C = x.c();
   const Blocks blocks = pixel_blocks(x);
-  parallel_for(blocks.count, [&](std::int64_t i) {
-    const std::int64_t pixels = blocks.end(i) - blocks.begin(i), at = blocks.begin(i) * x.pitch;
-    if (x.dtype == Dtype::f64) {
-      loops.f64(x.as<double>() + at, pixels, C, x.pitch, sums + i * C);
-    } else {
-      loops.f32(x.as<float>() + at, pixels, C, x.pitch, sums + i * C);
-    }
+  dispatch_storage(x.dtype, [&]<class T>(T type) {
+    parallel_for(blocks.count, [&](std::int64_t i) {
+      const std::int64_t pixels = blocks.end(i) - blocks.begin(i);
+      loops.of(type).sum(x.as<T>() + blocks.begin(i) * x.pitch, pixels, C, x.pitch, sums + i * C);
+    });
   });
   dispatch_float(out.dtype, [&]<class T>(T) {
     for (std::int64_t c = 0; c < C; ++c) {

@@ -115,12 +115,12 @@ std::string describe(ConvPass pass, const ConvSpec& spec, const ConvShape& s, Dt
 bool conv_provider_available(ConvProvider provider, ConvPass pass, const ConvSpec& spec, const ConvShape& shape,
                              Dtype dtype) {
   if (provider == ConvProvider::onednn) return onednn_can(OnednnLayout::nhwc, pass, spec, shape, dtype);
-  return dtype == Dtype::f32 || dtype == Dtype::f64;
+  return dtype == Dtype::f32 || dtype == Dtype::f64 || dtype == Dtype::bf16;
 }
 
 ConvPlan plan_conv(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype, ConvProvider provider) {
   if (!conv_provider_available(provider, pass, spec, shape, dtype)) {
-    std::string reason = "own convolutions are f32 and f64";
+    std::string reason = "own convolutions are f32, f64 and bf16";
     if (provider == ConvProvider::onednn) {
       reason = onednn_version().empty() ? "oneDNN is not built in"
                : dtype != Dtype::f32    ? "oneDNN convolutions are f32 here"

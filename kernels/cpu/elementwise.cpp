@@ -1,9 +1,9 @@
 #include "kernels/elementwise.h"
 
 #include <algorithm>
-#include <bit>
-#include <cmath>
+#include <stdexcept>
 
+#include "kernels/cpu/float_element.h"
 #include "kernels/cpu/isa.h"
 #include "kernels/cpu/isa/elementwise.h"
 #include "kernels/cpu/streaming.h"
@@ -15,13 +15,6 @@ namespace {
 
 const ElementwiseTable& loops() {
   return select(baseline::elementwise_loops, avx2::elementwise_loops, avx512::elementwise_loops);
-}
-
-bf16 to_bf16(double value) {
-  const auto number = static_cast<float>(value);
-  const auto bits = std::bit_cast<std::uint32_t>(number);
-  const std::uint32_t nearest = bits + 0x7fff + ((bits >> 16) & 1);
-  return {static_cast<std::uint16_t>((std::isnan(number) ? bits | 0x400000 : nearest) >> 16)};
 }
 
 void add(ConstView a, ConstView b, View y, bool stream_y) {
@@ -43,6 +36,25 @@ void add(ConstView a, ConstView b, View y, bool stream_y) {
   });
 }
 
+/// f32 to bf16 or back.
+void convert(ConstView x, View y) {
+  const bool dense = x.dense() && y.dense();
+  const std::int64_t x_pitch = stretch_pitch(x, dense), y_pitch = stretch_pitch(y, dense);
+  const bool narrows = x.dtype == Dtype::f32 && y.dtype == Dtype::bf16;
+  if (!narrows && !(x.dtype == Dtype::bf16 && y.dtype == Dtype::f32)) {
+    throw std::logic_error(std::string("copy: no conversion from ") + name_of(x.dtype) + " to " + name_of(y.dtype));
+  }
+  for_stretches(y, dense, [&](const Stretch& at) {
+    for (std::int64_t p = at.first; p < at.first + at.pixels; ++p) {
+      if (narrows) {
+        loops().to_bf16(x.as<float>() + p * x_pitch, at.channels, y.as<bf16>() + p * y_pitch);
+      } else {
+        loops().to_f32(x.as<bf16>() + p * x_pitch, at.channels, y.as<float>() + p * y_pitch);
+      }
+    }
+  });
+}
+
 }  // namespace
 
 void add(ConstView a, ConstView b, View y) { add(a, b, y, worth_streaming(y)); }
@@ -50,6 +62,7 @@ void add(ConstView a, ConstView b, View y) { add(a, b, y, worth_streaming(y)); }
 void add_to(ConstView x, View y) { add(y, x, y, false); }
 
 void copy(ConstView x, View y) {
+  if (x.dtype != y.dtype) return convert(x, y);
   const bool dense = x.dense() && y.dense();
   const auto element = static_cast<std::int64_t>(size_of(y.dtype));
   const CopyRun run{x.as<unsigned char>(),
@@ -76,7 +89,7 @@ void fill(View y, double value) {
     case Dtype::f32:
       return with(static_cast<float>(value));
     case Dtype::bf16:
-      return with(to_bf16(value));
+      return with(to_bf16(static_cast<float>(value)));
     case Dtype::u8:
       return with(static_cast<std::uint8_t>(value));
     case Dtype::i32:

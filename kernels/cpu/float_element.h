@@ -12,15 +12,19 @@ inline float float_at(const ConstView& view, std::int64_t i) {
   return view.as<float>()[i];
 }
 
-/// bf16: to nearest, ties to even; a NaN stays one.
+/// To nearest, ties to even; a NaN stays one.
+inline bf16 to_bf16(float value) {
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  const std::uint32_t rounded = value == value ? bits + 0x7fff + ((bits >> 16) & 1) : bits | 0x400000;
+  return {static_cast<std::uint16_t>(rounded >> 16)};
+}
+
 inline void set_float(const View& view, std::int64_t i, float value) {
   if (view.dtype == Dtype::f32) {
     view.as<float>()[i] = value;
-    return;
+  } else {
+    view.as<bf16>()[i] = to_bf16(value);
   }
-  const auto bits = std::bit_cast<std::uint32_t>(value);
-  const std::uint32_t rounded = value == value ? bits + 0x7fff + ((bits >> 16) & 1) : bits | 0x400000;
-  view.as<bf16>()[i].bits = static_cast<std::uint16_t>(rounded >> 16);
 }
 
 }  // namespace unet::kernels::cpu

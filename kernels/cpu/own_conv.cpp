@@ -4,6 +4,7 @@
 
 #include "kernels/cpu/isa.h"
 #include "kernels/cpu/isa/conv_pack.h"
+#include "kernels/cpu/isa/elementwise.h"
 #include "kernels/cpu/isa/gemm.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/dispatch.h"
@@ -16,6 +17,7 @@ namespace {
 constexpr std::int64_t kDepth = 192;
 constexpr std::int64_t kRows = 192;
 constexpr std::int64_t kSkew = 16;
+constexpr std::int64_t kMostCols = 32;  // tile_cols of the widest instruction set, f32
 // Backward weights: kPixels x (kOut + kCols) of packed dy and x, and kOut x kCols sums, all of it in L2.
 constexpr std::int64_t kPixels = 128;
 constexpr std::int64_t kOut = 192;
@@ -27,23 +29,26 @@ std::int64_t ceil_div(std::int64_t n, std::int64_t d) { return (n + d - 1) / d; 
 
 const GemmLoops<float>& gemm_loops(float) { return select(baseline::gemm_f32, avx2::gemm_f32, avx512::gemm_f32); }
 const GemmLoops<double>& gemm_loops(double) { return select(baseline::gemm_f64, avx2::gemm_f64, avx512::gemm_f64); }
-const ConvPackLoops<float>& pack_loops(float) {
-  return select(baseline::conv_pack_f32, avx2::conv_pack_f32, avx512::conv_pack_f32);
+template <class T>
+const ConvPackLoops<T>& pack_loops(T of) {
+  return select(baseline::conv_pack_loops, avx2::conv_pack_loops, avx512::conv_pack_loops).of(of);
 }
-const ConvPackLoops<double>& pack_loops(double) {
-  return select(baseline::conv_pack_f64, avx2::conv_pack_f64, avx512::conv_pack_f64);
-}
+/// bf16 needs a conversion on the way in and out, everything else is copied and written as it is.
+template <class T>
+constexpr bool kConverted = sizeof(T) < sizeof(Compute<T>);
 
 /// C[m, j] = sum_k gather[m, k] * B[k, j], where row m = (n, gh, gw) goes to pixel (n, gh*out_step + out_h, ...) of
 /// out.
 template <class T>
 struct GridProduct {
+  using A = Compute<T>;
+
   Gather<T> rows;
   std::int64_t N, cols;
   // Weight of tap (i, j), channel c, column col: w[tap0 + i*tap_i + j*tap_j + c*stride_c + col*stride_col].
-  const T* w;
+  const A* w;
   std::int64_t tap0, tap_i, tap_j, stride_c, stride_col;
-  const T* bias;
+  const A* bias;
   bool relu;
   T* out;
   std::int64_t out_H, out_W, out_pitch, out_step, out_h, out_w;
@@ -53,8 +58,9 @@ struct GridProduct {
 };
 
 template <class T>
-void run(const GridProduct<T>& p, T* packed) {
-  const GemmLoops<T>& gemm = gemm_loops(T{});
+void run(const GridProduct<T>& p, Compute<T>* packed) {
+  using A = Compute<T>;
+  const GemmLoops<A>& gemm = gemm_loops(A{});
   const ConvPackLoops<T>& pack = pack_loops(T{});
   const std::int64_t depth = p.depth();
   const std::int64_t width = gemm.tile_cols;
@@ -63,21 +69,22 @@ void run(const GridProduct<T>& p, T* packed) {
   parallel_for(panels * taps, [&](std::int64_t task) {
     const std::int64_t col = task / taps * width;
     const std::int64_t tap = task % taps;
-    const T* w = p.w + p.tap0 + tap / p.rows.taps_w * p.tap_i + tap % p.rows.taps_w * p.tap_j + col * p.stride_col;
+    const A* w = p.w + p.tap0 + tap / p.rows.taps_w * p.tap_i + tap % p.rows.taps_w * p.tap_j + col * p.stride_col;
     pack.weights(w, p.stride_c, p.stride_col, p.rows.C, std::min(width, p.cols - col), width,
                  packed + (task / taps * depth + tap * p.rows.C) * width);
   });
 
   // A 1x1 kernel reads x where it lies, unless the packed rows, which conflict less in the cache, serve several panels.
-  const bool in_place = taps == 1 && panels == 1 && p.rows.step == 1 && p.rows.h0 == 0 && p.rows.w0 == 0 &&
-                        p.rows.grid_h == p.rows.H && p.rows.grid_w == p.rows.W;
+  const bool in_place = !kConverted<T> && taps == 1 && panels == 1 && p.rows.step == 1 && p.rows.h0 == 0 &&
+                        p.rows.w0 == 0 && p.rows.grid_h == p.rows.H && p.rows.grid_w == p.rows.W;
   // Few pixels: cut the columns too, so that there are tasks for many threads.
   const std::int64_t row_block = kRows / gemm.tile_rows * gemm.tile_rows;
   const Blocks grid = cut(p.pixels(), row_block, p.pixels());
   const Blocks column = cut(panels, ceil_div(panels * grid.count, kMinTasks), panels);
   parallel_for(grid.count * column.count, [&](std::int64_t task) {
-    alignas(64) T a[kRows * (kDepth + kSkew)];
-    std::int64_t out_row[kRows];
+    alignas(64) A a[kRows * (kDepth + kSkew)];
+    alignas(64) A sums[kConverted<T> ? kRows * kMostCols : 1];  // results that have yet to be rounded
+    std::int64_t out_row[kRows], sum_row[kRows];
     const std::int64_t m0 = grid.begin(task / column.count), m1 = grid.end(task / column.count);
     const std::int64_t panel = column.begin(task % column.count);
     const std::int64_t col = panel * width;
@@ -87,25 +94,34 @@ void run(const GridProduct<T>& p, T* packed) {
       const std::int64_t n = m / (p.rows.grid_w * p.rows.grid_h);
       out_row[m - m0] = ((n * p.out_H + h * p.out_step + p.out_h) * p.out_W + w * p.out_step + p.out_w) * p.out_pitch;
     }
-    GemmBlock<T> block{};
+    GemmBlock<A> block{};
     block.a = a;
     block.a_stride = kDepth + kSkew;
     block.b_panel = depth * width;
     block.b_stride = width;
     block.rows = m1 - m0;
     block.cols = std::min(p.cols, column.end(task % column.count) * width) - col;
-    block.c = p.out + col;
-    block.c_row = out_row;
+    if constexpr (kConverted<T>) {
+      for (std::int64_t i = 0; i < m1 - m0; ++i) sum_row[i] = i * block.cols;
+      block.c = sums;
+      block.c_row = sum_row;
+    } else {
+      block.c = p.out + col;
+      block.c_row = out_row;
+    }
     // A phase that no tap reaches has depth 0: one round that stores zeros (and the bias).
     std::int64_t k0 = 0;
     do {
       const std::int64_t k1 = std::min(depth, k0 + kDepth);
-      if (in_place && (m1 - m0) % gemm.row_step == 0) {
-        block.a = p.rows.src + m0 * p.rows.pitch + k0;
-        block.a_stride = p.rows.pitch;
-      } else if (k1 > k0) {
-        pack.gather(p.rows, m0, m1, k0, k1, a, kDepth + kSkew, round_up(m1 - m0, gemm.row_step), 0);
+      bool gathered = k1 > k0;
+      if constexpr (!kConverted<T>) {
+        if (in_place && (m1 - m0) % gemm.row_step == 0) {
+          block.a = p.rows.src + m0 * p.rows.pitch + k0;
+          block.a_stride = p.rows.pitch;
+          gathered = false;
+        }
       }
+      if (gathered) pack.gather(p.rows, m0, m1, k0, k1, a, kDepth + kSkew, round_up(m1 - m0, gemm.row_step), 0);
       block.b = packed + (panel * depth + k0) * width;
       block.depth = k1 - k0;
       block.accumulate = k0 > 0;
@@ -114,22 +130,29 @@ void run(const GridProduct<T>& p, T* packed) {
       gemm.block(block);
       k0 = k1;
     } while (k0 < depth);
+    if constexpr (kConverted<T>) {
+      const ElementwiseTable& convert =
+          select(baseline::elementwise_loops, avx2::elementwise_loops, avx512::elementwise_loops);
+      for (std::int64_t i = 0; i < m1 - m0; ++i) {
+        convert.to_bf16(sums + sum_row[i], block.cols, p.out + out_row[i] + col);
+      }
+    }
   });
 }
 
 template <class T>
 void forward(const ConvSpec& spec, const ConvShape& s, ConstView x, ConstView weights, ConstView bias, View y,
-             T* workspace) {
+             Compute<T>* workspace) {
   GridProduct<T> p{};
   p.rows = {x.as<T>(), s.H, s.W, s.Cin, x.pitch, s.Ho(spec), s.Wo(spec), spec.stride, s.Kh, s.Kw, -spec.pad, -spec.pad};
   p.N = s.N;
   p.cols = s.Cout;
-  p.w = weights.as<T>();
+  p.w = weights.as<Compute<T>>();
   p.tap_i = s.Kw * s.Cin;
   p.tap_j = s.Cin;
   p.stride_c = 1;
   p.stride_col = s.Kh * s.Kw * s.Cin;
-  p.bias = bias.as<T>();
+  p.bias = bias.as<Compute<T>>();
   p.relu = spec.relu;
   p.out = y.as<T>();
   p.out_H = s.Ho(spec);
@@ -154,7 +177,7 @@ Phase phase_of(std::int64_t first, std::int64_t size, std::int64_t kernel, const
 
 template <class T>
 void backward_data(const ConvSpec& spec, const ConvShape& s, ConstView dy, ConstView weights, ConstView bias, View dx,
-                   T* workspace) {
+                   Compute<T>* workspace) {
   for (std::int64_t ph = 0; ph < std::min(spec.stride, s.H); ++ph) {
     const Phase h = phase_of(ph, s.H, s.Kh, spec);
     for (std::int64_t pw = 0; pw < std::min(spec.stride, s.W); ++pw) {
@@ -164,13 +187,13 @@ void backward_data(const ConvSpec& spec, const ConvShape& s, ConstView dy, Const
                 w.count,    1,          h.taps,     w.taps, h.offset, w.offset};
       p.N = s.N;
       p.cols = s.Cin;
-      p.w = weights.as<T>();
+      p.w = weights.as<Compute<T>>();
       p.tap0 = (h.tap * s.Kw + w.tap) * s.Cin;
       p.tap_i = -spec.stride * s.Kw * s.Cin;
       p.tap_j = -spec.stride * s.Cin;
       p.stride_c = s.Kh * s.Kw * s.Cin;
       p.stride_col = 1;
-      p.bias = bias.as<T>();
+      p.bias = bias.as<Compute<T>>();
       p.out = dx.as<T>();
       p.out_H = s.H;
       p.out_W = s.W;
@@ -196,26 +219,27 @@ struct WeightsCut {
 
 template <class T>
 void backward_weights(const ConvSpec& spec, const ConvShape& s, ConstView x, ConstView dy, View dweights,
-                      T* workspace) {
-  const GemmLoops<T>& gemm = gemm_loops(T{});
+                      Compute<T>* workspace) {
+  using A = Compute<T>;
+  const GemmLoops<A>& gemm = gemm_loops(A{});
   const ConvPackLoops<T>& pack = pack_loops(T{});
   const std::int64_t Ho = s.Ho(spec), Wo = s.Wo(spec);
   const std::int64_t depth = s.Kh * s.Kw * s.Cin;
   const Gather<T> x_rows{x.as<T>(), s.H, s.W, s.Cin, x.pitch, Ho, Wo, spec.stride, s.Kh, s.Kw, -spec.pad, -spec.pad};
   const Gather<T> dy_rows{dy.as<T>(), Ho, Wo, s.Cout, dy.pitch, Ho, Wo, 1, 1, 1, 0, 0};
   const WeightsCut parts(spec, s);
-  T* sums = parts.pixels.count == 1 ? dweights.as<T>() : workspace;
+  A* sums = parts.pixels.count == 1 ? dweights.as<A>() : workspace;
   parallel_for(parts.pixels.count * parts.out.count * parts.cols.count, [&](std::int64_t task) {
     constexpr std::int64_t kStrideA = kOut + kSkew, kStrideB = kCols + kSkew;
-    alignas(64) T a[kPixels * kStrideA];
-    alignas(64) T b[kPixels * kStrideB];
+    alignas(64) A a[kPixels * kStrideA];
+    alignas(64) A b[kPixels * kStrideB];
     std::int64_t row[kOut];
     const std::int64_t co = task / parts.cols.count % parts.out.count;
     const std::int64_t co0 = parts.out.begin(co), co1 = parts.out.end(co);
     const std::int64_t k0 = parts.cols.begin(task % parts.cols.count), k1 = parts.cols.end(task % parts.cols.count);
     const std::int64_t part = task / (parts.cols.count * parts.out.count);
     for (std::int64_t i = 0; i < co1 - co0; ++i) row[i] = (co0 + i) * depth;
-    GemmBlock<T> block{};
+    GemmBlock<A> block{};
     block.a = a;
     block.a_stride = kStrideA;
     block.a_k_major = true;
@@ -241,7 +265,7 @@ void backward_weights(const ConvSpec& spec, const ConvShape& s, ConstView x, Con
   const Blocks blocks = cut(size, 1024);
   parallel_for(blocks.count, [&](std::int64_t i) {
     pack.add_partials(workspace + blocks.begin(i), size, parts.pixels.count, blocks.end(i) - blocks.begin(i),
-                      dweights.as<T>() + blocks.begin(i));
+                      dweights.as<A>() + blocks.begin(i));
   });
 }
 
@@ -254,28 +278,31 @@ std::size_t own_conv_workspace(ConvPass pass, const ConvSpec& spec, const ConvSh
     const std::int64_t parts = WeightsCut(spec, s).pixels.count;
     elements = parts == 1 ? 0 : parts * s.Cout * taps * s.Cin;
   } else {
-    const std::int64_t width = dispatch_float(dtype, [](auto t) { return gemm_loops(t).tile_cols; });
+    const std::int64_t width = dispatch_storage(dtype, []<class T>(T) { return gemm_loops(Compute<T>{}).tile_cols; });
     const bool forward_pass = pass == ConvPass::forward;
     elements = taps * (forward_pass ? s.Cin : s.Cout) * round_up(forward_pass ? s.Cout : s.Cin, width);
   }
-  return static_cast<std::size_t>(elements) * size_of(dtype);
+  return static_cast<std::size_t>(elements) * (dtype == Dtype::f64 ? sizeof(double) : sizeof(float));
 }
 
 void own_conv_forward(const ConvSpec& spec, const ConvShape& shape, ConstView x, ConstView weights, ConstView bias,
                       View y, void* workspace) {
-  dispatch_float(x.dtype, [&]<class T>(T) { forward(spec, shape, x, weights, bias, y, static_cast<T*>(workspace)); });
+  dispatch_storage(
+      x.dtype, [&]<class T>(T) { forward<T>(spec, shape, x, weights, bias, y, static_cast<Compute<T>*>(workspace)); });
 }
 
 void own_conv_backward_data(const ConvSpec& spec, const ConvShape& shape, ConstView dy, ConstView weights,
                             ConstView bias, View dx, void* workspace) {
-  dispatch_float(dy.dtype,
-                 [&]<class T>(T) { backward_data(spec, shape, dy, weights, bias, dx, static_cast<T*>(workspace)); });
+  dispatch_storage(dy.dtype, [&]<class T>(T) {
+    backward_data<T>(spec, shape, dy, weights, bias, dx, static_cast<Compute<T>*>(workspace));
+  });
 }
 
 void own_conv_backward_weights(const ConvSpec& spec, const ConvShape& shape, ConstView x, ConstView dy, View dweights,
                                void* workspace) {
-  dispatch_float(x.dtype,
-                 [&]<class T>(T) { backward_weights(spec, shape, x, dy, dweights, static_cast<T*>(workspace)); });
+  dispatch_storage(x.dtype, [&]<class T>(T) {
+    backward_weights<T>(spec, shape, x, dy, dweights, static_cast<Compute<T>*>(workspace));
+  });
 }
 
 }  // namespace unet::kernels::cpu

@@ -1,6 +1,7 @@
 // Our own convolution, "own:gemm": an implicit matrix product for any kernel size, stride, padding and channel count,
-// f32 and f64. Shapes and formula as in kernels/conv_plan.h; here activations may also be pitched, and the backward
-// data pass takes a bias, so that the transposed convolution is the same code.
+// activations in f32, f64 or bf16 (computed in f32, rounded once when a result is complete). Shapes and formula as in
+// kernels/conv_plan.h; here activations may also be pitched, and the backward data pass takes a bias, so that the
+// transposed convolution is the same code.
 //
 //   forward           y[m, co]       = sum_k im2col(x)[m, k] * weights[co, k]        k = (kh, kw, ci), m = (n, ho, wo)
 //   backward data     dx[m, ci]      = sum_k gather(dy)[m, k] * weights[k, ci]       k = (kh, kw, co), m = (n, h, w)

@@ -21,7 +21,7 @@ const Case kCases[] = {{1, 1, 1, 1, 0},    {1, 1, 1, 17, 3},    {2, 3, 5, 3, 0},
                        {2, 50, 41, 64, 0}, {1, 33, 70, 130, 6}, {3, 127, 9, 2, 30}, {1, 1, 3, 64, 64}};
 
 Values run(const Case& t, Dtype dtype, const Values& values) {
-  const Buffer x(dtype, t.N, t.H, t.W, t.C, values, t.C + t.extra), out(dtype, 1, 1, 1, t.C);
+  const Buffer x(dtype, t.N, t.H, t.W, t.C, values, t.C + t.extra), out(test::parameter_dtype(dtype), 1, 1, 1, t.C);
   test::Workspace scratch(cpu::channel_sum_scratch(x.view()));
   cpu::channel_sum(x.view(), out.view(), scratch.data());
   EXPECT_TRUE(out.guards_intact() && scratch.guards_intact());
@@ -30,11 +30,12 @@ Values run(const Case& t, Dtype dtype, const Values& values) {
 
 TEST(ChannelSum, EqualsReferenceDenseAndPitched) {
   for (const Case& t : kCases) {
-    const Values x = test::random_values(t.N * t.H * t.W * t.C, 7);
+    const std::int64_t size = t.N * t.H * t.W * t.C;
+    const Values x = Buffer(Dtype::bf16, 1, 1, 1, size, test::random_values(size, 7)).values();
     Values expected(static_cast<std::size_t>(t.C));
     for (std::size_t i = 0; i < x.size(); ++i) expected[i % expected.size()] += x[i];
-    for (const Dtype dtype : {Dtype::f32, Dtype::f64}) {
-      EXPECT_LE(test::nmse(run(t, dtype, x), expected), dtype == Dtype::f32 ? 1e-14 : 1e-26)
+    for (const Dtype dtype : {Dtype::f32, Dtype::f64, Dtype::bf16}) {
+      EXPECT_LE(test::nmse(run(t, dtype, x), expected), dtype == Dtype::f64 ? 1e-26 : 1e-14)
           << name_of(dtype) << " [" << t.N << "," << t.H << "," << t.W << "," << t.C << "] pitch " << t.C + t.extra;
     }
   }
@@ -92,7 +93,7 @@ TEST(ChannelSum, InstructionSetsAgree) {
                         : isa == cpu::Isa::avx2   ? cpu::avx2::channel_sum_loops
                                                   : cpu::avx512::channel_sum_loops;
     results.emplace_back(37);
-    loops.f32(x.data(), 999, 37, 37, results.back().data());
+    loops.f32.sum(x.data(), 999, 37, 37, results.back().data());
   }
   for (const Values& result : results) EXPECT_EQ(result, results[0]);
 }

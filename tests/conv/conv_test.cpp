@@ -53,9 +53,9 @@ class Operands {
   Operands(const Case& c, Dtype dtype)
       : x(dtype, c.shape.N, c.shape.H, c.shape.W, c.shape.Cin,
           test::random_values(c.shape.N * c.shape.H * c.shape.W * c.shape.Cin, 1)),
-        weights(dtype, c.shape.Cout, c.shape.Kh, c.shape.Kw, c.shape.Cin,
+        weights(test::parameter_dtype(dtype), c.shape.Cout, c.shape.Kh, c.shape.Kw, c.shape.Cin,
                 test::random_values(c.shape.Cout * c.shape.Kh * c.shape.Kw * c.shape.Cin, 2)),
-        bias(dtype, 1, 1, 1, c.shape.Cout, test::random_values(c.shape.Cout, 3)),
+        bias(test::parameter_dtype(dtype), 1, 1, 1, c.shape.Cout, test::random_values(c.shape.Cout, 3)),
         dy(dtype, c.shape.N, c.shape.Ho(c.spec), c.shape.Wo(c.spec), c.shape.Cout,
            test::random_values(c.shape.N * c.shape.Ho(c.spec) * c.shape.Wo(c.spec) * c.shape.Cout, 4)) {}
 
@@ -88,7 +88,7 @@ Values run(const ConvPlan& plan, const Case& c, ConvPass pass, Dtype dtype, cons
   io.dy = in.dy.view();
   Buffer y(dtype, s.N, s.Ho(c.spec), s.Wo(c.spec), s.Cout);
   Buffer dx(dtype, s.N, s.H, s.W, s.Cin);
-  Buffer dweights(dtype, s.Cout, s.Kh, s.Kw, s.Cin);
+  Buffer dweights(test::parameter_dtype(dtype), s.Cout, s.Kh, s.Kw, s.Cin);
   io.y = y.view();
   io.dx = dx.view();
   io.dweights = dweights.view();
@@ -117,6 +117,26 @@ TEST_P(Conv, OwnEqualsReferenceF64) {
   }
 }
 
+// Against f64 on the rounded activations: what is written in bf16 has been rounded once, f32 gradients not at all.
+TEST_P(Conv, EveryBf16CandidateEqualsReferenceOnTheRoundedInputs) {
+  for (const Case& c : kCases) {
+    const Operands in(c, Dtype::bf16);
+    const Reference r =
+        test::convolve(c.spec, c.shape, in.x.values(), in.weights.values(), in.bias.values(), in.dy.values());
+    const Values& expected = GetParam() == ConvPass::forward         ? r.y
+                             : GetParam() == ConvPass::backward_data ? r.dx
+                                                                     : r.dweights;
+    const double bound = GetParam() == ConvPass::backward_weights ? 1e-11 : test::bf16_rounding(expected.size());
+    std::vector<ConvPlan> plans = cpu::plan_conv_candidates(GetParam(), c.spec, c.shape, Dtype::bf16);
+    ASSERT_FALSE(plans.empty());
+    EXPECT_EQ(plans[0].id, "own:gemm");
+    plans.push_back(plan_conv(GetParam(), c.spec, c.shape, Dtype::bf16, ConvProvider::automatic));
+    for (const ConvPlan& plan : plans) {
+      EXPECT_LE(nmse(run(plan, c, GetParam(), Dtype::bf16, in), expected), bound) << plan.id << ", " << c;
+    }
+  }
+}
+
 TEST_P(Conv, EveryCandidateEqualsReference) {
   for (const Case& c : kCases) {
     const Operands in(c, Dtype::f32);
@@ -141,16 +161,18 @@ TEST_P(Conv, OwnGivesTheSameBytesForAnyNumberOfThreads) {
   // The last: so many pixels that backward weights cuts its sum.
   const Case cases[] = {kCases[5], kCases[12], kCases[15], {{2, 70, 61, 20, 24, 3, 3}, {1, 1, true, false}}};
   for (const Case& c : cases) {
-    const Operands in(c, Dtype::f32);
-    const ConvPlan plan = plan_conv(GetParam(), c.spec, c.shape, Dtype::f32, ConvProvider::own);
-    std::vector<Values> results;
-    for (const int threads : {1, 2, 3}) {
-      cpu::set_threads(threads);
-      results.push_back(run(plan, c, GetParam(), Dtype::f32, in));
+    for (const Dtype dtype : {Dtype::f32, Dtype::bf16}) {
+      const Operands in(c, dtype);
+      const ConvPlan plan = plan_conv(GetParam(), c.spec, c.shape, dtype, ConvProvider::own);
+      std::vector<Values> results;
+      for (const int threads : {1, 2, 3}) {
+        cpu::set_threads(threads);
+        results.push_back(run(plan, c, GetParam(), dtype, in));
+      }
+      cpu::set_threads(before);
+      EXPECT_EQ(results[1], results[0]) << c;
+      EXPECT_EQ(results[2], results[0]) << c;
     }
-    cpu::set_threads(before);
-    EXPECT_EQ(results[1], results[0]) << c;
-    EXPECT_EQ(results[2], results[0]) << c;
   }
 }
 
@@ -189,8 +211,8 @@ std::string message_of(ConvPass pass, const Case& c, Dtype dtype, ConvProvider p
 TEST(ConvErrors, NameProviderPassAndShape) {
   const Case c{{2, 5, 7, 3, 8, 3, 3}, {2, 1, false, false}};
   const std::string what = "x [2,5,7,3], weights [8,3,3,3], stride 2, pad 1: ";
-  EXPECT_EQ(message_of(ConvPass::forward, c, Dtype::bf16, ConvProvider::own),
-            "convolution forward bf16, " + what + "own convolutions are f32 and f64");
+  EXPECT_EQ(message_of(ConvPass::forward, c, Dtype::u8, ConvProvider::own),
+            "convolution forward u8, " + what + "own convolutions are f32, f64 and bf16");
   const std::string reason =
       cpu::onednn_version().empty() ? "oneDNN is not built in" : "oneDNN convolutions are f32 here";
   EXPECT_EQ(message_of(ConvPass::backward_weights, c, Dtype::f64, ConvProvider::onednn),

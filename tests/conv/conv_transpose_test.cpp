@@ -51,11 +51,12 @@ Result reference(const Case& t, const Values& x, const Values& weights, const Va
 
 Result run(const Case& t, Dtype dtype, const Values& x_values, const Values& w_values, const Values& bias_values,
            const Values& dy_values) {
-  const Buffer x(dtype, t.N, t.H, t.W, t.Cin, x_values), weights(dtype, t.Cin, 2, 2, t.Cout, w_values);
-  const Buffer bias(dtype, 1, 1, 1, t.Cout, bias_values);
+  const Dtype parameters = test::parameter_dtype(dtype);
+  const Buffer x(dtype, t.N, t.H, t.W, t.Cin, x_values), weights(parameters, t.Cin, 2, 2, t.Cout, w_values);
+  const Buffer bias(parameters, 1, 1, 1, t.Cout, bias_values);
   const Buffer dy(dtype, t.N, 2 * t.H, 2 * t.W, t.Cout, dy_values, t.Cout + t.extra);
   const Buffer y(dtype, t.N, 2 * t.H, 2 * t.W, t.Cout, t.Cout + t.extra);
-  const Buffer dx(dtype, t.N, t.H, t.W, t.Cin), dweights(dtype, t.Cin, 2, 2, t.Cout);
+  const Buffer dx(dtype, t.N, t.H, t.W, t.Cin), dweights(parameters, t.Cin, 2, 2, t.Cout);
   Workspace scratch(cpu::conv_transpose_scratch(x.view(), t.Cout));
   cpu::conv_transpose_forward(x.view(), weights.view(), t.bias ? ConstView(bias.view()) : ConstView{}, y.view(),
                               scratch.data());
@@ -69,17 +70,21 @@ TEST(ConvTranspose, EqualsReferenceDenseAndPitched) {
   for (const Case& t : kCases) {
     SCOPED_TRACE(testing::Message() << "x [" << t.N << "," << t.H << "," << t.W << "," << t.Cin << "], Cout " << t.Cout
                                     << ", pitch " << t.Cout + t.extra);
-    const Values x = test::random_values(t.N * t.H * t.W * t.Cin, 1);
+    Values x = test::random_values(t.N * t.H * t.W * t.Cin, 1);
     const Values weights = test::random_values(t.Cin * 4 * t.Cout, 2);
     const Values bias = test::random_values(t.Cout, 3);
-    const Values dy = test::random_values(t.N * t.H * t.W * 4 * t.Cout, 4);
+    Values dy = test::random_values(t.N * t.H * t.W * 4 * t.Cout, 4);
+    for (Values* activation : {&x, &dy}) {  // as bf16 stores them
+      *activation = Buffer(Dtype::bf16, 1, 1, 1, static_cast<std::int64_t>(activation->size()), *activation).values();
+    }
     const Result expected = reference(t, x, weights, bias, dy);
-    for (const Dtype dtype : {Dtype::f32, Dtype::f64}) {
-      const double bound = dtype == Dtype::f32 ? 1e-12 : 1e-28;
+    for (const Dtype dtype : {Dtype::f32, Dtype::f64, Dtype::bf16}) {
+      const double exact = dtype == Dtype::f64 ? 1e-28 : 1e-12;
+      const auto bound = [&](const Values& v) { return dtype == Dtype::bf16 ? test::bf16_rounding(v.size()) : exact; };
       const Result result = run(t, dtype, x, weights, bias, dy);
-      EXPECT_LE(nmse(result.y, expected.y), bound) << name_of(dtype);
-      EXPECT_LE(nmse(result.dx, expected.dx), bound) << name_of(dtype);
-      EXPECT_LE(nmse(result.dweights, expected.dweights), bound) << name_of(dtype);
+      EXPECT_LE(nmse(result.y, expected.y), bound(expected.y)) << name_of(dtype);
+      EXPECT_LE(nmse(result.dx, expected.dx), bound(expected.dx)) << name_of(dtype);
+      EXPECT_LE(nmse(result.dweights, expected.dweights), exact) << name_of(dtype);
     }
   }
 }

@@ -72,6 +72,27 @@ TEST(Movements, AddCopyFill) {
   });
 }
 
+TEST(Movements, CopyToAndFromBf16) {
+  for (const Shape& shape : shapes()) {
+    for (const std::int64_t gap : {0, 3, 64}) {
+      SCOPED_TRACE(shape.text() + " gap " + std::to_string(gap));
+      Values exact = random_values(9, Dtype::f32, shape.size());
+      if (shape.size() > 40) exact[38] = std::nan("");
+      exact[0] = 1 + 0x1p-8;  // half-way between two bf16: the even one is 1
+      Values nearest = exact;
+      for (double& value : nearest) value = stored(Dtype::bf16, value);
+      EXPECT_EQ(nearest[0], 1);
+      Buffer x(Dtype::f32, shape, exact, gap), half(Dtype::bf16, shape, 2 * gap), back(Dtype::f32, shape, gap);
+      cpu::copy(x.view(), half.view());
+      expect_same(half.values(), nearest);
+      cpu::copy(half.view(), back.view());
+      expect_same(back.values(), nearest);
+    }
+  }
+  Buffer x(Dtype::f64, {1, 1, 1, 4}, Values(4)), y(Dtype::bf16, {1, 1, 1, 4});
+  EXPECT_THROW(cpu::copy(x.view(), y.view()), std::logic_error);
+}
+
 TEST(Movements, CopyAndFillOfBytesAndIntegers) {
   const Shape shape{2, 3, 5, 7};
   std::vector<std::uint8_t> from(210), to(210 + 8, 9);

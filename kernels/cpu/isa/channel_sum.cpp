@@ -4,6 +4,15 @@ namespace unet::kernels::cpu::UNET_ISA {
 namespace {
 
 template <class T>
+[[gnu::always_inline]] inline double number(T x) {
+  return static_cast<double>(x);
+}
+[[gnu::always_inline]] inline double number(bf16 x) {
+  const std::uint32_t bits = static_cast<std::uint32_t>(x.bits) << 16;
+  return static_cast<double>(__builtin_bit_cast(float, bits));
+}
+
+template <class T>
 void channel_sum(const T* __restrict x, std::int64_t pixels, std::int64_t channels, std::int64_t pitch,
                  double* __restrict sums) {
   for (std::int64_t c = 0; c < channels; ++c) sums[c] = 0;
@@ -12,16 +21,16 @@ void channel_sum(const T* __restrict x, std::int64_t pixels, std::int64_t channe
   for (; p + 4 <= pixels; p += 4) {
     const T* __restrict a = x + p * pitch;
     for (std::int64_t c = 0; c < channels; ++c) {
-      sums[c] += (double(a[c]) + double(a[pitch + c])) + (double(a[2 * pitch + c]) + double(a[3 * pitch + c]));
+      sums[c] += (number(a[c]) + number(a[pitch + c])) + (number(a[2 * pitch + c]) + number(a[3 * pitch + c]));
     }
   }
   for (; p < pixels; ++p) {
-    for (std::int64_t c = 0; c < channels; ++c) sums[c] += double(x[p * pitch + c]);
+    for (std::int64_t c = 0; c < channels; ++c) sums[c] += number(x[p * pitch + c]);
   }
 }
 
 }  // namespace
 
-const ChannelSumLoops channel_sum_loops{channel_sum<float>, channel_sum<double>};
+const ChannelSumTable channel_sum_loops{{channel_sum<float>}, {channel_sum<double>}, {channel_sum<bf16>}};
 
 }  // namespace unet::kernels::cpu::UNET_ISA

@@ -3,6 +3,14 @@
 namespace unet::kernels::cpu::UNET_ISA {
 namespace {
 
+void copy(const bf16* __restrict from, std::int64_t size, float* __restrict to) {
+#pragma GCC ivdep
+  for (std::int64_t e = 0; e < size; ++e) {
+    const std::uint32_t bits = static_cast<std::uint32_t>(from[e].bits) << 16;
+    to[e] = __builtin_bit_cast(float, bits);
+  }
+}
+
 template <class T>
 void copy(const T* __restrict from, std::int64_t size, T* __restrict to) {
 #pragma GCC ivdep
@@ -19,7 +27,7 @@ void zero(std::int64_t size, T* __restrict to) {
 /// pixels to the right.
 template <class T>
 void gather_run(const Gather<T>& g, std::int64_t m0, std::int64_t m1, std::int64_t tap_h, std::int64_t tap_w,
-                std::int64_t c, std::int64_t run, T* to, std::int64_t stride) {
+                std::int64_t c, std::int64_t run, Compute<T>* to, std::int64_t stride) {
   const std::int64_t line = g.W * g.pitch;
   for (std::int64_t m = m0; m < m1;) {
     // One row of the grid, as far as it is wanted.
@@ -48,7 +56,7 @@ void gather_run(const Gather<T>& g, std::int64_t m0, std::int64_t m1, std::int64
 }
 
 template <class T>
-void gather(const Gather<T>& g, std::int64_t m0, std::int64_t m1, std::int64_t k0, std::int64_t k1, T* dst,
+void gather(const Gather<T>& g, std::int64_t m0, std::int64_t m1, std::int64_t k0, std::int64_t k1, Compute<T>* dst,
             std::int64_t stride, std::int64_t row_pad, std::int64_t col_pad) {
   // In a dense tensor the taps of one kernel row are neighbours in memory: one long run instead of taps_w short ones.
   const bool dense = g.pitch == g.C;
@@ -101,7 +109,8 @@ void add_partials(const T* __restrict partials, std::int64_t distance, std::int6
 
 }  // namespace
 
-const ConvPackLoops<float> conv_pack_f32{gather<float>, weights<float>, add_partials<float>};
-const ConvPackLoops<double> conv_pack_f64{gather<double>, weights<double>, add_partials<double>};
+const ConvPackTable conv_pack_loops{{gather<float>, weights<float>, add_partials<float>},
+                                    {gather<double>, weights<double>, add_partials<double>},
+                                    {gather<bf16>, weights<float>, add_partials<float>}};
 
 }  // namespace unet::kernels::cpu::UNET_ISA

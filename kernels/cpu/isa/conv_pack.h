@@ -1,7 +1,7 @@
 // Copies between NHWC tensors and the packed blocks of isa/gemm.h: rows of the implicit im2col matrix, and weights.
 #pragma once
 
-#include <cstdint>
+#include "kernels/cpu/isa/storage.h"
 
 namespace unet::kernels::cpu {
 
@@ -16,31 +16,33 @@ struct Gather {
   std::int64_t taps_h, taps_w, h0, w0;
 };
 
+/// T: how activations are stored; packed blocks, weights and their gradients are of the type it is computed in.
 template <class T>
 struct ConvPackLoops {
+  using A = Compute<T>;
+
   /// Rows [m0, m1) and columns [k0, k1) into dst, a row every `stride` elements. Zeros follow: up to row_pad rows and
   /// up to col_pad columns in all (0: none).
-  void (*gather)(const Gather<T>&, std::int64_t m0, std::int64_t m1, std::int64_t k0, std::int64_t k1, T* dst,
+  void (*gather)(const Gather<T>&, std::int64_t m0, std::int64_t m1, std::int64_t k0, std::int64_t k1, A* dst,
                  std::int64_t stride, std::int64_t row_pad, std::int64_t col_pad);
   /// dst[c*width + j] = w[c*stride_c + j*stride_j] for c < depth, j < cols; zero for cols <= j < width. One of the
   /// strides is 1.
-  void (*weights)(const T* w, std::int64_t stride_c, std::int64_t stride_j, std::int64_t depth, std::int64_t cols,
-                  std::int64_t width, T* dst);
+  void (*weights)(const A* w, std::int64_t stride_c, std::int64_t stride_j, std::int64_t depth, std::int64_t cols,
+                  std::int64_t width, A* dst);
   /// dst[i] = partials[i] + partials[i + distance] + ... (`count` terms, in this order) for i < size.
-  void (*add_partials)(const T* partials, std::int64_t distance, std::int64_t count, std::int64_t size, T* dst);
+  void (*add_partials)(const A* partials, std::int64_t distance, std::int64_t count, std::int64_t size, A* dst);
 };
 
+using ConvPackTable = ByStorage<ConvPackLoops>;
+
 namespace baseline {
-extern const ConvPackLoops<float> conv_pack_f32;
-extern const ConvPackLoops<double> conv_pack_f64;
-}  // namespace baseline
+extern const ConvPackTable conv_pack_loops;
+}
 namespace avx2 {
-extern const ConvPackLoops<float> conv_pack_f32;
-extern const ConvPackLoops<double> conv_pack_f64;
-}  // namespace avx2
+extern const ConvPackTable conv_pack_loops;
+}
 namespace avx512 {
-extern const ConvPackLoops<float> conv_pack_f32;
-extern const ConvPackLoops<double> conv_pack_f64;
-}  // namespace avx512
+extern const ConvPackTable conv_pack_loops;
+}
 
 }  // namespace unet::kernels::cpu

@@ -40,8 +40,16 @@ void copy(const CopyRun& given, std::int64_t first, std::int64_t pixels, std::in
   if (run.stream) end_of_streams();
 }
 
+template <class From, class To>
+void convert(const From* from, std::int64_t size, To* to) {
+  for_channels<float>(
+      size, [&](auto lanes, std::int64_t i)
+                __attribute__((always_inline)) { store<To, lanes.count>(to + i, load<From, lanes.count>(from + i)); });
+}
+
 }  // namespace
 
-const ElementwiseTable elementwise_loops = {{{add<float>}, {add<double>}, {add<bf16>}}, copy};
+const ElementwiseTable elementwise_loops = {
+    {{add<float>}, {add<double>}, {add<bf16>}}, copy, convert<float, bf16>, convert<bf16, float>};
 
 }  // namespace unet::kernels::cpu::UNET_ISA

@@ -31,6 +31,9 @@ struct ElementwiseTable {
   ByStorage<AddLoops> add;
   /// `bytes` bytes of each pixel.
   void (*copy)(const CopyRun&, std::int64_t first, std::int64_t pixels, std::int64_t bytes);
+  /// `size` adjacent elements; to_bf16 rounds to nearest, ties to even.
+  void (*to_bf16)(const float* from, std::int64_t size, bf16* to);
+  void (*to_f32)(const bf16* from, std::int64_t size, float* to);
 };
 
 namespace baseline {
