@@ -5,20 +5,10 @@
 
 #include "kernels/view.h"
 
-namespace unet::kernels {
-namespace cpu {
+namespace unet::kernels::cpu {
 
 void fold_norm(ConstView weights, ConstView gamma, ConstView beta, ConstView mean, ConstView variance, double epsilon,
                View folded, View bias);
 void inverse_deviation(ConstView variance, double epsilon, View rstd);
 
-}  // namespace cpu
-
-namespace cuda {
-
-void fold_norm(ConstView weights, ConstView gamma, ConstView beta, ConstView mean, ConstView variance, double epsilon,
-               View folded, View bias);
-void inverse_deviation(ConstView variance, double epsilon, View rstd);
-
-}  // namespace cuda
-}  // namespace unet::kernels
+}  // namespace unet::kernels::cpu

@@ -19,10 +19,4 @@ namespace cpu {
 void normalize_images(const NormalizeSpec& spec, ConstView images, View y);
 
 }  // namespace cpu
-
-namespace cuda {
-
-void normalize_images(const NormalizeSpec& spec, ConstView images, View y);
-
-}  // namespace cuda
 }  // namespace unet::kernels

@@ -4,16 +4,8 @@
 
 #include "kernels/view.h"
 
-namespace unet::kernels {
-namespace cpu {
+namespace unet::kernels::cpu {
 
 void pad_or_crop(ConstView x, View y);
 
-}  // namespace cpu
-
-namespace cuda {
-
-void pad_or_crop(ConstView x, View y);
-
-}  // namespace cuda
-}  // namespace unet::kernels
+}  // namespace unet::kernels::cpu

@@ -3,18 +3,9 @@
 
 #include "kernels/view.h"
 
-namespace unet::kernels {
-namespace cpu {
+namespace unet::kernels::cpu {
 
 void relu_forward(ConstView x, View y);
 void relu_backward(ConstView y, ConstView dy, View dx);
 
-}  // namespace cpu
-
-namespace cuda {
-
-void relu_forward(ConstView x, View y);
-void relu_backward(ConstView y, ConstView dy, View dx);
-
-}  // namespace cuda
-}  // namespace unet::kernels
+}  // namespace unet::kernels::cpu

@@ -4,17 +4,9 @@
 #include "kernels/step_control.h"
 #include "kernels/view.h"
 
-namespace unet::kernels {
-namespace cpu {
+namespace unet::kernels::cpu {
 
 /// Changes nothing unless control.verdict is commit.
 void update_running_stats(double momentum, const StepControl* control, ConstView batch, View running);
 
-}  // namespace cpu
-
-namespace cuda {
-
-void update_running_stats(double momentum, const StepControl* control, ConstView batch, View running);
-
-}  // namespace cuda
-}  // namespace unet::kernels
+}  // namespace unet::kernels::cpu

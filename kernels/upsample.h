@@ -6,18 +6,9 @@
 
 #include "kernels/view.h"
 
-namespace unet::kernels {
-namespace cpu {
+namespace unet::kernels::cpu {
 
 void upsample_bilinear_forward(ConstView x, bool align_corners, View y);
 void upsample_bilinear_backward(ConstView dy, bool align_corners, View dx);
 
-}  // namespace cpu
-
-namespace cuda {
-
-void upsample_bilinear_forward(ConstView x, bool align_corners, View y);
-void upsample_bilinear_backward(ConstView dy, bool align_corners, View dx);
-
-}  // namespace cuda
-}  // namespace unet::kernels
+}  // namespace unet::kernels::cpu

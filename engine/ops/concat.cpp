@@ -1,4 +1,3 @@
-#include "engine/core/dispatch.h"
 #include "engine/ops/check.h"
 #include "engine/ops/ops.h"
 #include "kernels/elementwise.h"
@@ -23,7 +22,7 @@ Var concat(Tape& tape, const std::vector<Var>& parts) {
   std::int64_t begin = 0;
   for (const Var& part : parts) {
     const Tensor slice = cat.slice(begin, begin + part.shape()[3]);
-    dispatch<cpu::copy, cuda::copy>(first.device(), part.value.const_view(), slice.view());
+    kernels::cpu::copy(part.value.const_view(), slice.view());
     written.push_back({slice, part.id, part.name});
     begin += part.shape()[3];
   }

@@ -89,6 +89,7 @@ TEST(StructureRules, FindCudaOutside) {
   EXPECT_TRUE(finds(rule, "kernels/a.cpp", "#include <cublasLt.h>\n"));
   EXPECT_FALSE(finds(rule, "kernels/cuda/runtime.cpp", "#include <cuda_runtime.h>\n"));
   EXPECT_FALSE(finds(rule, "engine/core/pool.cpp", "#include \"kernels/cuda/runtime.h\"\n"));
+  EXPECT_FALSE(finds(rule, "tests/ops/a.cpp", "#include \"kernels/cuda/cudnn_conv.h\"\n"));
 }
 
 TEST(StructureRules, FindABadHeader) {

@@ -1,0 +1,320 @@
+#include "kernels/cuda/cudnn_conv.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <set>
+#include <stdexcept>
+
+#include "kernels/cuda/libraries.h"
+
+namespace unet::kernels::cuda {
+namespace {
+
+constexpr std::array<std::pair<CudnnForm, const char*>, 3> kForms{
+    {{CudnnForm::plain, "plain"}, {CudnnForm::fused, "fused"}, {CudnnForm::rotated, "rotated"}}};
+
+const char* name_of(CudnnForm form) {
+  for (const auto& [value, name] : kForms) {
+    if (value == form) return name;
+  }
+  return "?";
+}
+
+struct Wanted {
+  ConvPass pass;
+  ConvSpec spec;
+  ConvShape shape;
+  Dtype dtype;
+};
+
+std::string describe(const Wanted& w) {
+  const ConvShape& s = w.shape;
+  return fmt::format("convolution {} {}, x [{},{},{},{}], weights [{},{},{},{}], stride {}, pad {}",
+                     kernels::name_of(w.pass), kernels::name_of(w.dtype), s.N, s.H, s.W, s.Cin, s.Cout, s.Kh, s.Kw,
+                     s.Cin, w.spec.stride, w.spec.pad);
+}
+
+// ---- graphs ---------------------------------------------------------------------------------------------------------
+
+/// Adds to a graph, whose vectors own what is made. Room is reserved, so that references stay good.
+class Builder {
+ public:
+  explicit Builder(CudnnGraph& graph) : graph_(graph) {
+    graph_.parts.reserve(16);
+    graph_.operations.reserve(4);
+  }
+
+  /// Dense, the channels innermost in memory; cuDNN names the extents N, C, H, W whatever the layout.
+  const CudnnDescriptor& tensor(std::int64_t id, std::array<std::int64_t, 4> nhwc, cudnnDataType_t type,
+                                bool is_virtual) {
+    const auto [N, H, W, C] = nhwc;
+    CudnnDescriptor& out = graph_.parts.emplace_back(CUDNN_BACKEND_TENSOR_DESCRIPTOR);
+    out.set(CUDNN_ATTR_TENSOR_DATA_TYPE, type);
+    set_values(out, CUDNN_ATTR_TENSOR_DIMENSIONS, std::array{N, C, H, W});
+    set_values(out, CUDNN_ATTR_TENSOR_STRIDES, std::array{H * W * C, std::int64_t{1}, W * C, C});
+    out.set(CUDNN_ATTR_TENSOR_UNIQUE_ID, id);
+    out.set(CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, std::int64_t{16});
+    out.set(CUDNN_ATTR_TENSOR_IS_VIRTUAL, is_virtual);
+    out.finalize();
+    return out;
+  }
+
+  const CudnnDescriptor& convolution(std::int64_t stride, std::int64_t pad_h, std::int64_t pad_w) {
+    CudnnDescriptor& out = graph_.parts.emplace_back(CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR);
+    out.set(CUDNN_ATTR_CONVOLUTION_SPATIAL_DIMS, std::int64_t{2});
+    out.set(CUDNN_ATTR_CONVOLUTION_COMP_TYPE, CUDNN_DATA_FLOAT);
+    out.set(CUDNN_ATTR_CONVOLUTION_CONV_MODE, CUDNN_CROSS_CORRELATION);
+    set_values(out, CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS, std::array{pad_h, pad_w});
+    set_values(out, CUDNN_ATTR_CONVOLUTION_POST_PADDINGS, std::array{pad_h, pad_w});
+    set_values(out, CUDNN_ATTR_CONVOLUTION_DILATIONS, std::array{std::int64_t{1}, std::int64_t{1}});
+    set_values(out, CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES, std::array{stride, stride});
+    out.finalize();
+    return out;
+  }
+
+  void forward(const CudnnDescriptor& x, const CudnnDescriptor& weights, const CudnnDescriptor& y,
+               const CudnnDescriptor& convolution) {
+    CudnnDescriptor& op = graph_.operations.emplace_back(CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR);
+    op.set(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X, x);
+    op.set(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W, weights);
+    op.set(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y, y);
+    op.set(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC, convolution);
+    op.set(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA, 1.0f);
+    op.set(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA, 0.0f);
+    op.finalize();
+  }
+
+  void backward_data(const CudnnDescriptor& dx, const CudnnDescriptor& weights, const CudnnDescriptor& dy,
+                     const CudnnDescriptor& convolution) {
+    CudnnDescriptor& op = graph_.operations.emplace_back(CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR);
+    op.set(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DX, dx);
+    op.set(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_W, weights);
+    op.set(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY, dy);
+    op.set(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_CONV_DESC, convolution);
+    op.set(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA, 1.0f);
+    op.set(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA, 0.0f);
+    op.finalize();
+  }
+
+  void backward_weights(const CudnnDescriptor& x, const CudnnDescriptor& dweights, const CudnnDescriptor& dy,
+                        const CudnnDescriptor& convolution) {
+    CudnnDescriptor& op =
+        graph_.operations.emplace_back(CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR);
+    op.set(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X, x);
+    op.set(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW, dweights);
+    op.set(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY, dy);
+    op.set(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_CONV_DESC, convolution);
+    op.set(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_ALPHA, 1.0f);
+    op.set(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA, 0.0f);
+    op.finalize();
+  }
+
+  /// y = x + b, or max(x, 0) where b is null.
+  void pointwise(cudnnPointwiseMode_t mode, const CudnnDescriptor& x, const CudnnDescriptor* b,
+                 const CudnnDescriptor& y) {
+    CudnnDescriptor& what = graph_.parts.emplace_back(CUDNN_BACKEND_POINTWISE_DESCRIPTOR);
+    what.set(CUDNN_ATTR_POINTWISE_MODE, mode);
+    what.set(CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_DATA_FLOAT);
+    what.finalize();
+    CudnnDescriptor& op = graph_.operations.emplace_back(CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR);
+    op.set(CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, what);
+    op.set(CUDNN_ATTR_OPERATION_POINTWISE_XDESC, x);
+    if (b != nullptr) op.set(CUDNN_ATTR_OPERATION_POINTWISE_BDESC, *b);
+    op.set(CUDNN_ATTR_OPERATION_POINTWISE_YDESC, y);
+    op.finalize();
+  }
+
+ private:
+  template <std::size_t Count>
+  static void set_values(CudnnDescriptor& descriptor, cudnnBackendAttributeName_t name,
+                         const std::array<std::int64_t, Count>& values) {
+    descriptor.set_all(name, std::span<const std::int64_t>(values));
+  }
+
+  CudnnGraph& graph_;
+};
+
+std::shared_ptr<const CudnnGraph> make_graph(const std::shared_ptr<const CudnnTarget>& target, const Wanted& w,
+                                             CudnnForm form) {
+  if (w.dtype != Dtype::f32 && w.dtype != Dtype::bf16) {
+    throw std::invalid_argument(fmt::format("{}: cuDNN convolutions are f32 and bf16", describe(w)));
+  }
+  auto graph = std::make_shared<CudnnGraph>(target);
+  Builder build(*graph);
+  const ConvShape& s = w.shape;
+  const cudnnDataType_t type = w.dtype == Dtype::bf16 ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_FLOAT;
+  const std::array<std::int64_t, 4> x{s.N, s.H, s.W, s.Cin}, y{s.N, s.Ho(w.spec), s.Wo(w.spec), s.Cout};
+  const std::array<std::int64_t, 4> weights{s.Cout, s.Kh, s.Kw, s.Cin};
+  if (form == CudnnForm::rotated) {
+    build.forward(
+        build.tensor(kCudnnX, y, type, false), build.tensor(kCudnnWeights, {s.Cin, s.Kh, s.Kw, s.Cout}, type, false),
+        build.tensor(kCudnnY, x, type, false), build.convolution(1, s.Kh - 1 - w.spec.pad, s.Kw - 1 - w.spec.pad));
+    graph->finalize();
+    return graph;
+  }
+
+  const bool fused = form == CudnnForm::fused;
+  const CudnnDescriptor& in = build.tensor(kCudnnX, x, type, false);
+  const CudnnDescriptor& filter = build.tensor(kCudnnWeights, weights, type, false);
+  const CudnnDescriptor& out = build.tensor(fused ? kCudnnY + 10 : kCudnnY, y, fused ? CUDNN_DATA_FLOAT : type, fused);
+  const CudnnDescriptor& convolution = build.convolution(w.spec.stride, w.spec.pad, w.spec.pad);
+  if (w.pass == ConvPass::forward) build.forward(in, filter, out, convolution);
+  if (w.pass == ConvPass::backward_data) build.backward_data(in, filter, out, convolution);
+  if (w.pass == ConvPass::backward_weights) build.backward_weights(in, filter, out, convolution);
+  if (fused) {
+    const CudnnDescriptor& result = build.tensor(kCudnnY, y, type, false);
+    const CudnnDescriptor* before_relu = &out;
+    if (w.spec.bias) {
+      const CudnnDescriptor& bias = build.tensor(kCudnnBias, {1, 1, 1, s.Cout}, type, false);
+      const CudnnDescriptor& sum = w.spec.relu ? build.tensor(kCudnnY + 20, y, CUDNN_DATA_FLOAT, true) : result;
+      build.pointwise(CUDNN_POINTWISE_ADD, out, &bias, sum);
+      before_relu = &sum;
+    }
+    if (w.spec.relu) build.pointwise(CUDNN_POINTWISE_RELU_FWD, *before_relu, nullptr, result);
+  }
+  graph->finalize();
+  return graph;
+}
+
+// ---- choice ---------------------------------------------------------------------------------------------------------
+
+/// Engine 0 of each pass is a plain loop, there so that every shape has one.
+constexpr std::int64_t kNaiveEngine = 0;
+
+bool may_run(const CudnnConfig& config, Dtype dtype, bool tf32) {
+  if (config.has(CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC)) return false;
+  if (config.has(CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS)) return false;
+  if (config.has(CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION)) return false;
+  return dtype != Dtype::f32 || tf32 || !config.has(CUDNN_NUMERICAL_NOTE_TENSOR_CORE);
+}
+
+std::string id_of(CudnnForm form, const CudnnConfig& config) {
+  std::string out = fmt::format("cudnn:{}:{}:e{}:", cudnn_version(), name_of(form), config.engine_index);
+  for (const auto& [type, value] : config.settings) {
+    out += fmt::format("{}{}={}", out.back() == ':' ? "" : ",", type, value);
+  }
+  return out;
+}
+
+/// The forms to try, the preferred one first.
+std::vector<CudnnForm> forms_of(const Wanted& w, bool tf32) {
+  if (w.pass == ConvPass::forward && (w.spec.bias || w.spec.relu)) return {CudnnForm::fused, CudnnForm::plain};
+  // In f32 the backward data engines for NHWC copy both tensors into another layout and back (without tensor cores on
+  // every chip, with them on sm_80 and sm_120), or they are the naive one; the forward pass has an engine that does
+  // not.
+  const bool rotatable = w.spec.stride == 1 && w.spec.pad < w.shape.Kh && w.spec.pad < w.shape.Kw;
+  if (w.pass == ConvPass::backward_data && w.dtype == Dtype::f32 && rotatable) {
+    if (tf32) return {CudnnForm::plain, CudnnForm::rotated};
+    return {CudnnForm::rotated, CudnnForm::plain};
+  }
+  return {CudnnForm::plain};
+}
+
+/// What cuDNN repacks, it repacks whole: a workspace as large as an activation is a hidden copy of one. Small ones hold
+/// the partial sums of layers with few pixels as well, and cost little either way.
+std::size_t workspace_limit(const Wanted& w) {
+  const ConvShape& s = w.shape;
+  const std::int64_t x = s.N * s.H * s.W * s.Cin, y = s.N * s.Ho(w.spec) * s.Wo(w.spec) * s.Cout;
+  const std::size_t smaller = static_cast<std::size_t>(std::min(x, y)) * size_of(w.dtype);
+  return std::clamp(smaller, kCudnnSmallWorkspace, kCudnnWorkspaceLimit);
+}
+
+/// Appends to `out` what passes, until it holds `most`.
+void collect(const std::shared_ptr<const CudnnGraph>& graph, CudnnForm form, cudnnBackendHeurMode_t mode,
+             const Wanted& w, bool tf32, std::size_t most, std::vector<CudnnConv>& out) {
+  if (out.size() >= most) return;
+  for (CudnnDescriptor& proposal : propose(*graph, mode)) {
+    CudnnConfig config = examine(std::move(proposal));
+    if (!may_run(config, w.dtype, tf32)) continue;
+    if (config.engine_index == kNaiveEngine && mode != CUDNN_HEUR_MODE_FALLBACK) continue;
+    CudnnConv entry{id_of(form, config), form, {}};
+    const auto known = [&](const CudnnConv& other) { return other.id == entry.id; };
+    if (std::any_of(out.begin(), out.end(), known)) continue;
+    try {
+      entry.plan = std::make_shared<CudnnPlan>(graph, std::move(config));
+    } catch (const std::runtime_error&) {
+      continue;  // a heuristic may propose what the engine then refuses
+    }
+    if (entry.plan->workspace() > workspace_limit(w)) continue;
+    out.push_back(std::move(entry));
+    if (out.size() >= most) return;
+  }
+}
+
+std::int64_t number(std::string_view text, const std::string& id) {
+  std::int64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) {
+    throw std::invalid_argument(fmt::format("plan id \"{}\": \"{}\" is not a number", id, text));
+  }
+  return value;
+}
+
+std::vector<std::string_view> split(std::string_view text, char separator) {
+  std::vector<std::string_view> out;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find(separator), text.size());
+    out.push_back(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return out;
+}
+
+}  // namespace
+
+std::vector<CudnnConv> cudnn_conv_candidates(const std::shared_ptr<const CudnnTarget>& target, ConvPass pass,
+                                             const ConvSpec& spec, const ConvShape& shape, Dtype dtype, bool tf32,
+                                             std::size_t most) {
+  const Wanted wanted{pass, spec, shape, dtype};
+  std::vector<std::pair<CudnnForm, std::shared_ptr<const CudnnGraph>>> graphs;
+  std::vector<CudnnConv> out;
+  for (const CudnnForm form : forms_of(wanted, tf32)) {
+    if (out.size() >= most) break;
+    graphs.emplace_back(form, make_graph(target, wanted, form));
+    collect(graphs.back().second, form, CUDNN_HEUR_MODE_A, wanted, tf32, most, out);
+    collect(graphs.back().second, form, CUDNN_HEUR_MODE_B, wanted, tf32, most, out);
+  }
+  for (const auto& [form, graph] : graphs) {
+    if (out.empty()) collect(graph, form, CUDNN_HEUR_MODE_FALLBACK, wanted, tf32, 1, out);
+  }
+  if (out.empty()) {
+    throw std::runtime_error(fmt::format("{}: cuDNN {} has no deterministic kernel within {} MiB of workspace",
+                                         describe(wanted), cudnn_version(), workspace_limit(wanted) >> 20));
+  }
+  return out;
+}
+
+CudnnConv plan_cudnn_conv(const std::shared_ptr<const CudnnTarget>& target, ConvPass pass, const ConvSpec& spec,
+                          const ConvShape& shape, Dtype dtype, bool tf32) {
+  return std::move(cudnn_conv_candidates(target, pass, spec, shape, dtype, tf32, 1).front());
+}
+
+CudnnConv cudnn_conv_by_id(const std::shared_ptr<const CudnnTarget>& target, ConvPass pass, const ConvSpec& spec,
+                           const ConvShape& shape, Dtype dtype, const std::string& id) {
+  const std::vector<std::string_view> parts = split(id, ':');
+  if (parts.size() < 4 || parts[0] != "cudnn" || parts[3].empty() || parts[3][0] != 'e') {
+    throw std::invalid_argument(fmt::format("plan id \"{}\": expected cudnn:VERSION:FORM:eENGINE:SETTINGS", id));
+  }
+  if (parts[1] != cudnn_version()) {
+    throw std::invalid_argument(
+        fmt::format("plan id \"{}\" is of cuDNN {}, but {} is loaded: plan anew", id, parts[1], cudnn_version()));
+  }
+  const auto form = std::find_if(kForms.begin(), kForms.end(), [&](const auto& f) { return parts[2] == f.second; });
+  if (form == kForms.end()) throw std::invalid_argument(fmt::format("plan id \"{}\": no form \"{}\"", id, parts[2]));
+  std::vector<std::pair<std::int64_t, std::int64_t>> settings;
+  if (parts.size() > 4) {
+    for (const std::string_view setting : split(parts[4], ',')) {
+      const std::vector<std::string_view> pair = split(setting, '=');
+      if (pair.size() != 2) throw std::invalid_argument(fmt::format("plan id \"{}\": setting \"{}\"", id, setting));
+      settings.emplace_back(number(pair[0], id), number(pair[1], id));
+    }
+  }
+  const auto graph = make_graph(target, {pass, spec, shape, dtype}, form->first);
+  return {id, form->first,
+          std::make_shared<CudnnPlan>(graph, configure(*graph, number(parts[3].substr(1), id), settings))};
+}
+
+}  // namespace unet::kernels::cuda

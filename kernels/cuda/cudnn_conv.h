@@ -1,0 +1,51 @@
+// cuDNN's share of kernels/conv_plan.h: a pass is planned for any target, a described device included. conv_plan.cpp
+// beside this file runs what is planned here.
+//
+// A config of cuDNN's heuristics is taken if it is deterministic, accumulates in f32, does not round f32 operands
+// (TF32 only when asked for) and keeps within the workspace; of two that pass, the one the heuristic thinks faster.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kernels/conv_plan.h"
+#include "kernels/cuda/cudnn_graph.h"
+
+namespace unet::kernels::cuda {
+
+/// How a pass becomes a graph.
+enum class CudnnForm {
+  plain,    // the pass itself; bias and ReLU are left to a kernel of our own
+  fused,    // forward with bias and ReLU in the same kernel; the bias has the operands' dtype
+  rotated,  // backward data of stride 1 as the forward convolution of dy with rotated weights [Cin,Kh,Kw,Cout]
+};
+
+/// The most workspace that a plan may ask for: the smaller of x and y, within these bounds.
+constexpr std::size_t kCudnnSmallWorkspace = std::size_t{64} << 20, kCudnnWorkspaceLimit = std::size_t{256} << 20;
+
+/// Unique ids of the tensors in the graphs: src and dst as the graph sees them (forward: x and y).
+constexpr std::int64_t kCudnnX = 1, kCudnnWeights = 2, kCudnnY = 3, kCudnnBias = 4;
+
+struct CudnnConv {
+  std::string id;  // "cudnn:9.19.0:plain:e62:2=0,13=1": version, form, engine and its settings; names the same again
+  CudnnForm form = CudnnForm::plain;
+  std::shared_ptr<const CudnnPlan> plan;
+};
+
+/// f32 and bf16 (all operands of that dtype). Throws std::invalid_argument for another dtype and std::runtime_error if
+/// cuDNN has no config that passes; both name pass, dtype and shape.
+CudnnConv plan_cudnn_conv(const std::shared_ptr<const CudnnTarget>& target, ConvPass pass, const ConvSpec& spec,
+                          const ConvShape& shape, Dtype dtype, bool tf32);
+/// The first `most` configs that pass, of the heuristics' modes A and B, best guess first, for timing; a fallback where
+/// these have none. Throws as plan_cudnn_conv.
+std::vector<CudnnConv> cudnn_conv_candidates(const std::shared_ptr<const CudnnTarget>& target, ConvPass pass,
+                                             const ConvSpec& spec, const ConvShape& shape, Dtype dtype, bool tf32,
+                                             std::size_t most);
+/// The plan of an id as above. Throws std::invalid_argument if the id is not one of this cuDNN's, std::runtime_error if
+/// cuDNN refuses it for this shape.
+CudnnConv cudnn_conv_by_id(const std::shared_ptr<const CudnnTarget>& target, ConvPass pass, const ConvSpec& spec,
+                           const ConvShape& shape, Dtype dtype, const std::string& id);
+
+}  // namespace unet::kernels::cuda
