@@ -42,13 +42,13 @@ std::vector<std::size_t> worst_of(const std::vector<Scores>& per_image, std::siz
 }
 
 /// photo | truth | prediction of the chosen places of the list, as PNG.
-void write_overlays(const std::string& folder, models::UNet& model, Loader& loader, const std::vector<Sample>& samples,
-                    const std::vector<std::size_t>& chosen) {
+void write_overlays(const std::string& folder, models::UNet& model, const Machine& machine, Loader& loader,
+                    const std::vector<Sample>& samples, const std::vector<std::size_t>& chosen) {
   make_folder(folder);
   std::vector<bool> wanted(samples.size(), false);
   for (const std::size_t place : chosen) wanted[place] = true;
   std::size_t place = 0;
-  evaluate(model, loader, [&](const Batch& batch, const Tensor& prediction) {
+  evaluate(model, machine, loader, [&](const Batch& batch, const Tensor& prediction) {
     const std::size_t pixels = static_cast<std::size_t>(batch.H * batch.W);
     for (std::size_t n = 0; n < static_cast<std::size_t>(batch.N); ++n, ++place) {
       if (!wanted[place]) continue;
@@ -62,7 +62,8 @@ void write_overlays(const std::string& folder, models::UNet& model, Loader& load
 }
 
 void run(const EvalOptions& options) {
-  apply_runtime(options.device, options.conv, options.threads);
+  const Machine machine = machine_of(options.machine);
+  fmt::print("device: {}\n", machine.text);
   const SafetensorsFile file(options.checkpoint);
   const models::UNetCheckpoint checkpoint = models::describe_unet(file);
   if (checkpoint.spec.in_channels != 3) {
@@ -73,10 +74,10 @@ void run(const EvalOptions& options) {
   const Dataset dataset = open_dataset(options, checkpoint);
   const LoaderOptions loading = evaluation_loader(options, checkpoint);
   Loader loader(dataset, split, loading);
-  models::UNet model(checkpoint.spec);
+  models::UNet model(checkpoint.spec, 0, Dtype::f32, machine.device, machine.bf16_copies);
   load_model(file, model.parameters());
 
-  const Evaluation result = evaluate(model, loader);
+  const Evaluation result = evaluate(model, machine, loader);
   const SegmentationMetrics& m = result.metrics;
   const double rate = static_cast<double>(m.images()) / result.seconds;
   fmt::print("{} on {} images ({} of {}) at {}x{}\n", options.checkpoint, m.images(), options.split, options.data,
@@ -118,7 +119,7 @@ void run(const EvalOptions& options) {
     std::iota(chosen.begin(), chosen.end(), std::size_t{0});
   }
   if (!options.overlays.empty()) {
-    write_overlays(options.overlays, model, loader, samples, chosen);
+    write_overlays(options.overlays, model, machine, loader, samples, chosen);
     fmt::print("overlays (photo | truth | prediction) of {} images: {}\n", chosen.size(), options.overlays);
   }
 }

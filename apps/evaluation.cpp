@@ -2,51 +2,61 @@
 
 #include <chrono>
 
-#include "engine/core/error.h"
+#include "engine/core/dispatch.h"
 #include "kernels/confusion.h"
 
 namespace unet {
 
-BatchTensors to_tensors(const Batch& batch) {
-  return {Tensor::copy_of({batch.N, batch.H, batch.W, 3}, Dtype::u8, batch.images.data()),
-          Tensor::copy_of({batch.N, batch.H, batch.W}, Dtype::u8, batch.labels.data())};
+BatchTensors to_tensors(const Batch& batch, Device device) {
+  return {Tensor::copy_of({batch.N, batch.H, batch.W, 3}, Dtype::u8, batch.images.data(), device),
+          Tensor::copy_of({batch.N, batch.H, batch.W}, Dtype::u8, batch.labels.data(), device)};
 }
 
-Evaluation evaluate(models::UNet& model, Loader& loader,
+Evaluation evaluate(models::UNet& model, const Machine& machine, Loader& loader,
                     const std::function<void(const Batch& batch, const Tensor& prediction)>& visit) {
+  using kernels::ClassCounts;
+  using kernels::CrossEntropySums;
   const auto begin = std::chrono::steady_clock::now();
+  const Device device = machine.device, host;
   const std::int64_t classes = model.spec().classes;
   Evaluation out(static_cast<int>(classes));
-  kernels::CrossEntropySums total;
-  std::vector<kernels::ClassCounts> counts;
+  CrossEntropySums total;
   loader.start(0);
   while (const std::optional<Batch> batch = loader.next()) {
-    const auto [images, labels] = to_tensors(*batch);
+    const auto [images, labels] = to_tensors(*batch, device);
     Tape tape(Tape::Mode::inference);
     const Var logits =
-        model.forward(tape, normalize_images(tape, images, imagenet_normalization(), 3, model.parameters().dtype()));
+        model.forward(tape, normalize_images(tape, images, imagenet_normalization(), 3, machine.activations));
     const kernels::ConstView x = logits.value.const_view();
     const kernels::ConstView truth = labels.reshape({batch->N, batch->H, batch->W, 1}).const_view();
 
-    const Scratch scratch(kernels::cpu::cross_entropy_scratch(x), labels.device());
-    kernels::CrossEntropySums sums;
-    kernels::cpu::cross_entropy_forward({}, x, truth, {}, &sums, scratch.data());
+    const Tensor sums_memory = Tensor::empty({sizeof(CrossEntropySums)}, Dtype::u8, device);
+    const Scratch scratch(dispatch<cpu::cross_entropy_scratch, cuda::cross_entropy_scratch>(device, x), device);
+    dispatch<cpu::cross_entropy_forward, cuda::cross_entropy_forward>(
+        device, kernels::CrossEntropySpec(), x, truth, kernels::ConstView(), sums_memory.data<CrossEntropySums>(),
+        scratch.data());
+    const Var dice_loss = soft_dice_loss(tape, logits, labels);
+    const Tensor counts_memory =
+        Tensor::empty({batch->N * classes * static_cast<std::int64_t>(sizeof(ClassCounts))}, Dtype::u8, device);
+    const Tensor prediction = Tensor::empty({batch->N, batch->H, batch->W, 1}, Dtype::u8, device);
+    dispatch<cpu::confusion, cuda::confusion>(device, x, truth, kernels::CrossEntropySpec().ignore_index,
+                                              counts_memory.data<ClassCounts>(), prediction.view());
+
+    const Tensor host_sums = sums_memory.to(host), host_counts = counts_memory.to(host);
+    const CrossEntropySums& sums = *host_sums.data<CrossEntropySums>();
     if (sums.invalid > 0) {
       throw Error("{} pixels of the masks hold values outside the checkpoint's {} classes", sums.invalid, classes);
     }
     total.loss += sums.loss;
     total.weight += sums.weight;
-    const Var dice_loss = soft_dice_loss(tape, logits, labels);
-    out.soft_dice_loss += *dice_loss.value.data<double>() * static_cast<double>(batch->N);
-
-    counts.assign(static_cast<std::size_t>(batch->N * classes), {});
-    const Tensor prediction = Tensor::empty({batch->N, batch->H, batch->W, 1}, Dtype::u8);
-    kernels::cpu::confusion(x, truth, kernels::CrossEntropySpec().ignore_index, counts.data(), prediction.view());
+    out.soft_dice_loss += dice_loss.value.values<double>()[0] * static_cast<double>(batch->N);
+    const std::span counts(host_counts.data<ClassCounts>(), static_cast<std::size_t>(batch->N * classes));
     out.metrics.add(counts);
-    for (std::int64_t n = 0; n < batch->N; ++n) {
-      out.per_image.push_back(scores({counts.data() + n * classes, static_cast<std::size_t>(classes)}));
+    for (std::size_t n = 0; n < static_cast<std::size_t>(batch->N); ++n) {
+      const auto size = static_cast<std::size_t>(classes);
+      out.per_image.push_back(scores(counts.subspan(n * size, size)));
     }
-    if (visit) visit(*batch, prediction.reshape({batch->N, batch->H, batch->W}));
+    if (visit) visit(*batch, prediction.reshape({batch->N, batch->H, batch->W}).to(host));
   }
   if (total.weight > 0) out.cross_entropy = total.loss / total.weight;
   if (out.metrics.images() > 0) out.soft_dice_loss /= static_cast<double>(out.metrics.images());

@@ -4,17 +4,18 @@
 #include <functional>
 #include <vector>
 
+#include "apps/machine.h"
 #include "engine/data/loader.h"
 #include "engine/train/metrics.h"
 #include "models/unet.h"
 
 namespace unet {
 
-/// A batch of the loader as tensors: images u8 [N,H,W,3], labels u8 [N,H,W].
+/// A batch of the loader as tensors of a device: images u8 [N,H,W,3], labels u8 [N,H,W].
 struct BatchTensors {
   Tensor images, labels;
 };
-BatchTensors to_tensors(const Batch& batch);
+BatchTensors to_tensors(const Batch& batch, Device device);
 
 struct Evaluation {
   explicit Evaluation(int classes) : metrics(classes) {}
@@ -27,8 +28,8 @@ struct Evaluation {
 };
 
 /// Runs the model over one pass of the loader (in list order) on inference tapes. visit, if given, sees each batch with
-/// its arg-max prediction u8 [N,H,W].
-Evaluation evaluate(models::UNet& model, Loader& loader,
+/// its arg-max prediction u8 [N,H,W], on the host.
+Evaluation evaluate(models::UNet& model, const Machine& machine, Loader& loader,
                     const std::function<void(const Batch& batch, const Tensor& prediction)>& visit = {});
 
 }  // namespace unet

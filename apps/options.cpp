@@ -69,10 +69,11 @@ void add_extent(CLI::App& app, std::function<void(ImageExtent)> set, const std::
       ->default_str(default_text);
 }
 
-void add_runtime(CLI::App& app, std::string& device, std::string& conv, int& threads) {
-  add_words(app, "--device", device, {"auto", "cpu", "cuda"}, "Where to compute");
-  add_words(app, "--conv", conv, {"auto", "direct", "onednn", "own"}, "Who provides convolutions");
-  app.add_option("--threads", threads, "Threads for computing; 0: all that the affinity mask allows")
+void add_machine(CLI::App& app, MachineOptions& o) {
+  add_words(app, "--device", o.device, {"auto", "cpu", "cuda"}, "Where to compute; auto: CUDA where it works");
+  add_words(app, "--precision", o.precision, {"fp32", "tf32", "bf16"}, "Arithmetic");
+  add_words(app, "--conv", o.conv, {"auto", "direct", "onednn", "own"}, "Who provides convolutions on the CPU");
+  app.add_option("--threads", o.threads, "Threads for computing; 0: all that the affinity mask allows")
       ->check(CLI::Range(0, 4096))
       ->type_name("N")
       ->capture_default_str();
@@ -132,10 +133,10 @@ std::vector<std::pair<std::string, std::string>> TrainOptions::resolved() const 
           {"image-size", image_size.str()},
           {"augment", augment},
           {"border", border},
-          {"device", device},
-          {"precision", precision},
-          {"conv", conv},
-          {"threads", std::to_string(threads)},
+          {"device", machine.device},
+          {"precision", machine.precision},
+          {"conv", machine.conv},
+          {"threads", std::to_string(machine.threads)},
           {"workers", std::to_string(workers)},
           {"cache-mb", std::to_string(cache_mb)},
           {"seed", std::to_string(seed)},
@@ -235,8 +236,7 @@ std::optional<int> parse(int argc, char** argv, TrainOptions& o) {
   app.add_option("--seed", o.seed, "Seed of weights, order and augmentation")->type_name("N")->capture_default_str();
   group(app, done, "Training");
 
-  add_words(app, "--precision", o.precision, {"fp32", "tf32", "bf16"}, "Arithmetic");
-  add_runtime(app, o.device, o.conv, o.threads);
+  add_machine(app, o.machine);
   group(app, done, "Machine");
 
   app.add_option("-o,--output", o.output, "Folder for checkpoints and logs")->type_name("DIR")->capture_default_str();
@@ -286,7 +286,7 @@ std::optional<int> parse(int argc, char** argv, EvalOptions& o) {
       ->check(CLI::Range(0, 256))
       ->type_name("N")
       ->capture_default_str();
-  add_runtime(app, o.device, o.conv, o.threads);
+  add_machine(app, o.machine);
   app.add_option("--json", o.json, "Write the figures here as JSON")->type_name("FILE");
   app.add_option("--per-image", o.per_image, "Write each image's figures here as CSV")->type_name("FILE");
   app.add_option("--overlays", o.overlays, "Write pictures here: photo | truth | prediction")->type_name("DIR");
@@ -309,18 +309,8 @@ std::optional<int> parse(int argc, char** argv, PredictOptions& o) {
                  "Foreground where its probability (1 - that of class 0) is at least this [the most probable class]")
       ->check(CLI::Range(0.0, 1.0))
       ->type_name("P");
-  add_runtime(app, o.device, o.conv, o.threads);
+  add_machine(app, o.machine);
   return run_parser(app, argc, argv);
-}
-
-void apply_runtime(const std::string& device, const std::string& conv, int threads) {
-  if (device == "cuda") {
-    throw Error("--device cuda: this build has no CUDA back end; use --device cpu, or auto");
-  }
-  if (threads > 0) kernels::cpu::set_threads(threads);
-  if (conv == "direct") set_conv_provider(kernels::ConvProvider::direct);
-  if (conv == "onednn") set_conv_provider(kernels::ConvProvider::onednn);
-  if (conv == "own") set_conv_provider(kernels::ConvProvider::own);
 }
 
 }  // namespace unet

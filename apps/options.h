@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "apps/machine.h"
 #include "engine/train/schedule.h"
 
 namespace unet {
@@ -42,10 +43,7 @@ struct TrainOptions {
   ImageExtent image_size;
   std::string augment = "standard";
   std::string border = "foreground";
-  std::string device = "auto";
-  std::string precision = "fp32";
-  std::string conv = "auto";
-  int threads = 0;  // 0: all that the affinity mask allows
+  MachineOptions machine;
   int workers = 2;
   std::int64_t cache_mb = 2048;
   std::uint64_t seed = 0;
@@ -82,9 +80,7 @@ struct EvalOptions {
   std::string split = "test";
   std::optional<ImageExtent> image_size;  // not given: the checkpoint's
   std::int64_t batch_size = 16;
-  std::string device = "auto";
-  std::string conv = "auto";
-  int threads = 0;
+  MachineOptions machine;
   int workers = 2;
   std::string json;
   std::string per_image;
@@ -98,9 +94,7 @@ struct PredictOptions {
   std::string output;
   std::optional<ImageExtent> image_size;
   std::optional<double> threshold;  // not given: arg-max
-  std::string device = "auto";
-  std::string conv = "auto";
-  int threads = 0;
+  MachineOptions machine;
 };
 
 /// Fill the options from the command line. A value means: leave the program with this exit code (0 after --help and
@@ -108,8 +102,5 @@ struct PredictOptions {
 std::optional<int> parse(int argc, char** argv, TrainOptions& options);
 std::optional<int> parse(int argc, char** argv, EvalOptions& options);
 std::optional<int> parse(int argc, char** argv, PredictOptions& options);
-
-/// Puts --device, --threads and --conv in force. Throws Error if the device is not there.
-void apply_runtime(const std::string& device, const std::string& conv, int threads);
 
 }  // namespace unet

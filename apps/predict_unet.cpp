@@ -103,7 +103,8 @@ std::vector<std::uint8_t> labels_of(const std::vector<float>& p, std::int64_t h,
 }
 
 void run(const PredictOptions& options) {
-  apply_runtime(options.device, options.conv, options.threads);
+  const Machine machine = machine_of(options.machine);
+  fmt::print("device: {}\n", machine.text);
   const SafetensorsFile file(options.checkpoint);
   const models::UNetCheckpoint checkpoint = models::describe_unet(file);
   const std::int64_t C = checkpoint.spec.classes;
@@ -122,7 +123,7 @@ void run(const PredictOptions& options) {
           image.stem().string());
     }
   }
-  models::UNet model(checkpoint.spec);
+  models::UNet model(checkpoint.spec, 0, Dtype::f32, machine.device, machine.bf16_copies);
   load_model(file, model.parameters());
   std::error_code error;
   fs::create_directories(options.output, error);
@@ -134,8 +135,9 @@ void run(const PredictOptions& options) {
     const Image photo = to_rgb(load_image(path));
     const Image small = resize_bilinear(photo, static_cast<int>(width), static_cast<int>(height));
     Tape tape(Tape::Mode::inference);
-    const Tensor pixels = Tensor::copy_of({1, height, width, 3}, Dtype::u8, small.pixels.data());
-    const Var logits = model.forward(tape, normalize_images(tape, pixels, imagenet_normalization(), 3, Dtype::f32));
+    const Tensor pixels = Tensor::copy_of({1, height, width, 3}, Dtype::u8, small.pixels.data(), machine.device);
+    const Var logits =
+        model.forward(tape, normalize_images(tape, pixels, imagenet_normalization(), 3, machine.activations));
     const std::vector<std::uint8_t> labels =
         labels_of(softmax(logits.value), height, width, C, photo.height, photo.width, options.threshold);
 

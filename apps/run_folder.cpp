@@ -41,7 +41,8 @@ void rename_file(const std::filesystem::path& from, const std::filesystem::path&
 
 }  // namespace
 
-RunFolder RunFolder::create(const TrainOptions& options, const nlohmann::json& data_summary, RunState& state) {
+RunFolder RunFolder::create(const TrainOptions& options, const Machine& machine, const nlohmann::json& data_summary,
+                            RunState& state) {
   RunFolder out(options.output, options.keep);
   const std::string folder = out.folder_.string();
   std::error_code error;
@@ -62,7 +63,7 @@ RunFolder RunFolder::create(const TrainOptions& options, const nlohmann::json& d
   nlohmann::ordered_json words;
   for (const auto& [name, value] : options.resolved()) words[name] = value;
   run["options"] = words;
-  run["device"] = {{"name", "cpu"},
+  run["device"] = {{"name", machine.text},
                    {"threads", kernels::cpu::threads()},
                    {"instruction_set", kernels::cpu::name_of(kernels::cpu::isa())}};
   run["data"] = data_summary;

@@ -28,7 +28,8 @@ class RunFolder {
  public:
   /// A new run: makes the folder and its first files. Throws Error if it holds a run and --overwrite is not given, or
   /// cannot be written; this happens before the first step. Puts the time into state.started.
-  static RunFolder create(const TrainOptions& options, const nlohmann::json& data_summary, RunState& state);
+  static RunFolder create(const TrainOptions& options, const Machine& machine, const nlohmann::json& data_summary,
+                          RunState& state);
   /// Goes on: rows of the CSV files beyond the state's are cut off.
   static RunFolder resume(const std::filesystem::path& folder, std::int64_t keep, const RunState& state);
 

@@ -119,8 +119,4 @@ std::vector<std::string> differences(const RunRecord& then, const RunRecord& now
   return out;
 }
 
-std::string machine_text() {
-  return fmt::format("{}, {} threads", version_text("train_unet"), kernels::cpu::threads());
-}
-
 }  // namespace unet

@@ -56,7 +56,4 @@ RunRecord run_record(const SafetensorsFile& file);
 /// become more.
 std::vector<std::string> differences(const RunRecord& then, const RunRecord& now);
 
-/// Instruction set, threads and convolution library of this process.
-std::string machine_text();
-
 }  // namespace unet

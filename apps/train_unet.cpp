@@ -2,6 +2,7 @@
 // of phase 1. Cross-entropy can keep falling while Dice drops, and the task is judged by Dice.
 #include <chrono>
 #include <cstdio>
+#include <deque>
 
 #include "apps/data_options.h"
 #include "apps/evaluation.h"
@@ -55,6 +56,7 @@ void begin_next_phase(RunState& state) {
 /// The pieces of a run that every part of the loop works on.
 struct Run {
   const TrainOptions& options;
+  const Machine& machine;
   models::UNet& model;
   const Metadata& metadata;
   RunFolder& folder;
@@ -67,29 +69,56 @@ struct Run {
   }
 };
 
-/// One step: `passes` batches forward and backward, then the commit. Returns its result; its loss is the mean.
-StepResult run_step(Run& run, const Phase& phase, Loader& loader, Adam& optimizer, std::int64_t passes, double lr) {
-  RunState& state = run.record.state;
+/// A step on its way: what the loop must know of it when its result comes.
+struct IssuedStep {
+  double lr = 0;
+  std::vector<std::int64_t> sizes;  // images of each pass
+};
+
+/// One step: `passes` batches forward and backward, then the commit.
+IssuedStep issue_step(const Run& run, const Phase& phase, Loader& loader, Adam& optimizer, std::int64_t passes,
+                      double lr) {
+  IssuedStep step{lr, {}};
   std::vector<Tensor> losses;
-  std::vector<std::int64_t> sizes;
   for (std::int64_t pass = 0; pass < passes; ++pass) {
     const Batch batch = loader.next().value();
-    const auto [pixels, labels] = to_tensors(batch);
+    const auto [pixels, labels] = to_tensors(batch, run.machine.device);
     Tape tape;
-    const Var images = normalize_images(tape, pixels, imagenet_normalization(), 3, Dtype::f32);
+    const Var images = normalize_images(tape, pixels, imagenet_normalization(), 3, run.machine.activations);
     const Var logits = run.model.forward(tape, images);
     const Var loss = loss_of(phase.loss, tape, logits, labels);
     tape.backward(loss, 1.0 / static_cast<double>(passes));
     losses.push_back(loss.value);
-    sizes.push_back(batch.N);
+    step.sizes.push_back(batch.N);
   }
   optimizer.commit(losses, lr, run.options.clip_norm);
-  StepResult result = optimizer.take_result().value();
-  for (std::size_t i = 0; i < sizes.size(); ++i) {
-    state.loss_sum += result.losses[i] * static_cast<double>(sizes[i]);
-    state.images += sizes[i];
+  return step;
+}
+
+/// Books a step whose result is there. Throws Error after too many in a row that were not finite.
+void book_step(Run& run, const IssuedStep& step, const StepResult& result) {
+  RunState& state = run.record.state;
+  for (std::size_t pass = 0; pass < step.sizes.size(); ++pass) {
+    state.loss_sum += result.losses[pass] * static_cast<double>(step.sizes[pass]);
+    state.images += step.sizes[pass];
   }
-  return result;
+  state.batch += static_cast<std::int64_t>(step.sizes.size());
+  ++state.step;
+  ++state.all_steps;
+  run.folder.add_step(state, result, step.lr);
+  if (run.options.verbose) {
+    fmt::print("step {}  loss {:.6f}  grad norm {:.4f}  lr {:.3e}\n", state.step, result.loss, result.grad_norm,
+               step.lr);
+    std::fflush(stdout);
+  }
+  state.dropped = result.committed ? 0 : state.dropped + 1;
+  if (!result.committed) fmt::print(stderr, "train_unet: step {} is dropped: {}\n", state.step, result.reason);
+  if (state.dropped == kMostDroppedSteps) {
+    throw Error(
+        "{} steps in a row were not finite; last: {}. Try a lower --lr, --warmup or --clip-norm; the best file "
+        "so far is untouched.",
+        state.dropped, result.reason);
+  }
 }
 
 /// What is left of the epoch under way, up to validation; the learning rate of its last step. Throws Interrupted, the
@@ -102,32 +131,35 @@ double train_epoch(Run& run, const Phase& phase, const ScheduleSpec& schedule, L
   double lr = learning_rate(schedule, std::max<std::int64_t>(0, state.step - 1), all_steps, state.plateau);
   Progress progress(fmt::format("phase {} epoch {}/{}", phase.number, state.epoch, phase.epochs), loader.images(),
                     options.quiet);
+  // The state holds what is booked. A GPU is kept one step ahead of the books, so that it never waits for them.
+  const std::size_t ahead = run.machine.device.is_cpu() ? 0 : 1;
+  std::deque<IssuedStep> issued;
+  const auto book_all_but = [&](std::size_t left) {
+    while (const std::optional<StepResult> result = optimizer.take_result(left)) {
+      const IssuedStep step = std::move(issued.front());
+      issued.pop_front();
+      book_step(run, step, *result);
+      progress.update(state.images);
+    }
+  };
   loader.start(state.all_epochs, state.batch);
-  while (state.batch < batches && !out_of_steps(options, state)) {
-    const std::int64_t passes = std::min(options.accumulate, batches - state.batch);
-    lr = learning_rate(schedule, state.step, all_steps, state.plateau);
-    const StepResult result = run_step(run, phase, loader, optimizer, passes, lr);
-    state.batch += passes;
-    ++state.step;
-    ++state.all_steps;
-    run.folder.add_step(state, result, lr);
-    progress.update(state.images);
-    if (options.verbose) {
-      fmt::print("step {}  loss {:.6f}  grad norm {:.4f}  lr {:.3e}\n", state.step, result.loss, result.grad_norm, lr);
-      std::fflush(stdout);
-    }
-    state.dropped = result.committed ? 0 : state.dropped + 1;
-    if (!result.committed) fmt::print(stderr, "train_unet: step {} is dropped: {}\n", state.step, result.reason);
-    if (state.dropped == kMostDroppedSteps) {
-      throw Error(
-          "{} steps in a row were not finite; last: {}. Try a lower --lr, --warmup or --clip-norm; the best file "
-          "so far is untouched.",
-          state.dropped, result.reason);
-    }
+  std::int64_t batch = state.batch, step = state.step, total = state.all_steps;
+  while (batch < batches && !(options.max_steps > 0 && total >= options.max_steps)) {
+    const std::int64_t passes = std::min(options.accumulate, batches - batch);
+    lr = learning_rate(schedule, step, all_steps, state.plateau);
+    issued.push_back(issue_step(run, phase, loader, optimizer, passes, lr));
+    batch += passes;
+    ++step;
+    ++total;
+    book_all_but(ahead);
     const std::chrono::duration<double> unsaved = std::chrono::steady_clock::now() - run.saved;
-    if (stop_signal() != 0 || unsaved.count() >= options.save_every) run.save(optimizer);
+    if (stop_signal() != 0 || unsaved.count() >= options.save_every) {
+      book_all_but(0);
+      run.save(optimizer);
+    }
     if (stop_signal() != 0) throw Interrupted();
   }
+  book_all_but(0);
   return lr;
 }
 
@@ -149,7 +181,7 @@ void train_phase(Run& run, const Phase& phase, Loader& training, Loader& validat
     figures.lr = train_epoch(run, phase, schedule, training, optimizer);
     const double trained = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 
-    const Evaluation val = evaluate(run.model, validation, [&](const Batch&, const Tensor&) {
+    const Evaluation val = evaluate(run.model, run.machine, validation, [&](const Batch&, const Tensor&) {
       if (stop_signal() == 0) return;
       run.save(optimizer);  // the epoch's steps are done; a resume begins with this validation
       throw Interrupted();
@@ -178,10 +210,7 @@ void train_phase(Run& run, const Phase& phase, Loader& training, Loader& validat
 }
 
 void train(const TrainOptions& options) {
-  if (options.precision != "fp32") {
-    throw Error("--precision {}: this build trains in fp32 only; leave the option out", options.precision);
-  }
-  apply_runtime(options.device, options.conv, options.threads);
+  const Machine machine = machine_of(options.machine);
   std::optional<SafetensorsFile> resumed;
   if (!options.resume.empty()) resumed.emplace(state_to_resume(options.resume, options.output));
 
@@ -194,11 +223,12 @@ void train(const TrainOptions& options) {
   spec.classes = options.classes;
   spec.base_channels = options.base_channels;
   spec.bilinear = options.bilinear;
-  models::UNet model(spec, options.seed);
+  models::UNet model(spec, options.seed, Dtype::f32, machine.device, machine.bf16_copies);
   Parameters& parameters = model.parameters();
   const Metadata metadata =
       models::unet_metadata({spec, options.image_size.height, options.image_size.width, options.border});
   if (!options.quiet) {
+    fmt::print("device: {}, {}\n", machine.text, options.machine.precision);
     fmt::print("unet: {} parameters, base channels {}, {} classes, images {}\n", parameters.count(), spec.base_channels,
                spec.classes, options.image_size.str());
     std::fflush(stdout);
@@ -207,7 +237,7 @@ void train(const TrainOptions& options) {
   RunRecord record;
   for (const auto& [name, value] : options.resolved()) record.options[name] = value;
   record.data_hash = hash_text(dataset);
-  record.machine = machine_text();
+  record.machine = sameness_text(machine);
   if (resumed) {
     const RunRecord then = run_record(*resumed);
     check_same(then, record, options.force);
@@ -216,8 +246,8 @@ void train(const TrainOptions& options) {
     load_model(SafetensorsFile(options.init), parameters);
   }
   RunFolder folder = resumed ? RunFolder::resume(resumed->path().parent_path(), options.keep, record.state)
-                             : RunFolder::create(options, summary(dataset), record.state);
-  Run run{options, model, metadata, folder, record};
+                             : RunFolder::create(options, machine, summary(dataset), record.state);
+  Run run{options, machine, model, metadata, folder, record};
   RunState& state = record.state;
   if (resumed && !options.quiet) {
     fmt::print("resumed from {}: phase {}, epoch {}, {} steps done\n", resumed->path().string(), state.phase,

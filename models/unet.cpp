@@ -11,8 +11,8 @@ UNet::DoubleConv::DoubleConv(Parameters& parameters, const std::string& name, st
     : first(parameters, name + ".double_conv.0", name + ".double_conv.1", Cin, middle),
       second(parameters, name + ".double_conv.3", name + ".double_conv.4", middle, Cout) {}
 
-UNet::UNet(const UNetSpec& spec, std::uint64_t seed, Dtype dtype, Device device)
-    : spec_(spec), parameters_(dtype, device) {
+UNet::UNet(const UNetSpec& spec, std::uint64_t seed, Dtype dtype, Device device, bool with_copies)
+    : spec_(spec), parameters_(dtype, device, with_copies) {
   if (spec.in_channels < 1 || spec.classes < 1 || spec.base_channels < 1) {
     throw Error("unet: in_channels, classes and base_channels must be at least 1, got {}, {} and {}", spec.in_channels,
                 spec.classes, spec.base_channels);

@@ -19,7 +19,9 @@ struct UNetSpec {
 class UNet {
  public:
   /// Parameters are drawn from the seed as PyTorch's defaults would be. Throws Error for a spec that makes no network.
-  explicit UNet(const UNetSpec& spec, std::uint64_t seed = 0, Dtype dtype = Dtype::f32, Device device = {});
+  /// with_copies: see Parameters.
+  explicit UNet(const UNetSpec& spec, std::uint64_t seed = 0, Dtype dtype = Dtype::f32, Device device = {},
+                bool with_copies = false);
 
   /// images [N,H,W,in_channels] (normalised) -> logits [N,H,W,classes]; any H, W >= 1: padded with zeros to multiples
   /// of 16 inside, and cropped again.

@@ -45,15 +45,23 @@ struct Named {
   Tensor tensor;
 };
 
-std::vector<Named> float_tensors(const Parameters& parameters) {
+/// The arenas that a file holds, on the host: the model's own where it lives there, else copies.
+struct HostArenas {
+  Tensor values, running;
+};
+
+HostArenas on_host(const Parameters& parameters) {
+  return {parameters.values().to(Device{}), parameters.running().to(Device{})};
+}
+
+std::vector<Named> float_tensors(const Parameters& parameters, const HostArenas& arenas) {
   std::vector<Named> out;
-  for (std::size_t i = 0; i < parameters.params().size(); ++i) {
-    out.push_back({parameters.params()[i].name, parameters.value({static_cast<int>(i)})});
+  for (const Parameters::Param& param : parameters.params()) {
+    out.push_back({param.name, arenas.values.range(param.offset, param.shape)});
   }
-  for (std::size_t i = 0; i < parameters.stats().size(); ++i) {
-    const RunningStats running = parameters.running(StatsId{static_cast<int>(i)});
-    out.push_back({parameters.stats()[i].name + ".running_mean", running.mean});
-    out.push_back({parameters.stats()[i].name + ".running_var", running.variance});
+  for (const Parameters::Stats& stats : parameters.stats()) {
+    out.push_back({stats.name + ".running_mean", arenas.running.range(stats.mean_offset, {stats.channels})});
+    out.push_back({stats.name + ".running_var", arenas.running.range(stats.variance_offset, {stats.channels})});
   }
   return out;
 }
@@ -74,7 +82,7 @@ void save(const std::filesystem::path& path, const Parameters& parameters, const
   const SafeDtype dtype = file_dtype(parameters);
   std::vector<SafetensorsEntry> entries = state;
   std::vector<std::vector<std::byte>> bytes;  // what the entries point to
-  const std::vector<Named> tensors = float_tensors(parameters);
+  const std::vector<Named> tensors = float_tensors(parameters, on_host(parameters));
   bytes.reserve(tensors.size());
   for (const Named& named : tensors) {
     const Shape& shape = named.tensor.shape();
@@ -104,9 +112,10 @@ void save_training(const std::filesystem::path& path, const Parameters& paramete
   const SafeDtype dtype = file_dtype(parameters);
   const std::int64_t size = optimizer.m().size();
   const std::int64_t steps = optimizer.steps();
+  const Tensor m = optimizer.m().to(Device{}), v = optimizer.v().to(Device{});
   save(path, parameters, metadata,
-       {{kFirstMoment, dtype, {size}, optimizer.m().data<void>(), {}},
-        {kSecondMoment, dtype, {size}, optimizer.v().data<void>(), {}},
+       {{kFirstMoment, dtype, {size}, m.data<void>(), {}},
+        {kSecondMoment, dtype, {size}, v.data<void>(), {}},
         {kAdamSteps, SafeDtype::kI64, {}, &steps, {}}});
 }
 
@@ -134,8 +143,8 @@ void load_training(const SafetensorsFile& file, Parameters& parameters, Adam& op
   file.read(v, new_v.data<void>());
   file.read(steps, &count);
   load_model(file, parameters);
-  std::memcpy(optimizer.m().data<void>(), new_m.data<void>(), m.bytes());
-  std::memcpy(optimizer.v().data<void>(), new_v.data<void>(), v.bytes());
+  upload(optimizer.m().data<void>(), parameters.device(), new_m.data<void>(), m.bytes());
+  upload(optimizer.v().data<void>(), parameters.device(), new_v.data<void>(), v.bytes());
   optimizer.set_steps(count);
 }
 
@@ -143,7 +152,8 @@ void load_model(const SafetensorsFile& file, Parameters& parameters) {
   const std::string path = file.path().string();
   const std::string damaged =
       "the file is damaged, holds another model or was written by another program; nothing was loaded";
-  const std::vector<Named> tensors = float_tensors(parameters);
+  const HostArenas arenas = on_host(parameters);
+  const std::vector<Named> tensors = float_tensors(parameters, arenas);
   std::set<std::string> expected;
   for (const Named& named : tensors) {
     const TensorInfo* info = file.find(named.name);
@@ -197,6 +207,12 @@ void load_model(const SafetensorsFile& file, Parameters& parameters) {
       }
     });
   }
+  const Device device = parameters.device();
+  if (!device.is_cpu()) {
+    upload(parameters.values().data<void>(), device, arenas.values.data<void>(), arenas.values.bytes());
+    upload(parameters.running().data<void>(), device, arenas.running.data<void>(), arenas.running.bytes());
+  }
+  parameters.values_changed();
   for (std::size_t i = 0; i < tracked.size(); ++i) parameters.stats()[i].batches_tracked = tracked[i];
 }
 

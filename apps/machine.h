@@ -1,0 +1,31 @@
+// Where a program computes and how: --device, --precision, --conv, --threads.
+#pragma once
+
+#include <string>
+
+#include "engine/core/device.h"
+#include "engine/core/tensor.h"
+
+namespace unet {
+
+struct MachineOptions {
+  std::string device = "auto";     // auto: CUDA where it works, else the CPU
+  std::string precision = "fp32";  // fp32, tf32 (CUDA), bf16
+  std::string conv = "auto";       // of the CPU
+  int threads = 0;                 // 0: all that the affinity mask allows
+};
+
+struct Machine {
+  Device device;
+  Dtype activations = Dtype::f32;
+  bool bf16_copies = false;  // convolutions read bf16 copies of the parameters
+  std::string text;          // one line: what computes, and why not CUDA if it does not
+};
+
+/// Puts the options in force. Throws Error if the device is not there or cannot compute in that precision.
+Machine machine_of(const MachineOptions& options);
+
+/// What a run's promise of sameness is relative to: program, libraries, instruction set or GPU, threads.
+std::string sameness_text(const Machine& machine);
+
+}  // namespace unet
