@@ -29,4 +29,11 @@ void adam(const AdamSpec& spec, const StepControl* control, ConstView gradients,
           View copy);
 
 }  // namespace cpu
+
+namespace cuda {
+
+void adam(const AdamSpec& spec, const StepControl* control, ConstView gradients, View parameters, View m, View v,
+          View copy);
+
+}  // namespace cuda
 }  // namespace unet::kernels

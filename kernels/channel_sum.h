@@ -6,10 +6,19 @@
 
 #include "kernels/view.h"
 
-namespace unet::kernels::cpu {
+namespace unet::kernels {
+namespace cpu {
 
 /// scratch: channel_sum_scratch(x) bytes, 64-byte aligned.
 void channel_sum(ConstView x, View out, void* scratch);
 std::size_t channel_sum_scratch(ConstView x);
 
-}  // namespace unet::kernels::cpu
+}  // namespace cpu
+
+namespace cuda {
+
+void channel_sum(ConstView x, View out, void* scratch);
+std::size_t channel_sum_scratch(ConstView x);
+
+}  // namespace cuda
+}  // namespace unet::kernels

@@ -18,4 +18,10 @@ namespace cpu {
 void confusion(ConstView logits, ConstView labels, int ignore_index, ClassCounts* counts, View prediction);
 
 }  // namespace cpu
+
+namespace cuda {
+
+void confusion(ConstView logits, ConstView labels, int ignore_index, ClassCounts* counts, View prediction);
+
+}  // namespace cuda
 }  // namespace unet::kernels

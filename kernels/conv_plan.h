@@ -72,4 +72,13 @@ ConvPlan plan_conv(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, 
 std::vector<ConvPlan> plan_conv_candidates(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype);
 
 }  // namespace cpu
+
+namespace cuda {
+
+/// Plans one pass with cuDNN: the first config of its heuristics that is deterministic and keeps within the workspace
+/// limit. f32 and bf16, all operands alike but for the bias, which is f32; tf32: f32 operands may be rounded to TF32.
+/// Throws std::runtime_error, naming pass and shape, if cuDNN is missing or has no such config.
+ConvPlan plan_conv(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype, bool tf32);
+
+}  // namespace cuda
 }  // namespace unet::kernels

@@ -10,7 +10,8 @@
 
 #include "kernels/view.h"
 
-namespace unet::kernels::cpu {
+namespace unet::kernels {
+namespace cpu {
 
 /// bias [Cout] or empty. scratch: conv_transpose_scratch bytes, 64-byte aligned.
 void conv_transpose_forward(ConstView x, ConstView weights, ConstView bias, View y, void* scratch);
@@ -21,4 +22,14 @@ void conv_transpose_backward_weights(ConstView x, ConstView dy, View dweights, v
 /// Bytes of scratch for the largest of the three passes. x as above; Cout channels out.
 std::size_t conv_transpose_scratch(ConstView x, std::int64_t Cout);
 
-}  // namespace unet::kernels::cpu
+}  // namespace cpu
+
+namespace cuda {
+
+void conv_transpose_forward(ConstView x, ConstView weights, ConstView bias, View y, void* scratch);
+void conv_transpose_backward_data(ConstView dy, ConstView weights, View dx, void* scratch);
+void conv_transpose_backward_weights(ConstView x, ConstView dy, View dweights, void* scratch);
+std::size_t conv_transpose_scratch(ConstView x, std::int64_t Cout);
+
+}  // namespace cuda
+}  // namespace unet::kernels

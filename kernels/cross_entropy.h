@@ -39,4 +39,14 @@ void cross_entropy_backward(const CrossEntropySpec& spec, ConstView logits, Cons
                             const CrossEntropySums* sums, const double* dloss, View dlogits);
 
 }  // namespace cpu
+
+namespace cuda {
+
+std::size_t cross_entropy_scratch(ConstView logits);
+void cross_entropy_forward(const CrossEntropySpec& spec, ConstView logits, ConstView labels, ConstView class_weights,
+                           CrossEntropySums* sums, void* scratch);
+void cross_entropy_backward(const CrossEntropySpec& spec, ConstView logits, ConstView labels, ConstView class_weights,
+                            const CrossEntropySums* sums, const double* dloss, View dlogits);
+
+}  // namespace cuda
 }  // namespace unet::kernels

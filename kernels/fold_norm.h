@@ -5,10 +5,20 @@
 
 #include "kernels/view.h"
 
-namespace unet::kernels::cpu {
+namespace unet::kernels {
+namespace cpu {
 
 void fold_norm(ConstView weights, ConstView gamma, ConstView beta, ConstView mean, ConstView variance, double epsilon,
                View folded, View bias);
 void inverse_deviation(ConstView variance, double epsilon, View rstd);
 
-}  // namespace unet::kernels::cpu
+}  // namespace cpu
+
+namespace cuda {
+
+void fold_norm(ConstView weights, ConstView gamma, ConstView beta, ConstView mean, ConstView variance, double epsilon,
+               View folded, View bias);
+void inverse_deviation(ConstView variance, double epsilon, View rstd);
+
+}  // namespace cuda
+}  // namespace unet::kernels

@@ -20,4 +20,11 @@ void sum_of_squares(ConstView x, SquareSum* out, void* scratch);
 std::size_t sum_of_squares_scratch(ConstView x);
 
 }  // namespace cpu
+
+namespace cuda {
+
+void sum_of_squares(ConstView x, SquareSum* out, void* scratch);
+std::size_t sum_of_squares_scratch(ConstView x);
+
+}  // namespace cuda
 }  // namespace unet::kernels

@@ -5,10 +5,19 @@
 
 #include "kernels/view.h"
 
-namespace unet::kernels::cpu {
+namespace unet::kernels {
+namespace cpu {
 
 void max_pool_forward(ConstView x, View y);
 /// dx is overwritten, zeros in dropped rows and columns included.
 void max_pool_backward(ConstView x, ConstView dy, View dx);
 
-}  // namespace unet::kernels::cpu
+}  // namespace cpu
+
+namespace cuda {
+
+void max_pool_forward(ConstView x, View y);
+void max_pool_backward(ConstView x, ConstView dy, View dx);
+
+}  // namespace cuda
+}  // namespace unet::kernels

@@ -50,4 +50,16 @@ void norm_act_backward(const NormActSpec& spec, ConstView x, ConstView gamma, Co
                        View dbeta, View dresidual, void* scratch);
 
 }  // namespace cpu
+
+namespace cuda {
+
+std::size_t norm_act_scratch(ConstView x);
+void batch_statistics(ConstView x, double epsilon, View mean, View rstd, View unbiased_var, void* scratch);
+void norm_act_forward(const NormActSpec& spec, ConstView x, ConstView gamma, ConstView beta, ConstView mean,
+                      ConstView rstd, ConstView residual, View y, View pooled);
+void norm_act_backward(const NormActSpec& spec, ConstView x, ConstView gamma, ConstView beta, ConstView mean,
+                       ConstView rstd, ConstView residual, ConstView dy, ConstView dpooled, View dx, View dgamma,
+                       View dbeta, View dresidual, void* scratch);
+
+}  // namespace cuda
 }  // namespace unet::kernels

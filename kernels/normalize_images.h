@@ -19,4 +19,10 @@ namespace cpu {
 void normalize_images(const NormalizeSpec& spec, ConstView images, View y);
 
 }  // namespace cpu
+
+namespace cuda {
+
+void normalize_images(const NormalizeSpec& spec, ConstView images, View y);
+
+}  // namespace cuda
 }  // namespace unet::kernels

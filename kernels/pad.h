@@ -4,8 +4,16 @@
 
 #include "kernels/view.h"
 
-namespace unet::kernels::cpu {
+namespace unet::kernels {
+namespace cpu {
 
 void pad_or_crop(ConstView x, View y);
 
-}  // namespace unet::kernels::cpu
+}  // namespace cpu
+
+namespace cuda {
+
+void pad_or_crop(ConstView x, View y);
+
+}  // namespace cuda
+}  // namespace unet::kernels

@@ -12,7 +12,8 @@
 
 #include "kernels/view.h"
 
-namespace unet::kernels::cpu {
+namespace unet::kernels {
+namespace cpu {
 
 /// bias may be empty.
 void pixel_linear_forward(ConstView x, ConstView weights, ConstView bias, View y);
@@ -23,4 +24,14 @@ void pixel_linear_backward(ConstView x, ConstView weights, ConstView dy, View dx
 /// Bytes of scratch for backward. x as above, K outputs.
 std::size_t pixel_linear_scratch(ConstView x, std::int64_t K);
 
-}  // namespace unet::kernels::cpu
+}  // namespace cpu
+
+namespace cuda {
+
+void pixel_linear_forward(ConstView x, ConstView weights, ConstView bias, View y);
+void pixel_linear_backward(ConstView x, ConstView weights, ConstView dy, View dx, View dweights, View dbias,
+                           void* scratch);
+std::size_t pixel_linear_scratch(ConstView x, std::int64_t K);
+
+}  // namespace cuda
+}  // namespace unet::kernels

@@ -3,9 +3,18 @@
 
 #include "kernels/view.h"
 
-namespace unet::kernels::cpu {
+namespace unet::kernels {
+namespace cpu {
 
 void relu_forward(ConstView x, View y);
 void relu_backward(ConstView y, ConstView dy, View dx);
 
-}  // namespace unet::kernels::cpu
+}  // namespace cpu
+
+namespace cuda {
+
+void relu_forward(ConstView x, View y);
+void relu_backward(ConstView y, ConstView dy, View dx);
+
+}  // namespace cuda
+}  // namespace unet::kernels

@@ -4,9 +4,17 @@
 #include "kernels/step_control.h"
 #include "kernels/view.h"
 
-namespace unet::kernels::cpu {
+namespace unet::kernels {
+namespace cpu {
 
 /// Changes nothing unless control.verdict is commit.
 void update_running_stats(double momentum, const StepControl* control, ConstView batch, View running);
 
-}  // namespace unet::kernels::cpu
+}  // namespace cpu
+
+namespace cuda {
+
+void update_running_stats(double momentum, const StepControl* control, ConstView batch, View running);
+
+}  // namespace cuda
+}  // namespace unet::kernels

@@ -44,4 +44,14 @@ void soft_dice_backward(const SoftDiceSpec& spec, ConstView logits, ConstView la
                         const double* dloss, View dlogits);
 
 }  // namespace cpu
+
+namespace cuda {
+
+std::size_t soft_dice_scratch(ConstView logits);
+void soft_dice_forward(const SoftDiceSpec& spec, ConstView logits, ConstView labels, double* sums,
+                       SoftDiceResult* result, void* scratch);
+void soft_dice_backward(const SoftDiceSpec& spec, ConstView logits, ConstView labels, const double* sums,
+                        const double* dloss, View dlogits);
+
+}  // namespace cuda
 }  // namespace unet::kernels

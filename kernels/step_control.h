@@ -41,4 +41,12 @@ void add_loss(StepControl* control, const double* loss, double share);
 void decide(StepControl* control, const SquareSum* gradients, const SquareSum* statistics, std::int64_t passes);
 
 }  // namespace cpu
+
+namespace cuda {
+
+void begin_step(StepControl* control, double lr, double clip_norm);
+void add_loss(StepControl* control, const double* loss, double share);
+void decide(StepControl* control, const SquareSum* gradients, const SquareSum* statistics, std::int64_t passes);
+
+}  // namespace cuda
 }  // namespace unet::kernels

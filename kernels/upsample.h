@@ -6,9 +6,18 @@
 
 #include "kernels/view.h"
 
-namespace unet::kernels::cpu {
+namespace unet::kernels {
+namespace cpu {
 
 void upsample_bilinear_forward(ConstView x, bool align_corners, View y);
 void upsample_bilinear_backward(ConstView dy, bool align_corners, View dx);
 
-}  // namespace unet::kernels::cpu
+}  // namespace cpu
+
+namespace cuda {
+
+void upsample_bilinear_forward(ConstView x, bool align_corners, View y);
+void upsample_bilinear_backward(ConstView dy, bool align_corners, View dx);
+
+}  // namespace cuda
+}  // namespace unet::kernels

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "engine/core/error.h"
+#include "engine/core/dispatch.h"
 #include "engine/core/rng.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/dispatch.h"
@@ -60,8 +60,7 @@ void Parameters::initialize(std::uint64_t seed) {
     param.offset = total;
     total += aligned(param.shape.size(), dtype_);
   }
-  values_ = Tensor::zeros({total}, dtype_, device_);
-  gradients_ = Tensor::zeros({total}, dtype_, device_);
+  const Tensor values = Tensor::zeros({total}, dtype_);  // drawn on the host: the same on every device
   has_gradient_.assign(params_.size(), false);
 
   std::int64_t running = 0;
@@ -71,20 +70,29 @@ void Parameters::initialize(std::uint64_t seed) {
     stats.batches_tracked = 0;
     running = stats.variance_offset + aligned(stats.channels, dtype_);
   }
-  running_ = Tensor::zeros({std::max<std::int64_t>(1, running)}, dtype_, device_);
-  pending_.clear();
+  const Tensor statistics = Tensor::zeros({std::max<std::int64_t>(1, running)}, dtype_);
 
   for (std::size_t i = 0; i < params_.size(); ++i) {
-    const Tensor out = value({static_cast<int>(i)});
+    const Tensor out = slice(values, params_[i]);
     if (params_[i].init.bound > 0) {
       fill_uniform(out, params_[i].init.bound, random_bits(seed, Purpose::init, i));
     } else {
       kernels::cpu::fill(out.view(), params_[i].init.constant);
     }
   }
-  for (std::size_t i = 0; i < stats_.size(); ++i) {
-    kernels::cpu::fill(this->running(StatsId{static_cast<int>(i)}).variance.view(), 1.0);
+  for (const Stats& stats : stats_) {
+    kernels::cpu::fill(statistics.range(stats.variance_offset, {stats.channels}).view(), 1.0);
   }
+  values_ = values.to(device_);
+  running_ = statistics.to(device_);
+  gradients_ = Tensor::zeros({total}, dtype_, device_);
+  if (with_copies_) copies_ = Tensor::empty({total}, Dtype::bf16, device_);
+  pending_.clear();
+  values_changed();
+}
+
+void Parameters::values_changed() {
+  if (with_copies_) dispatch<cpu::copy, cuda::copy>(device_, values_.const_view(), copies_.view());
 }
 
 std::int64_t Parameters::count() const {
@@ -124,7 +132,8 @@ void Parameters::end_step() {
 
 void Parameters::complete_gradients() {
   for (std::size_t i = 0; i < params_.size(); ++i) {
-    if (!has_gradient_[i]) kernels::cpu::fill(gradient({static_cast<int>(i)}).view(), 0.0);
+    const Tensor slot = gradient({static_cast<int>(i)});
+    if (!has_gradient_[i]) dispatch<cpu::fill, cuda::fill>(device_, slot.view(), 0.0);
   }
 }
 

@@ -1,6 +1,7 @@
 // The arenas: everything a model learns, in a few flat ranges.
 //
 //   values      masters, [total] in the model's dtype; a Param is a named slice, 256-byte aligned, padding zero
+//   copies      the same rounded to bf16, where convolutions read that (CUDA in bf16); written whenever values change
 //   gradients   the same layout
 //   running     running mean and variance of every batch norm, flat
 //   pending     one range like `running` per pass of the step under way: batch statistics that commit will fold in, in
@@ -54,7 +55,9 @@ class Parameters {
     std::int64_t batches_tracked = 0;
   };
 
-  explicit Parameters(Dtype dtype = Dtype::f32, Device device = {}) : dtype_(dtype), device_(device) {}
+  /// with_copies: convolutions read bf16 copies of the (f32) values.
+  explicit Parameters(Dtype dtype = Dtype::f32, Device device = {}, bool with_copies = false)
+      : dtype_(dtype), device_(device), with_copies_(with_copies) {}
   Parameters(const Parameters&) = delete;
   Parameters& operator=(const Parameters&) = delete;
 
@@ -74,6 +77,10 @@ class Parameters {
   std::int64_t count() const;
 
   Tensor value(ParamId id) const { return slice(values_, params_[static_cast<std::size_t>(id.index)]); }
+  /// What a convolution reads: the bf16 copy where there is one, else the value.
+  Tensor operand(ParamId id) const {
+    return slice(with_copies_ ? copies_ : values_, params_[static_cast<std::size_t>(id.index)]);
+  }
   Tensor gradient(ParamId id) const { return slice(gradients_, params_[static_cast<std::size_t>(id.index)]); }
   const std::string& name(ParamId id) const { return params_[static_cast<std::size_t>(id.index)].name; }
   /// The parameter, or the batch norm, whose slice holds this element of the arenas.
@@ -83,11 +90,14 @@ class Parameters {
 
   /// The flat ranges.
   const Tensor& values() const { return values_; }
+  const Tensor& copies() const { return copies_; }
   const Tensor& gradients() const { return gradients_; }
   const Tensor& running() const { return running_; }
   /// Pending statistics, one range per pass since the last end_step(), in order.
   const std::vector<Tensor>& pending() const { return pending_; }
 
+  /// Whoever changes values other than by Adam calls this afterwards: the copies follow.
+  void values_changed();
   /// A recorded forward pass begins: batch norms of this pass report into a new pending range.
   void begin_pass();
   /// The step is over, committed or dropped: gradients count as absent again and pending statistics are gone.
@@ -108,7 +118,8 @@ class Parameters {
   std::vector<Param> params_;
   std::vector<Stats> stats_;
   std::vector<bool> has_gradient_;
-  Tensor values_, gradients_, running_;
+  bool with_copies_;
+  Tensor values_, copies_, gradients_, running_;
   std::vector<Tensor> pending_;
 };
 

@@ -1,6 +1,6 @@
 #include "engine/autograd/tape.h"
 
-#include "engine/core/error.h"
+#include "engine/core/dispatch.h"
 #include "kernels/elementwise.h"
 
 namespace unet {
@@ -16,10 +16,15 @@ VarId Tape::add_slot(const Tensor& value) {
 
 Var Tape::leaf(const Tensor& value) { return {value, recording() ? add_slot(value) : kConstant, ""}; }
 
-Var Tape::param(Parameters& parameters, ParamId id) {
-  Var var{parameters.value(id), kConstant, parameters.name(id).c_str()};
+Var Tape::param(Parameters& parameters, ParamId id) { return param(parameters, id, parameters.value(id)); }
+
+Var Tape::operand(Parameters& parameters, ParamId id) { return param(parameters, id, parameters.operand(id)); }
+
+Var Tape::param(Parameters& parameters, ParamId id, const Tensor& value) {
+  Var var{value, kConstant, parameters.name(id).c_str()};
   if (recording()) {
-    var.id = add_slot(var.value);
+    var.id = add_slot(value);
+    slots_.back().dtype = parameters.dtype();
     slots_.back().parameters = &parameters;
     slots_.back().param = id;
   }
@@ -36,7 +41,7 @@ void Tape::backward(const Var& loss, double scale) {
   if (loss.shape() != Shape{1}) throw Error("backward: the loss must be a scalar [1], got {}", loss.shape().str());
   if (!loss.wants_gradient())
     throw Error("backward: nothing was recorded for this loss; is the tape an inference tape?");
-  slots_[static_cast<std::size_t>(loss.id)].gradient = Tensor::of<double>({1}, Dtype::f64, {scale});
+  slots_[static_cast<std::size_t>(loss.id)].gradient = Tensor::copy_of({1}, Dtype::f64, &scale, loss.value.device());
   while (!nodes_.empty()) {
     const std::function<void()> node = std::move(nodes_.back());
     nodes_.pop_back();
@@ -66,17 +71,18 @@ void Tape::add_gradient(VarId id, const Tensor& gradient) {
   if (target.parameters != nullptr) {
     const Tensor arena = target.parameters->gradient(target.param);
     if (!target.parameters->has_gradient(target.param)) {
-      if (gradient.data<void>() != arena.data<void>()) kernels::cpu::copy(gradient.const_view(), arena.view());
+      if (gradient.data<void>() != arena.data<void>())
+        dispatch<cpu::copy, cuda::copy>(target.device, gradient.const_view(), arena.view());
       target.parameters->set_has_gradient(target.param);
     } else {
-      kernels::cpu::add_to(gradient.const_view(), arena.view());
+      dispatch<cpu::add_to, cuda::add_to>(target.device, gradient.const_view(), arena.view());
     }
   } else if (!target.gradient.defined()) {
     target.gradient = gradient;
   } else {
     // Into a new tensor: the one that is there may be a view that another variable's gradient shares.
     const Tensor sum = Tensor::empty(target.shape, target.dtype, target.device);
-    kernels::cpu::add(target.gradient.const_view(), gradient.const_view(), sum.view());
+    dispatch<cpu::add, cuda::add>(target.device, target.gradient.const_view(), gradient.const_view(), sum.view());
     target.gradient = sum;
   }
 }

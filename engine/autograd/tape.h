@@ -51,6 +51,8 @@ class Tape {
   /// A parameter: its gradient goes into the arena, written by the step's first backward pass, added to by later ones.
   /// `parameters` outlives the tape.
   Var param(Parameters& parameters, ParamId id);
+  /// The same as convolutions read it: a bf16 copy where the model has one. The gradient has the master's dtype.
+  Var operand(Parameters& parameters, ParamId id);
 
   /// Runs the recorded functions from the end, with d(loss) = scale. loss is a scalar [1]. The tape is empty
   /// afterwards. Throws Error if the loss is no scalar or nothing was recorded for it.
@@ -82,6 +84,7 @@ class Tape {
     ParamId param;
   };
   VarId add_slot(const Tensor& value);
+  Var param(Parameters& parameters, ParamId id, const Tensor& value);
   const Slot& slot(VarId id) const { return slots_[static_cast<std::size_t>(id)]; }
 
   Mode mode_;

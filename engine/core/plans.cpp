@@ -6,7 +6,7 @@
 #include <stdexcept>
 #include <tuple>
 
-#include "engine/core/error.h"
+#include "engine/core/dispatch.h"
 #include "kernels/cpu/parallel.h"
 
 namespace unet {
@@ -17,11 +17,12 @@ using kernels::ConvShape;
 using kernels::ConvSpec;
 
 using Key = std::tuple<ConvPass, std::int64_t, std::int64_t, bool, bool, std::int64_t, std::int64_t, std::int64_t,
-                       std::int64_t, std::int64_t, std::int64_t, std::int64_t, Dtype, int>;
+                       std::int64_t, std::int64_t, std::int64_t, std::int64_t, Dtype, Device::Type, int>;
 
-Key key_of(ConvPass pass, const ConvSpec& spec, const ConvShape& s, Dtype dtype) {
-  return {pass, spec.stride, spec.pad, spec.bias, spec.relu, s.N,   s.H,
-          s.W,  s.Cin,       s.Cout,   s.Kh,      s.Kw,      dtype, kernels::cpu::threads()};
+Key key_of(ConvPass pass, const ConvSpec& spec, const ConvShape& s, Dtype dtype, Device device) {
+  return {pass, spec.stride, spec.pad, spec.bias,   spec.relu,
+          s.N,  s.H,         s.W,      s.Cin,       s.Cout,
+          s.Kh, s.Kw,        dtype,    device.type, kernels::cpu::threads()};
 }
 
 struct Entry {
@@ -31,6 +32,8 @@ struct Entry {
 
 struct Cache {
   kernels::ConvProvider provider = kernels::ConvProvider::automatic;
+  bool tf32 = false;
+  bool timed = false;
   std::map<Key, Entry> entries;
   Tensor workspace;
   double seconds = 0;
@@ -41,12 +44,19 @@ Cache& cache() {
   return instance;
 }
 
-Entry& find_or_plan(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype) {
-  const Key key = key_of(pass, spec, shape, dtype);
+kernels::ConvPlan plan_of(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype, Device device) {
+  if constexpr (kHasCuda) {
+    if (!device.is_cpu()) return cuda::plan_conv(pass, spec, shape, dtype, cache().tf32);
+  }
+  return cpu::plan_conv(pass, spec, shape, dtype, cache().provider);
+}
+
+Entry& find_or_plan(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype, Device device) {
+  const Key key = key_of(pass, spec, shape, dtype, device);
   if (const auto found = cache().entries.find(key); found != cache().entries.end()) return found->second;
   Entry entry;
   try {
-    entry.plan = kernels::cpu::plan_conv(pass, spec, shape, dtype, cache().provider);
+    entry.plan = plan_of(pass, spec, shape, dtype, device);
   } catch (const std::invalid_argument& reason) {
     throw Error("{}", reason.what());
   }
@@ -61,17 +71,27 @@ void set_conv_provider(kernels::ConvProvider provider) {
   cache().entries.clear();
 }
 
+void set_conv_tf32(bool allowed) {
+  cache().tf32 = allowed;
+  cache().entries.clear();
+}
+
+void set_conv_timing(bool on) { cache().timed = on; }
+
 void run_conv(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype, Device device,
               const kernels::ConvOperands& operands) {
-  Entry& entry = find_or_plan(pass, spec, shape, dtype);
+  Entry& entry = find_or_plan(pass, spec, shape, dtype, device);
   Tensor& workspace = cache().workspace;
   const auto needed = static_cast<std::int64_t>(entry.plan.workspace);
-  if (needed > 0 && (!workspace.defined() || workspace.size() < needed)) {
+  if (needed > 0 && (!workspace.defined() || workspace.size() < needed || workspace.device() != device)) {
     workspace = Tensor();  // give the old block back before asking for a larger one
     workspace = Tensor::empty({needed}, Dtype::u8, device);
   }
+  const bool timed = cache().timed;
+  if (timed) synchronize(device);
   const auto begin = std::chrono::steady_clock::now();
   entry.plan.run(operands, workspace.data<void>());
+  if (timed) synchronize(device);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   ++entry.use.runs;
   entry.use.seconds += seconds;

@@ -1,6 +1,7 @@
 #include "engine/core/pool.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <bit>
 #include <cstdlib>
@@ -32,12 +33,16 @@ class HostAllocator : public SystemAllocator {
     return block;
   }
   void release(void* block, std::size_t) noexcept override { std::free(block); }
+  std::size_t available() override {
+    return static_cast<std::size_t>(sysconf(_SC_AVPHYS_PAGES)) * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  }
 };
 
 class Switch : public SystemAllocator {
  public:
   void* allocate(std::size_t bytes) override { return current_->allocate(bytes); }
   void release(void* block, std::size_t bytes) noexcept override { current_->release(block, bytes); }
+  std::size_t available() override { return current_->available(); }
   void set(SystemAllocator* system) { current_ = system != nullptr ? system : &host_; }
 
  private:
@@ -51,6 +56,8 @@ Switch& cpu_system() {
 }
 
 }  // namespace
+
+void SystemAllocator::fill(void* block, int byte, std::size_t bytes) { std::memset(block, byte, bytes); }
 
 Pool::~Pool() { trim_locked(); }
 
@@ -72,14 +79,15 @@ void* Pool::allocate(std::size_t bytes) {
     }
     if (block == nullptr) {
       throw Error(
-          "out of memory: {:.1f} MiB requested, {:.1f} MiB in use, {:.1f} MiB cached, {:.1f} MiB at the peak. Use a "
-          "smaller --batch-size (with --accumulate to keep the effective one), --image-size or --base-channels.",
-          mib(bytes), mib(stats_.in_use), mib(cached), mib(stats_.peak));
+          "out of memory: {:.1f} MiB requested, {:.1f} MiB in use, {:.1f} MiB cached, {:.1f} MiB at the peak, {:.1f} "
+          "MiB free. Use a smaller --batch-size (with --accumulate to keep the effective one), --image-size or "
+          "--base-channels.",
+          mib(bytes), mib(stats_.in_use), mib(cached), mib(stats_.peak), mib(system_.available()));
     }
   }
   stats_.in_use += size;
   if (stats_.in_use > stats_.peak) stats_.peak = stats_.in_use;
-  if (poison_) std::memset(block, 0xff, size);
+  if (poison_) system_.fill(block, 0xff, size);
   return block;
 }
 

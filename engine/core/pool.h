@@ -22,6 +22,10 @@ class SystemAllocator {
   /// nullptr when there is no memory.
   virtual void* allocate(std::size_t bytes) = 0;
   virtual void release(void* block, std::size_t bytes) noexcept = 0;
+  /// Sets every byte of a block.
+  virtual void fill(void* block, int byte, std::size_t bytes);
+  /// Bytes that the system could still give, for the message.
+  virtual std::size_t available() { return 0; }
 };
 
 struct PoolStats {
@@ -39,7 +43,7 @@ class Pool {
   Pool& operator=(const Pool&) = delete;
 
   /// At least `bytes` bytes (0 counts as 1), uninitialised. Out of memory: drops the cache, tries once more, then
-  /// throws Error with the bytes requested, in use, cached and at the peak, and what to change.
+  /// throws Error with the bytes requested, in use, cached, at the peak and free, and what to change.
   void* allocate(std::size_t bytes);
   /// Gives back what allocate(bytes) returned.
   void release(void* block, std::size_t bytes) noexcept;

@@ -3,8 +3,9 @@
 #include <bit>
 #include <cstring>
 
-#include "engine/core/error.h"
-#include "engine/core/pool.h"
+#include "engine/core/device_memory.h"
+#include "engine/core/dispatch.h"
+#include "kernels/elementwise.h"
 
 namespace unet {
 namespace {
@@ -59,8 +60,9 @@ Tensor Tensor::empty(const Shape& shape, Dtype dtype, Device device) {
   if (shape.rank() == 0) throw Error("Tensor::empty: a tensor needs a shape");
   const std::size_t bytes = static_cast<std::size_t>(shape.size()) * kernels::size_of(dtype);
   Tensor out;
-  out.data_ = cpu_pool().allocate(bytes);
-  out.storage_ = std::shared_ptr<void>(out.data_, [bytes](void* block) { cpu_pool().release(block, bytes); });
+  Pool& pool = pool_of(device);
+  out.data_ = pool.allocate(bytes);
+  out.storage_ = std::shared_ptr<void>(out.data_, [&pool, bytes](void* block) { pool.release(block, bytes); });
   out.shape_ = shape;
   out.pitch_ = shape.channels();
   out.dtype_ = dtype;
@@ -70,7 +72,7 @@ Tensor Tensor::empty(const Shape& shape, Dtype dtype, Device device) {
 
 Tensor Tensor::zeros(const Shape& shape, Dtype dtype, Device device) {
   Tensor out = empty(shape, dtype, device);
-  std::memset(out.data_, 0, static_cast<std::size_t>(shape.size()) * kernels::size_of(dtype));
+  zero_bytes(out.data_, device, out.bytes());
   return out;
 }
 
@@ -88,7 +90,16 @@ Tensor Tensor::of(const Shape& shape, Dtype dtype, const std::vector<T>& values)
 
 Tensor Tensor::copy_of(const Shape& shape, Dtype dtype, const void* bytes, Device device) {
   Tensor out = empty(shape, dtype, device);
-  std::memcpy(out.data_, bytes, static_cast<std::size_t>(shape.size()) * kernels::size_of(dtype));
+  upload(out.data_, device, bytes, out.bytes());
+  return out;
+}
+
+Tensor Tensor::to(Device device) const {
+  if (device == device_) return *this;
+  const Tensor from = dense() ? *this : clone();
+  if (device_.is_cpu()) return copy_of(shape_, dtype_, from.data_, device);
+  Tensor out = empty(shape_, dtype_, device);
+  download(out.data_, from.data_, device_, out.bytes());
   return out;
 }
 
@@ -139,6 +150,14 @@ Tensor Tensor::range(std::int64_t offset, const Shape& shape) const {
 
 Tensor Tensor::clone() const {
   Tensor out = empty(shape_, dtype_, device_);
+  if (dense()) {
+    copy_bytes(out.data_, data_, device_, bytes());
+    return out;
+  }
+  if (!device_.is_cpu()) {
+    dispatch<cpu::copy, cuda::copy>(device_, const_view(), out.view());
+    return out;
+  }
   const std::size_t row = static_cast<std::size_t>(shape_.channels()) * kernels::size_of(dtype_);
   const std::size_t stride = static_cast<std::size_t>(pitch_) * kernels::size_of(dtype_);
   const std::int64_t rows = row == 0 ? 0 : shape_.size() / shape_.channels();
@@ -161,6 +180,7 @@ kernels::View Tensor::view() const {
 
 template <class T>
 std::vector<T> Tensor::values() const {
+  if (!device_.is_cpu()) return to(Device{}).values<T>();
   std::vector<T> out;
   out.reserve(static_cast<std::size_t>(size()));
   const std::int64_t rows = size() == 0 ? 0 : size() / shape_.channels();

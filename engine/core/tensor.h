@@ -34,6 +34,8 @@ class Tensor {
   Dtype dtype() const { return dtype_; }
   Device device() const { return device_; }
   std::int64_t size() const { return shape_.size(); }
+  /// Of a dense tensor.
+  std::size_t bytes() const { return static_cast<std::size_t>(size()) * kernels::size_of(dtype_); }
   /// Elements between neighbouring rows of the last size.
   std::int64_t pitch() const { return pitch_; }
   bool dense() const { return pitch_ == shape_.channels(); }
@@ -44,12 +46,15 @@ class Tensor {
   Tensor reshape(const Shape& shape) const;
   /// A range of `shape.size()` elements beginning at element `offset` of a dense tensor; shares memory.
   Tensor range(std::int64_t offset, const Shape& shape) const;
+  /// The tensor itself if it lives there, else a dense copy. To the host it waits for the device.
+  Tensor to(Device device) const;
   /// A dense copy with memory of its own.
   Tensor clone() const;
 
   /// The memory as kernels see it; an empty view if undefined.
   kernels::View view() const;
   kernels::ConstView const_view() const { return view(); }
+  /// In the memory of its device.
   template <class T>
   T* data() const {
     return static_cast<T*>(data_);

@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "engine/core/dispatch.h"
+#include "kernels/elementwise.h"
 #include "kernels/fold_norm.h"
 
 namespace unet::nn {
@@ -22,7 +24,7 @@ Conv2d::Conv2d(Parameters& parameters, const std::string& name, std::int64_t Cin
 }
 
 Var Conv2d::forward(Tape& tape, const Var& x) const {
-  return conv2d(tape, x, tape.param(*parameters_, weight_), tape.param(*parameters_, bias_), options_);
+  return conv2d(tape, x, tape.operand(*parameters_, weight_), tape.param(*parameters_, bias_), options_);
 }
 
 PixelLinear::PixelLinear(Parameters& parameters, const std::string& name, std::int64_t C, std::int64_t K)
@@ -44,7 +46,7 @@ ConvTranspose2d::ConvTranspose2d(Parameters& parameters, const std::string& name
 }
 
 Var ConvTranspose2d::forward(Tape& tape, const Var& x, const Tensor& out) const {
-  return conv_transpose2d(tape, x, tape.param(*parameters_, weight_), tape.param(*parameters_, bias_), out);
+  return conv_transpose2d(tape, x, tape.operand(*parameters_, weight_), tape.param(*parameters_, bias_), out);
 }
 
 ConvNormAct::ConvNormAct(Parameters& parameters, const std::string& conv, const std::string& norm, std::int64_t Cin,
@@ -62,7 +64,7 @@ NormActResult ConvNormAct::forward(Tape& tape, const Var& x, const Options& opti
   if (!tape.recording() && !options.pool && !options.out.defined() && !options.residual.defined()) {
     return {forward_folded(tape, x, options.relu), Var()};
   }
-  const Var conv = conv2d(tape, x, tape.param(*parameters_, weight_), Var(), options_);
+  const Var conv = conv2d(tape, x, tape.operand(*parameters_, weight_), Var(), options_);
   NormActOptions norm;
   norm.relu = options.relu;
   norm.pool = options.pool;
@@ -79,12 +81,17 @@ Var ConvNormAct::forward_folded(Tape& tape, const Var& x, bool relu) const {
   const RunningStats stats = parameters_->running(stats_);
   const Tensor folded = Tensor::empty(weight.shape(), weight.dtype(), weight.device());
   const Tensor bias = Tensor::empty({weight.shape()[0]}, weight.dtype(), weight.device());
-  kernels::cpu::fold_norm(weight.const_view(), parameters_->value(gamma_).const_view(),
-                          parameters_->value(beta_).const_view(), stats.mean.const_view(), stats.variance.const_view(),
-                          kEpsilon, folded.view(), bias.view());
+  dispatch<cpu::fold_norm, cuda::fold_norm>(weight.device(), weight.const_view(),
+                                            parameters_->value(gamma_).const_view(),
+                                            parameters_->value(beta_).const_view(), stats.mean.const_view(),
+                                            stats.variance.const_view(), kEpsilon, folded.view(), bias.view());
   Conv2dOptions options = options_;
   options.relu = relu;
   Var named = tape.input(folded);
+  if (const Dtype dtype = parameters_->operand(weight_).dtype(); dtype != folded.dtype()) {
+    named.value = Tensor::empty(folded.shape(), dtype, folded.device());
+    dispatch<cpu::copy, cuda::copy>(folded.device(), folded.const_view(), named.value.view());
+  }
   named.name = parameters_->name(weight_).c_str();
   return conv2d(tape, x, named, tape.input(bias), options);
 }

@@ -1,3 +1,4 @@
+#include "engine/core/dispatch.h"
 #include "engine/ops/check.h"
 #include "engine/ops/ops.h"
 #include "kernels/elementwise.h"
@@ -22,7 +23,7 @@ Var concat(Tape& tape, const std::vector<Var>& parts) {
   std::int64_t begin = 0;
   for (const Var& part : parts) {
     const Tensor slice = cat.slice(begin, begin + part.shape()[3]);
-    kernels::cpu::copy(part.value.const_view(), slice.view());
+    dispatch<cpu::copy, cuda::copy>(first.device(), part.value.const_view(), slice.view());
     written.push_back({slice, part.id, part.name});
     begin += part.shape()[3];
   }

@@ -1,7 +1,9 @@
+#include "engine/core/dispatch.h"
 #include "engine/core/plans.h"
 #include "engine/ops/check.h"
 #include "engine/ops/ops.h"
 #include "kernels/channel_sum.h"
+#include "kernels/elementwise.h"
 
 namespace unet {
 
@@ -56,16 +58,22 @@ Var conv2d(Tape& tape, const Var& x, const Var& weight, const Var& bias, const C
     kernels::ConvSpec backward = spec;
     backward.bias = backward.relu = false;
     if (const Tensor dw = tape.gradient_target(weight.id); dw.defined()) {
+      // cuDNN has no bf16 convolution that leaves dweights in f32: they come in the weights' dtype.
+      const Tensor written = dw.dtype() == weight.value.dtype() ? dw : Tensor::empty(dw.shape(), dtype, device);
       kernels::ConvOperands grads;
       grads.x = x.value.const_view();
       grads.dy = dense_dy.const_view();
-      grads.dweights = dw.view();
+      grads.dweights = written.view();
       run_conv(ConvPass::backward_weights, backward, shape, dtype, device, grads);
+      if (written.data<void>() != dw.data<void>()) {
+        dispatch<cpu::copy, cuda::copy>(device, written.const_view(), dw.view());
+      }
       tape.add_gradient(weight.id, dw);
     }
     if (const Tensor db = tape.gradient_target(bias_id); db.defined()) {
-      const Scratch scratch(kernels::cpu::channel_sum_scratch(dense_dy.const_view()), device);
-      kernels::cpu::channel_sum(dense_dy.const_view(), db.view(), scratch.data());
+      const Scratch scratch(
+          dispatch<cpu::channel_sum_scratch, cuda::channel_sum_scratch>(dy.device(), dense_dy.const_view()), device);
+      dispatch<cpu::channel_sum, cuda::channel_sum>(dy.device(), dense_dy.const_view(), db.view(), scratch.data());
       tape.add_gradient(bias_id, db);
     }
     const VarId x_id = x.id;

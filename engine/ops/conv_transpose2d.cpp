@@ -1,3 +1,4 @@
+#include "engine/core/dispatch.h"
 #include "engine/ops/check.h"
 #include "engine/ops/ops.h"
 #include "kernels/channel_sum.h"
@@ -23,9 +24,12 @@ Var conv_transpose2d(Tape& tape, const Var& x, const Var& weight, const Var& bia
   }
   const Shape& s = x.shape();
   const Tensor y = check::destination(op, out, {s[0], 2 * s[1], 2 * s[2], Cout}, x.value);
-  const Scratch scratch(kernels::cpu::conv_transpose_scratch(x.value.const_view(), Cout), x.value.device());
-  kernels::cpu::conv_transpose_forward(x.value.const_view(), weight.value.const_view(), bias.value.const_view(),
-                                       y.view(), scratch.data());
+  const Scratch scratch(
+      dispatch<cpu::conv_transpose_scratch, cuda::conv_transpose_scratch>(x.value.device(), x.value.const_view(), Cout),
+      x.value.device());
+  dispatch<cpu::conv_transpose_forward, cuda::conv_transpose_forward>(
+      x.value.device(), x.value.const_view(), weight.value.const_view(), bias.value.const_view(), y.view(),
+      scratch.data());
 
   const Var result = tape.output(y, {&x, &weight, &bias});
   if (!result.wants_gradient()) return result;
@@ -33,18 +37,23 @@ Var conv_transpose2d(Tape& tape, const Var& x, const Var& weight, const Var& bia
     const Tensor dy = tape.take_gradient(y_id);
     if (!dy.defined()) return;
     const Device device = dy.device();
-    const Scratch space(kernels::cpu::conv_transpose_scratch(x.value.const_view(), Cout), device);
+    const Scratch space(
+        dispatch<cpu::conv_transpose_scratch, cuda::conv_transpose_scratch>(dy.device(), x.value.const_view(), Cout),
+        device);
     if (const Tensor dw = tape.gradient_target(weight.id); dw.defined()) {
-      kernels::cpu::conv_transpose_backward_weights(x.value.const_view(), dy.const_view(), dw.view(), space.data());
+      dispatch<cpu::conv_transpose_backward_weights, cuda::conv_transpose_backward_weights>(
+          dy.device(), x.value.const_view(), dy.const_view(), dw.view(), space.data());
       tape.add_gradient(weight.id, dw);
     }
     if (const Tensor db = tape.gradient_target(bias_id); db.defined()) {
-      const Scratch sums(kernels::cpu::channel_sum_scratch(dy.const_view()), device);
-      kernels::cpu::channel_sum(dy.const_view(), db.view(), sums.data());
+      const Scratch sums(dispatch<cpu::channel_sum_scratch, cuda::channel_sum_scratch>(dy.device(), dy.const_view()),
+                         device);
+      dispatch<cpu::channel_sum, cuda::channel_sum>(dy.device(), dy.const_view(), db.view(), sums.data());
       tape.add_gradient(bias_id, db);
     }
     if (const Tensor dx = tape.gradient_target(x.id); dx.defined()) {
-      kernels::cpu::conv_transpose_backward_data(dy.const_view(), weight.value.const_view(), dx.view(), space.data());
+      dispatch<cpu::conv_transpose_backward_data, cuda::conv_transpose_backward_data>(
+          dy.device(), dy.const_view(), weight.value.const_view(), dx.view(), space.data());
       tape.add_gradient(x.id, dx);
     }
   });

@@ -1,5 +1,6 @@
 #include "kernels/norm_act.h"
 
+#include "engine/core/dispatch.h"
 #include "engine/ops/check.h"
 #include "engine/ops/ops.h"
 #include "kernels/elementwise.h"
@@ -41,20 +42,23 @@ NormActResult norm_act(Tape& tape, const Var& x, const Var& gamma, const Var& be
     mean = Tensor::empty(vector, dtype, device);
     const Tensor variance =
         stats.pending_variance.defined() ? stats.pending_variance : Tensor::empty(vector, dtype, device);
-    const Scratch scratch(kernels::cpu::norm_act_scratch(x.value.const_view()), device);
-    kernels::cpu::batch_statistics(x.value.const_view(), spec.epsilon, mean.view(), rstd.view(), variance.view(),
-                                   scratch.data());
-    if (stats.pending_mean.defined()) kernels::cpu::copy(mean.const_view(), stats.pending_mean.view());
+    const Scratch scratch(dispatch<cpu::norm_act_scratch, cuda::norm_act_scratch>(device, x.value.const_view()),
+                          device);
+    dispatch<cpu::batch_statistics, cuda::batch_statistics>(device, x.value.const_view(), spec.epsilon, mean.view(),
+                                                            rstd.view(), variance.view(), scratch.data());
+    if (stats.pending_mean.defined())
+      dispatch<cpu::copy, cuda::copy>(device, mean.const_view(), stats.pending_mean.view());
   } else {
     mean = stats.mean.clone();  // the gradient needs the statistics of this pass, whatever commits come before
-    kernels::cpu::inverse_deviation(stats.variance.const_view(), spec.epsilon, rstd.view());
+    dispatch<cpu::inverse_deviation, cuda::inverse_deviation>(device, stats.variance.const_view(), spec.epsilon,
+                                                              rstd.view());
   }
 
   const Tensor y = check::destination(op, options.out, s, x.value);
   const Tensor pooled = options.pool ? Tensor::empty({s[0], s[1] / 2, s[2] / 2, s[3]}, dtype, device) : Tensor();
-  kernels::cpu::norm_act_forward(spec, x.value.const_view(), gamma.value.const_view(), beta.value.const_view(),
-                                 mean.const_view(), rstd.const_view(), residual.value.const_view(), y.view(),
-                                 pooled.view());
+  dispatch<cpu::norm_act_forward, cuda::norm_act_forward>(device, spec, x.value.const_view(), gamma.value.const_view(),
+                                                          beta.value.const_view(), mean.const_view(), rstd.const_view(),
+                                                          residual.value.const_view(), y.view(), pooled.view());
 
   NormActResult out;
   out.y = tape.output(y, {&x, &gamma, &beta, &residual});
@@ -69,11 +73,12 @@ NormActResult norm_act(Tape& tape, const Var& x, const Var& gamma, const Var& be
     const Tensor dgamma = tape.gradient_target(gamma.id);
     const Tensor dbeta = tape.gradient_target(beta.id);
     const Tensor dresidual = tape.gradient_target(residual.id);
-    const Scratch scratch(kernels::cpu::norm_act_scratch(x.const_view()), x.device());
-    kernels::cpu::norm_act_backward(spec, x.const_view(), gamma.value.const_view(), beta.value.const_view(),
-                                    mean.const_view(), rstd.const_view(), residual.value.const_view(), dy.const_view(),
-                                    dpooled.const_view(), dx.view(), dgamma.view(), dbeta.view(), dresidual.view(),
-                                    scratch.data());
+    const Scratch scratch(dispatch<cpu::norm_act_scratch, cuda::norm_act_scratch>(x.device(), x.const_view()),
+                          x.device());
+    dispatch<cpu::norm_act_backward, cuda::norm_act_backward>(
+        x.device(), spec, x.const_view(), gamma.value.const_view(), beta.value.const_view(), mean.const_view(),
+        rstd.const_view(), residual.value.const_view(), dy.const_view(), dpooled.const_view(), dx.view(), dgamma.view(),
+        dbeta.view(), dresidual.view(), scratch.data());
     tape.add_gradient(x_id, dx);
     tape.add_gradient(gamma.id, dgamma);
     tape.add_gradient(beta.id, dbeta);

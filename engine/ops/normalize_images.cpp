@@ -1,3 +1,4 @@
+#include "engine/core/dispatch.h"
 #include "engine/ops/check.h"
 #include "engine/ops/ops.h"
 
@@ -22,7 +23,7 @@ Var normalize_images(Tape& tape, const Tensor& images, const kernels::NormalizeS
     throw Error("{}: the result must be f32 or f64, got {}", op, kernels::name_of(dtype));
   }
   const Tensor y = Tensor::empty({s[0], s[1], s[2], channels}, dtype, images.device());
-  kernels::cpu::normalize_images(spec, images.const_view(), y.view());
+  dispatch<cpu::normalize_images, cuda::normalize_images>(images.device(), spec, images.const_view(), y.view());
   return tape.input(y);
 }
 

@@ -68,8 +68,8 @@ Var normalize_images(Tape& tape, const Tensor& images, const kernels::NormalizeS
 /// (x/255 - mean) / deviation with ImageNet's RGB statistics.
 kernels::NormalizeSpec imagenet_normalization();
 
-/// Losses: logits [N,H,W,C], labels u8 [N,H,W] -> [1] in f64. class_weights [C] or undefined. Throw Error for a label
-/// that is neither a class nor ignored.
+/// Losses: logits [N,H,W,C], labels u8 [N,H,W] -> [1] in f64. class_weights [C] or undefined. A label that is neither a
+/// class nor ignored: throw Error on the CPU; elsewhere, where nobody waits for the answer, the loss is NaN.
 Var softmax_cross_entropy(Tape& tape, const Var& logits, const Tensor& labels,
                           const kernels::CrossEntropySpec& spec = {}, const Tensor& class_weights = {});
 Var soft_dice_loss(Tape& tape, const Var& logits, const Tensor& labels, const kernels::SoftDiceSpec& spec = {});

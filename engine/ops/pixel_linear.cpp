@@ -1,5 +1,6 @@
 #include "kernels/pixel_linear.h"
 
+#include "engine/core/dispatch.h"
 #include "engine/ops/check.h"
 #include "engine/ops/ops.h"
 
@@ -22,8 +23,8 @@ Var pixel_linear(Tape& tape, const Var& x, const Var& weight, const Var& bias) {
   }
   const Shape& s = x.shape();
   const Tensor y = Tensor::empty({s[0], s[1], s[2], K}, weight.value.dtype(), x.value.device());
-  kernels::cpu::pixel_linear_forward(x.value.const_view(), weight.value.const_view(), bias.value.const_view(),
-                                     y.view());
+  dispatch<cpu::pixel_linear_forward, cuda::pixel_linear_forward>(
+      x.value.device(), x.value.const_view(), weight.value.const_view(), bias.value.const_view(), y.view());
 
   const Var result = tape.output(y, {&x, &weight, &bias});
   if (!result.wants_gradient()) return result;
@@ -34,9 +35,12 @@ Var pixel_linear(Tape& tape, const Var& x, const Var& weight, const Var& bias) {
     const Tensor dx = tape.gradient_target(x.id);
     const Tensor dweight = tape.gradient_target(weight.id);
     const Tensor dbias = tape.gradient_target(bias_id);
-    const Scratch scratch(kernels::cpu::pixel_linear_scratch(x.value.const_view(), K), dy.device());
-    kernels::cpu::pixel_linear_backward(x.value.const_view(), weight.value.const_view(), dense_dy.const_view(),
-                                        dx.view(), dweight.view(), dbias.view(), scratch.data());
+    const Scratch scratch(
+        dispatch<cpu::pixel_linear_scratch, cuda::pixel_linear_scratch>(dy.device(), x.value.const_view(), K),
+        dy.device());
+    dispatch<cpu::pixel_linear_backward, cuda::pixel_linear_backward>(
+        dy.device(), x.value.const_view(), weight.value.const_view(), dense_dy.const_view(), dx.view(), dweight.view(),
+        dbias.view(), scratch.data());
     tape.add_gradient(weight.id, dweight);
     tape.add_gradient(bias_id, dbias);
     tape.add_gradient(x.id, dx);

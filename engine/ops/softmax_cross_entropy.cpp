@@ -1,3 +1,4 @@
+#include "engine/core/dispatch.h"
 #include "engine/ops/check.h"
 #include "engine/ops/ops.h"
 
@@ -13,19 +14,22 @@ Var softmax_cross_entropy(Tape& tape, const Var& logits, const Tensor& labels, c
   }
   const Tensor memory = Tensor::empty({4}, Dtype::f64, labels.device());
   auto* sums = memory.data<kernels::CrossEntropySums>();
-  const Scratch scratch(kernels::cpu::cross_entropy_scratch(logits.value.const_view()), labels.device());
-  kernels::cpu::cross_entropy_forward(spec, logits.value.const_view(), check::label_view(labels),
-                                      class_weights.const_view(), sums, scratch.data());
-  check::no_invalid_labels(op, sums->invalid, logits.value, spec.ignore_index);
+  const Scratch scratch(
+      dispatch<cpu::cross_entropy_scratch, cuda::cross_entropy_scratch>(labels.device(), logits.value.const_view()),
+      labels.device());
+  dispatch<cpu::cross_entropy_forward, cuda::cross_entropy_forward>(labels.device(), spec, logits.value.const_view(),
+                                                                    check::label_view(labels),
+                                                                    class_weights.const_view(), sums, scratch.data());
+  if (labels.device().is_cpu()) check::no_invalid_labels(op, sums->invalid, logits.value, spec.ignore_index);
   const Var out = tape.output(memory.range(3, {1}), {&logits});
   if (!out.wants_gradient()) return out;
   tape.record([&tape, spec, logits, labels, class_weights, memory, id = out.id] {
     const Tensor dloss = tape.take_gradient(id);
     if (!dloss.defined()) return;
     const Tensor dlogits = tape.gradient_target(logits.id);
-    kernels::cpu::cross_entropy_backward(spec, logits.value.const_view(), check::label_view(labels),
-                                         class_weights.const_view(), memory.data<kernels::CrossEntropySums>(),
-                                         dloss.data<double>(), dlogits.view());
+    dispatch<cpu::cross_entropy_backward, cuda::cross_entropy_backward>(
+        labels.device(), spec, logits.value.const_view(), check::label_view(labels), class_weights.const_view(),
+        memory.data<kernels::CrossEntropySums>(), dloss.data<double>(), dlogits.view());
     tape.add_gradient(logits.id, dlogits);
   });
   return out;

@@ -1,3 +1,4 @@
+#include "engine/core/dispatch.h"
 #include "engine/ops/check.h"
 #include "engine/ops/ops.h"
 #include "kernels/upsample.h"
@@ -8,14 +9,16 @@ Var upsample_bilinear(Tape& tape, const Var& x, bool align_corners, const Tensor
   check::activation("upsample_bilinear", "x", x.value);
   const Shape& s = x.shape();
   const Tensor y = check::destination("upsample_bilinear", out, {s[0], 2 * s[1], 2 * s[2], s[3]}, x.value);
-  kernels::cpu::upsample_bilinear_forward(x.value.const_view(), align_corners, y.view());
+  dispatch<cpu::upsample_bilinear_forward, cuda::upsample_bilinear_forward>(x.value.device(), x.value.const_view(),
+                                                                            align_corners, y.view());
   const Var result = tape.output(y, {&x});
   if (!result.wants_gradient()) return result;
   tape.record([&tape, align_corners, x_id = x.id, y_id = result.id] {
     const Tensor dy = tape.take_gradient(y_id);
     if (!dy.defined()) return;
     const Tensor dx = tape.gradient_target(x_id);
-    kernels::cpu::upsample_bilinear_backward(dy.const_view(), align_corners, dx.view());
+    dispatch<cpu::upsample_bilinear_backward, cuda::upsample_bilinear_backward>(dy.device(), dy.const_view(),
+                                                                                align_corners, dx.view());
     tape.add_gradient(x_id, dx);
   });
   return result;

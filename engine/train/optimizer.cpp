@@ -3,7 +3,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "engine/core/error.h"
+#include "engine/core/dispatch.h"
 #include "kernels/grad_norm.h"
 #include "kernels/running_stats.h"
 
@@ -18,8 +18,9 @@ constexpr double kMomentum = 0.1;  // of running statistics: torch.nn.BatchNorm2
 constexpr std::int64_t kControlSize = sizeof(StepControl) / sizeof(double);
 
 void sum_of_squares(const Tensor& x, SquareSum* out) {
-  const Scratch scratch(kernels::cpu::sum_of_squares_scratch(x.const_view()), x.device());
-  kernels::cpu::sum_of_squares(x.const_view(), out, scratch.data());
+  const Scratch scratch(dispatch<cpu::sum_of_squares_scratch, cuda::sum_of_squares_scratch>(x.device(), x.const_view()),
+                        x.device());
+  dispatch<cpu::sum_of_squares, cuda::sum_of_squares>(x.device(), x.const_view(), out, scratch.data());
 }
 
 }  // namespace
@@ -49,35 +50,37 @@ void Adam::commit(const std::vector<Tensor>& losses, double lr, double clip_norm
   sum_of_squares(parameters_.gradients(), sums);
   for (std::int64_t i = 0; i < passes; ++i) sum_of_squares(pending[static_cast<std::size_t>(i)], sums + 1 + i);
 
-  kernels::cpu::begin_step(control(), lr, clip_norm);
+  dispatch<cpu::begin_step, cuda::begin_step>(device, control(), lr, clip_norm);
   for (const Tensor& loss : losses) {
-    kernels::cpu::add_loss(control(), loss.data<double>(), 1.0 / static_cast<double>(losses.size()));
+    dispatch<cpu::add_loss, cuda::add_loss>(device, control(), loss.data<double>(),
+                                            1.0 / static_cast<double>(losses.size()));
   }
-  kernels::cpu::decide(control(), sums, sums + 1, passes);
-  kernels::cpu::adam(spec_, control(), parameters_.gradients().const_view(), parameters_.values().view(), m_.view(),
-                     v_.view(), {});
+  dispatch<cpu::decide, cuda::decide>(device, control(), sums, sums + 1, passes);
+  dispatch<cpu::adam, cuda::adam>(device, spec_, control(), parameters_.gradients().const_view(),
+                                  parameters_.values().view(), m_.view(), v_.view(), parameters_.copies().view());
   for (const Tensor& batch : pending) {
-    kernels::cpu::update_running_stats(kMomentum, control(), batch.const_view(), parameters_.running().view());
+    dispatch<cpu::update_running_stats, cuda::update_running_stats>(device, kMomentum, control(), batch.const_view(),
+                                                                    parameters_.running().view());
   }
   parameters_.end_step();
 
-  const auto count = static_cast<std::int64_t>(losses.size());
-  in_flight_.push_back({passes, Tensor::empty({kControlSize + count}, Dtype::f64)});
-  auto* outcome = in_flight_.back().outcome.data<double>();
-  std::memcpy(outcome, control(), sizeof(StepControl));
-  for (std::int64_t i = 0; i < count; ++i) {
-    outcome[kControlSize + i] = *losses[static_cast<std::size_t>(i)].data<double>();
-  }
+  InFlight step{passes, losses.size(), ReadBack(device, sizeof(StepControl) + losses.size() * sizeof(double))};
+  step.outcome.add(control(), sizeof(StepControl));
+  for (const Tensor& loss : losses) step.outcome.add(loss.data<double>(), sizeof(double));
+  step.outcome.finish();
+  in_flight_.push_back(std::move(step));
 }
 
 std::optional<StepResult> Adam::take_result(std::size_t may_wait) {
   if (in_flight_.size() <= may_wait) return std::nullopt;
   const InFlight step = std::move(in_flight_.front());
   in_flight_.pop_front();
-  const auto& control = *step.outcome.data<StepControl>();
-  const double* losses = step.outcome.data<double>() + kControlSize;
+  const std::byte* bytes = step.outcome.wait();
+  StepControl control;
   StepResult result;
-  result.losses.assign(losses, losses + step.outcome.size() - kControlSize);
+  result.losses.resize(step.losses);
+  std::memcpy(&control, bytes, sizeof control);
+  std::memcpy(result.losses.data(), bytes + sizeof control, step.losses * sizeof(double));
   result.loss = control.loss;
   result.grad_norm = control.grad_norm;
   result.committed = control.verdict == StepVerdict::commit;

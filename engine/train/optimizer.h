@@ -1,6 +1,7 @@
 // Adam over the arenas, and the one place where a training step becomes real. Forward and backward change nothing that
 // lasts; commit() decides on the device by one finite flag and then applies parameters, moments, running statistics and
-// counters together, or none of them. The host learns the outcome from take_result().
+// counters together, or none of them. The host learns the outcome from take_result(); on a device with a queue of its
+// own it asks a step later, so that neither waits for the other.
 #pragma once
 
 #include <deque>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "engine/autograd/parameters.h"
+#include "engine/core/device_memory.h"
 #include "kernels/adam.h"
 
 namespace unet {
@@ -43,10 +45,11 @@ class Adam {
   const Tensor& v() const { return v_; }
 
  private:
-  /// A step whose outcome has not been looked at: a copy of its control block, then its losses.
+  /// A step whose outcome has not been looked at: its control block, then its losses.
   struct InFlight {
-    std::int64_t passes = 0;
-    Tensor outcome;
+    std::int64_t passes;
+    std::size_t losses;
+    ReadBack outcome;
   };
   kernels::StepControl* control() const { return control_.data<kernels::StepControl>(); }
   std::string reason_of(const kernels::StepControl& control) const;

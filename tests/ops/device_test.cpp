@@ -1,5 +1,5 @@
-// Operands of two devices are refused by every op that takes several. Only the CPU exists yet, so the other device is a
-// made-up number on which nothing ever runs.
+// Operands of two devices are refused by every op that takes several. Nothing
+// runs on the other one.
 #include "tests/support/op_case.h"
 
 namespace unet::tests {
@@ -9,15 +9,13 @@ class TwoDevices : public testing::Test {
  protected:
   Var here(const Shape& shape) { return tape_.input(Tensor::zeros(shape, Dtype::f32)); }
   Var there(const Shape& shape) { return tape_.input(elsewhere(shape, Dtype::f32)); }
-  static Tensor elsewhere(const Shape& shape, Dtype dtype) {
-    return Tensor::zeros(shape, dtype, Device{static_cast<Device::Type>(99)});
-  }
+  static Tensor elsewhere(const Shape& shape, Dtype dtype) { return Tensor::zeros(shape, dtype, kCuda); }
   Tape tape_;
   Var x_ = here({1, 4, 4, 8});
 };
 
 TEST_F(TwoDevices, Conv2d) {
-  EXPECT_EQ(error_of([&] { conv2d(tape_, x_, there({2, 1, 1, 8}), {}); }), "conv2d: weight is on cpu but x is on cpu");
+  EXPECT_EQ(error_of([&] { conv2d(tape_, x_, there({2, 1, 1, 8}), {}); }), "conv2d: weight is on cuda but x is on cpu");
   EXPECT_NE(error_of([&] { conv2d(tape_, x_, here({2, 1, 1, 8}), there({2})); }).find("bias is on"), std::string::npos);
 }
 
@@ -56,9 +54,9 @@ TEST_F(TwoDevices, Movements) {
 TEST_F(TwoDevices, Losses) {
   const Tensor labels = elsewhere({1, 4, 4}, Dtype::u8);
   EXPECT_EQ(error_of([&] { softmax_cross_entropy(tape_, x_, labels); }),
-            "softmax_cross_entropy: labels is on cpu but logits is on cpu");
+            "softmax_cross_entropy: labels is on cuda but logits is on cpu");
   EXPECT_EQ(error_of([&] { soft_dice_loss(tape_, x_, labels); }),
-            "soft_dice_loss: labels is on cpu but logits is on cpu");
+            "soft_dice_loss: labels is on cuda but logits is on cpu");
   EXPECT_NE(error_of([&] {
               softmax_cross_entropy(tape_, x_, Tensor::zeros({1, 4, 4}, Dtype::u8), {}, elsewhere({8}, Dtype::f32));
             }).find("class_weights is on"),

@@ -175,8 +175,8 @@ TEST(ParityRecord, NamesItsVersionAndCoversEveryOp) {
   EXPECT_FALSE(file.metadata().at("torch").empty());
   std::map<std::string, int> count;
   for (const json& c : recorded_cases()) ++count[c.at("op")];
-  for (const char* op : {"conv2d", "pixel_linear", "conv_transpose2d", "norm_act", "relu", "max_pool2d", "add", "concat",
-                         "upsample_bilinear", "pad_or_crop", "softmax_cross_entropy", "soft_dice_loss"}) {
+  for (const char* op : {"conv2d", "pixel_linear", "conv_transpose2d", "norm_act", "relu", "max_pool2d", "add",
+                         "concat", "upsample_bilinear", "pad_or_crop", "softmax_cross_entropy", "soft_dice_loss"}) {
     EXPECT_GE(count[op], 1) << op;
   }
 }

@@ -121,7 +121,8 @@ TEST(Pool, SaysWhatIsOutOfMemory) {
   void* b = pool.allocate(3 * kMiB);
   pool.release(a, 2 * kMiB);
   EXPECT_EQ(error_of([&] { pool.allocate(6 * kMiB + 100 * kKiB); }),
-            "out of memory: 6.1 MiB requested, 3.0 MiB in use, 2.0 MiB cached, 5.0 MiB at the peak. Use a smaller "
+            "out of memory: 6.1 MiB requested, 3.0 MiB in use, 2.0 MiB cached, 5.0 MiB at the peak, 0.0 MiB free. Use "
+            "a smaller "
             "--batch-size (with --accumulate to keep the effective one), --image-size or --base-channels.");
   EXPECT_EQ(pool.stats().in_use, 3 * kMiB) << "a refused request counts nowhere";
   void* small = pool.allocate(kMiB);

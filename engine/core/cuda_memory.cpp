@@ -1,0 +1,93 @@
+#include "engine/core/cuda_memory.h"
+
+#include <cstring>
+#include <deque>
+#include <utility>
+
+#include "engine/core/error.h"
+
+namespace unet::cuda_memory {
+namespace {
+
+using kernels::cuda::runtime;
+
+class DeviceAllocator : public SystemAllocator {
+ public:
+  void* allocate(std::size_t bytes) override { return runtime().allocate(bytes); }
+  void release(void* block, std::size_t) noexcept override { runtime().release(block); }
+  void fill(void* block, int byte, std::size_t bytes) override { runtime().fill_bytes(block, byte, bytes); }
+  std::size_t available() override { return runtime().memory().free; }
+};
+
+class PinnedAllocator : public SystemAllocator {
+ public:
+  void* allocate(std::size_t bytes) override { return runtime().allocate_pinned(bytes); }
+  void release(void* block, std::size_t) noexcept override { runtime().release_pinned(block); }
+};
+
+/// Blocks that the device has yet to read, oldest first.
+std::deque<Staged>& uploads() {
+  static std::deque<Staged>& instance = *new std::deque<Staged>;
+  return instance;
+}
+
+}  // namespace
+
+// Never destroyed: tensors with static lifetime may outlive main.
+Pool& device_pool() {
+  static Pool& pool = *new Pool(*new DeviceAllocator);
+  return pool;
+}
+
+Pool& pinned_pool() {
+  static Pool& pool = *new Pool(*new PinnedAllocator);
+  return pool;
+}
+
+Staged::Staged(std::size_t bytes) : bytes_(bytes), block_(pinned_pool().allocate(bytes)) {
+  try {
+    event_ = runtime().create_event(false);
+  } catch (...) {
+    pinned_pool().release(block_, bytes_);
+    throw;
+  }
+}
+
+Staged::Staged(Staged&& other) noexcept
+    : bytes_(other.bytes_),
+      block_(std::exchange(other.block_, nullptr)),
+      event_(std::exchange(other.event_, nullptr)) {}
+
+Staged::~Staged() {
+  if (block_ == nullptr) return;
+  try {
+    wait();
+  } catch (...) {  // a broken device touches nothing any more
+  }
+  runtime().destroy_event(event_);
+  pinned_pool().release(block_, bytes_);
+}
+
+void upload(void* to, const void* from, std::size_t bytes) {
+  while (!uploads().empty() && uploads().front().passed()) uploads().pop_front();
+  Staged staged(bytes);
+  std::memcpy(staged.data(), from, bytes);
+  runtime().copy_to_device(to, staged.data(), bytes);
+  staged.mark();
+  uploads().push_back(std::move(staged));
+}
+
+void synchronize() {
+  runtime().synchronize();
+  uploads().clear();
+}
+
+DeviceChoice choose() {
+  const kernels::cuda::DeviceCount found = runtime().devices();
+  if (found.count == 0) return {Device{}, found.reason};
+  const kernels::cuda::DeviceProperties is = runtime().properties();
+  return {kCuda, fmt::format("{}, compute capability {}.{}, {:.0f} GiB", is.name, is.major, is.minor,
+                             static_cast<double>(is.memory) / (1 << 30))};
+}
+
+}  // namespace unet::cuda_memory
