@@ -159,7 +159,7 @@ TEST_F(WrongUse, OutputFolderWithoutPermission) {
 }
 
 TEST_F(WrongUse, DeviceNotThere) {
-  expect_refused(1, {"--device cuda", "no CUDA", "--device cpu"}, {"--device", "cuda"});
+  expect_refused(1, {"--device cuda", "use --device cpu", "--device cpu"}, {"--device", "cuda"});
   expect_refused(2, {"--device"}, {"--device", "tpu"});
 }
 
