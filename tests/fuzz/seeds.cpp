@@ -1,0 +1,81 @@
+// Where a fuzzer begins: small sound files, and a few that are nearly so.
+#include <string_view>
+
+#include "engine/train/safetensors.h"
+#include "tests/data/support.h"
+#include "tests/fuzz/targets.h"
+
+namespace unet::fuzz {
+namespace {
+
+using File = std::vector<std::uint8_t>;
+
+File file_of(std::string_view text) { return {text.begin(), text.end()}; }
+
+File safetensors(std::string_view header, std::string_view data) {
+  std::string length;
+  for (std::size_t i = 0; i < 8; ++i) length += static_cast<char>(header.size() >> (8 * i));
+  return file_of(fmt::format("{}{}{}", length, header, data));
+}
+
+/// The JPEG with an EXIF block that turns it.
+File turned(File jpeg, std::uint8_t orientation) {
+  const File exif{0xff, 0xe1, 0,    34, 'E', 'x', 'i', 'f', 0, 0, 'I',         'I', 42, 0, 8, 0, 0, 0,
+                  1,    0,    0x12, 1,  3,   0,   1,   0,   0, 0, orientation, 0,   0,  0, 0, 0, 0, 0};
+  jpeg.insert(jpeg.begin() + 2, exif.begin(), exif.end());
+  return jpeg;
+}
+
+Image pattern(int width, int height, int channels) {
+  Image image(width, height, channels);
+  for (std::size_t i = 0; i < image.pixels.size(); ++i) image.pixels[i] = static_cast<std::uint8_t>(i * i / 7 + 3 * i);
+  return image;
+}
+
+}  // namespace
+
+std::vector<File> checkpoint_seeds() {
+  const test::Folder folder;
+  const std::vector<double> values(6, 0.5);
+  const std::int64_t steps = 7;
+  write_safetensors(folder / "written", {{"classes", "2"}, {"name", "\xc3\xa9 \"quoted\"\n"}},
+                    {{"conv.weight", SafeDtype::kF64, {1, 3, 1, 2}, values.data(), {}},
+                     {"norm.num_batches_tracked", SafeDtype::kI64, {}, &steps, {}},
+                     {"none", SafeDtype::kBF16, {0, 4}, nullptr, {}}});
+  return {read_file(folder / "written"), safetensors("{}", ""),
+          safetensors(R"({"__metadata__":{"k":"v"},"weight\u00e9":{"dtype":"F64","shape":[1],"data_offsets":[0,8]},)"
+                      R"("n":{"dtype":"BOOL","shape":[],"data_offsets":[8,9]}} )",
+                      "12345678X")};
+}
+
+std::vector<File> list_seeds() {
+  return {file_of("Abyssinian_1 1 1 1\nAbyssinian_2 1 1 1\n"),
+          file_of("\xef\xbb\xbf# a comment\r\n\r\n  a name with blanks \t\r\nb\r\n"),
+          file_of("../up\n/absolute\n..\nback\\slash\n"),
+          file_of(std::string_view("nul\0byte\n\xff\xfe\n", 12)),
+          file_of("twice\ntwice\n"),
+          file_of(std::string(4097, 'x')),
+          {}};
+}
+
+std::vector<File> image_seeds() {
+  std::vector<File> seeds{encode_jpeg(pattern(17, 9, 3)), encode_jpeg(pattern(8, 8, 1)),
+                          turned(encode_jpeg(pattern(24, 16, 3)), 6), encode_png(pattern(9, 5, 3)),
+                          encode_png(pattern(5, 9, 1))};
+  for (const int depth : {1, 2, 4, 8, 16}) {
+    const File row(static_cast<std::size_t>(depth == 16 ? 16 : depth), 0x5a);  // 8 pixels
+    seeds.push_back(test::PngFile{8, 1, depth, 0, {}, {}, row}.bytes());
+    if (depth < 16) seeds.push_back(test::PngFile{8, 1, depth, 3, File(3u << depth, 9), {7}, row}.bytes());
+  }
+  for (const int type : {2, 4, 6}) {
+    for (const int depth : {8, 16}) {
+      const int channels = type == 2 ? 3 : type == 4 ? 2 : 4;
+      seeds.push_back(
+          test::PngFile{2, 1, depth, type, {}, {}, File(static_cast<std::size_t>(channels * depth / 4))}.bytes());
+    }
+  }
+  for (const char* magic : {"GIF89a", "BM", "RIFF....WEBP", "<svg", "\xff\xd8\xff"}) seeds.push_back(file_of(magic));
+  return seeds;
+}
+
+}  // namespace unet::fuzz

@@ -1,0 +1,61 @@
+// What is thrown at the readers of files that others made. Each function takes any bytes, lets an unet::Error pass as a
+// refusal, and throws std::logic_error where a promise is broken; any other exception, a crash, a sanitizer's report, a
+// hang or an allocation out of proportion is a finding too. libfuzzer/ links them with libFuzzer, replay_test.cpp with
+// GoogleTest.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace unet::fuzz {
+
+using Bytes = std::span<const std::uint8_t>;
+
+/// The file as safetensors. What is accepted reads to its end, and is the same when its header is written and read
+/// again. (What a model makes of a sound file is tests/files/checkpoint.cpp's matter.)
+void fuzz_checkpoint(Bytes bytes);
+
+/// The file as a list of names, in both forms. Names that are accepted lead to no other folder.
+void fuzz_list(Bytes bytes);
+
+/// The file as photograph and as mask. An image that decodes has the size that its head tells. Images above 4 Mpx are
+/// passed over, so that an input is done in milliseconds; the limits have a test of their own.
+void fuzz_image(Bytes bytes);
+
+/// Small files made by code, of every kind that the readers know, for a start.
+std::vector<std::vector<std::uint8_t>> checkpoint_seeds();
+std::vector<std::vector<std::uint8_t>> list_seeds();
+std::vector<std::vector<std::uint8_t>> image_seeds();
+
+struct Target {
+  std::string name;
+  void (*fuzz_one)(Bytes);
+  std::vector<std::vector<std::uint8_t>> (*seeds)();
+  std::vector<std::string> corpora;  // folders of the given data that fit
+};
+const std::vector<Target>& targets();
+
+/// Bytes under a path, for readers that open files; on no disk.
+class MemoryFile {
+ public:
+  explicit MemoryFile(Bytes bytes);
+  ~MemoryFile();
+  MemoryFile(const MemoryFile&) = delete;
+  MemoryFile& operator=(const MemoryFile&) = delete;
+  const std::string& path() const { return path_; }
+
+ private:
+  int descriptor_;
+  std::string path_;
+};
+
+/// Throws std::logic_error.
+void require(bool holds, const char* promise);
+
+/// True if `action` ran through, false if it threw an unet::Error.
+bool accepted(const std::function<void()>& action);
+
+}  // namespace unet::fuzz
