@@ -1,6 +1,7 @@
 #include "apps/run_state.h"
 
 #include <bit>
+#include <charconv>
 #include <set>
 
 #include "apps/version.h"
@@ -12,18 +13,36 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+// Of a real record a few KB; JSON takes up to a hundred times its text's memory.
+constexpr std::size_t kLongestRecord = std::size_t{1} << 20;
+
+/// A fraction in the place of a counter could be beyond any integer, which no conversion may meet.
+template <class T>
+T whole(const Json& json) {
+  if (!json.is_number_integer()) throw Error("a counter is no whole number");
+  return json.get<T>();
+}
+
 // As bits: JSON has no NaN and no infinity, which a sum over dropped steps may be.
 std::uint64_t bits(double value) { return std::bit_cast<std::uint64_t>(value); }
-double from_bits(const Json& json) { return std::bit_cast<double>(json.get<std::uint64_t>()); }
+double from_bits(const Json& json) { return std::bit_cast<double>(whole<std::uint64_t>(json)); }
 
 Json to_json(const std::optional<Best>& best) {
   if (!best) return nullptr;
   return {{"dice", bits(best->dice)}, {"phase", best->phase}, {"epoch", best->epoch}};
 }
 
+/// A number of epochs as options are recorded; nothing if it is none, as in a record from other hands.
+std::optional<std::int64_t> count_of(const std::string& text) {
+  std::int64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
 std::optional<Best> best_of(const Json& json) {
   if (json.is_null()) return std::nullopt;
-  return Best{from_bits(json.at("dice")), json.at("phase").get<int>(), json.at("epoch").get<std::int64_t>()};
+  return Best{from_bits(json.at("dice")), whole<int>(json.at("phase")), whole<std::int64_t>(json.at("epoch"))};
 }
 
 Json to_json(const RunState& s) {
@@ -47,25 +66,28 @@ Json to_json(const RunState& s) {
 RunState state_of(const Json& json) {
   RunState s;
   s.started = json.at("started").get<std::string>();
-  s.phase = json.at("phase").get<int>();
-  s.epoch = json.at("epoch").get<std::int64_t>();
-  s.batch = json.at("batch").get<std::int64_t>();
-  s.step = json.at("step").get<std::int64_t>();
-  s.all_steps = json.at("all_steps").get<std::int64_t>();
-  s.all_epochs = json.at("all_epochs").get<std::int64_t>();
-  s.dropped = json.at("dropped").get<int>();
+  s.phase = whole<int>(json.at("phase"));
+  s.epoch = whole<std::int64_t>(json.at("epoch"));
+  s.batch = whole<std::int64_t>(json.at("batch"));
+  s.step = whole<std::int64_t>(json.at("step"));
+  s.all_steps = whole<std::int64_t>(json.at("all_steps"));
+  s.all_epochs = whole<std::int64_t>(json.at("all_epochs"));
+  s.dropped = whole<int>(json.at("dropped"));
   s.loss_sum = from_bits(json.at("loss_sum"));
-  s.images = json.at("images").get<std::int64_t>();
+  s.images = whole<std::int64_t>(json.at("images"));
   const Json& plateau = json.at("plateau");
-  s.plateau = {from_bits(plateau.at(0)), from_bits(plateau.at(1)), plateau.at(2).get<std::int64_t>()};
+  s.plateau = {from_bits(plateau.at(0)), from_bits(plateau.at(1)), whole<std::int64_t>(plateau.at(2))};
   s.best = best_of(json.at("best"));
   for (std::size_t i = 0; i < 2; ++i) s.best_of_phase[i] = best_of(json.at("best_of_phase").at(i));
-  s.metrics_rows = json.at("metrics_rows").get<std::uint64_t>();
-  s.steps_rows = json.at("steps_rows").get<std::uint64_t>();
-  const auto negative = [](auto... values) { return ((values < 0) || ...); };
-  if (s.phase < 1 || s.phase > 2 || s.epoch < 1 || negative(s.batch, s.step, s.all_steps, s.all_epochs, s.images)) {
+  s.metrics_rows = whole<std::uint64_t>(json.at("metrics_rows"));
+  s.steps_rows = whole<std::uint64_t>(json.at("steps_rows"));
+  // Far above what any run reaches, far below where counting on overflows.
+  const auto outside = [](auto... values) { return ((values < 0 || values > 1'000'000'000'000'000) || ...); };
+  if (s.phase < 1 || s.phase > 2 || s.epoch < 1 || s.dropped < 0 ||
+      outside(s.epoch, s.batch, s.step, s.all_steps, s.all_epochs, s.images)) {
     throw Error("a counter is out of range");
   }
+  if ((s.phase > 1 && !s.best_of_phase[0]) || (s.all_epochs > 0 && !s.best)) throw Error("a best epoch is missing");
   return s;
 }
 
@@ -87,8 +109,9 @@ RunRecord run_record(const SafetensorsFile& file) {
     throw Error("{}: holds weights but no training to resume; give it to --init instead", file.path().string());
   }
   try {
+    if (found->second.size() > kLongestRecord) throw Error("it has {} bytes", found->second.size());
     const Json json = Json::parse(found->second);
-    if (json.at("version").get<int>() != 1) throw Error("its version is {}", json.at("version").dump());
+    if (whole<int>(json.at("version")) != 1) throw Error("its version is {}", json.at("version").dump());
     RunRecord record;
     record.state = state_of(json.at("state"));
     record.options = json.at("options").get<std::map<std::string, std::string>>();
@@ -109,9 +132,8 @@ std::vector<std::string> differences(const RunRecord& then, const RunRecord& now
     const std::string before = found == then.options.end() ? "not there" : found->second;
     if (before == value || harmless.contains(name)) continue;
     const int phase = name == "epochs" ? 1 : name == "phase2-epochs" ? 2 : 0;
-    if (phase > 0 && found != then.options.end() && std::stoll(value) > std::stoll(before)) {
-      if (phase >= then.state.phase) continue;  // that phase is not over, or the last: more is fine
-    }
+    // More epochs of a phase that is not over, or is the last, are fine.
+    if (phase >= then.state.phase && count_of(before) && count_of(value) > count_of(before)) continue;
     out.push_back(fmt::format("--{} was {}, is {}", name, before.empty() ? "empty" : before, value));
   }
   if (then.data_hash != now.data_hash) out.push_back("the list of images is another one, or a file's size has changed");
