@@ -36,6 +36,14 @@ UNetCheckpoint describe_unet(const SafetensorsFile& file) {
     }
   }
 
+  // The rest of the model grows with this tensor, which is in the file: no small file asks for a large model.
+  const std::string deepest = "down4.maxpool_conv.1.double_conv.0.weight";  // [16 or, bilinear, 8 base, 8 base,3,3]
+  const TensorInfo& bottom = weight_of(file, deepest);
+  if (bottom.shape[1] != 8 * out.spec.base_channels || bottom.shape[0] < bottom.shape[1]) {
+    throw Error("{}: holds no unet: with {} base channels \"{}\" would have {} input channels, it has {}",
+                file.path().string(), out.spec.base_channels, deepest, 8 * out.spec.base_channels, bottom.shape[1]);
+  }
+
   const Metadata& metadata = file.metadata();
   if (const auto found = metadata.find("image_size"); found != metadata.end()) {
     long long height = 0, width = 0;

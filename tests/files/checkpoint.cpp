@@ -11,6 +11,7 @@
 
 #include "apps/run_state.h"
 #include "engine/core/error.h"
+#include "models/unet_checkpoint.h"
 #include "tests/files/file_support.h"
 #include "tests/support/long_run.h"
 
@@ -167,6 +168,22 @@ TEST(CheckpointRecord, WhatNoRunWritesIsRefused) {
   EXPECT_NE(record_error("[]").find("damaged"), std::string::npos);
   EXPECT_NE(record_error(std::string(16'000'000, '[')).find("16000000 bytes"), std::string::npos);
   EXPECT_NE(record_error(std::string(1'000'000, '[')).find("damaged"), std::string::npos);
+}
+
+TEST(CheckpointOfAUNet, NoSmallFileAsksForALargeModel) {
+  const TemporaryFolder folder;
+  const std::vector<float> zeros(4096 * 9);
+  const auto error = [&](std::vector<std::int64_t> deepest) {
+    write_safetensors(folder / "t", {},
+                      {{"inc.double_conv.0.weight", SafeDtype::kF32, {4096, 1, 3, 3}, zeros.data(), {}},
+                       {"down4.maxpool_conv.1.double_conv.0.weight", SafeDtype::kF32, deepest, zeros.data(), {}},
+                       {"outc.conv.weight", SafeDtype::kF32, {2, 4096, 1, 1}, zeros.data(), {}}});
+    return error_of([&] { models::describe_unet(SafetensorsFile(folder / "t")); });
+  };
+  const std::string wide = error({64, 64, 3, 3});
+  EXPECT_NE(wide.find("4096 base channels"), std::string::npos) << wide;
+  EXPECT_NE(wide.find("would have 32768 input channels, it has 64"), std::string::npos) << wide;
+  EXPECT_NE(error({0, 32768, 3, 3}).find("holds no unet"), std::string::npos);
 }
 
 class CheckpointDamage : public testing::Test {
