@@ -6,6 +6,7 @@
 
 #include "engine/data/image.h"
 #include "tests/data/support.h"
+#include "tests/support/long_run.h"
 
 namespace unet {
 namespace {
@@ -137,7 +138,7 @@ TEST(BadImages, LeaveMemoryAndDescriptorsFlat) {
   };
   decode(500);
   const std::int64_t kib = resident_kib(), descriptors = open_descriptors();
-  decode(2000);
+  decode(tests::long_run() ? 10'000 : 2'000);
   EXPECT_EQ(open_descriptors(), descriptors);
   if (!test::sanitized) {
     EXPECT_LE(resident_kib(), kib + 1024);

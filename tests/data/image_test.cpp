@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include <cmath>
+#include <ctime>
 
 #include "tests/data/support.h"
 
@@ -245,9 +246,15 @@ TEST(Limits, AreCheckedBeforeAllocation) {
                                 {scans, {"1002 scans", "1000"}}};
   for (const Case& c : cases) {
     std::string message;
-    const std::int64_t kib = peak_kib([&] { message = message_of([&] { decode_image(c.file, "big"); }); });
+    double seconds = 0;
+    const std::int64_t kib = peak_kib([&] {
+      const std::clock_t begin = std::clock();
+      message = message_of([&] { decode_image(c.file, "big"); });
+      seconds = static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
+    });
     expect_parts(message, c.parts);
     if (!test::sanitized) {
+      EXPECT_LT(seconds, 0.1) << message;
       EXPECT_LT(kib, 16 * 1024) << message;
     }
   }
