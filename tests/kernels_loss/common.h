@@ -1,6 +1,7 @@
 // Buffers with guard zones, recorded values and comparisons for the tests of this folder.
 #pragma once
 
+#include <fmt/core.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -16,6 +17,7 @@
 #include "kernels/cpu/isa.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/view.h"
+#include "tests/support/long_run.h"
 
 namespace unet::kernels::test {
 

@@ -29,7 +29,9 @@ SquareSum square_sum(ConstView x) {
 }
 
 TEST(GradNorm, SumOfSquaresOfAnyLength) {
-  for (const std::size_t count : {0u, 1u, 31u, 32u, 33u, 16384u, 16385u, 10'000'000u}) {
+  const std::size_t many = unet::tests::long_run() ? 100'000'000 : 10'000'000;
+  for (const std::size_t count : {std::size_t{0}, std::size_t{1}, std::size_t{31}, std::size_t{32}, std::size_t{33},
+                                  std::size_t{16384}, std::size_t{16385}, many}) {
     const auto values = random_values(count);
     const auto expected = static_cast<double>(squares(values));
     Guarded<float> f32(values);
