@@ -11,14 +11,14 @@ inline std::string title(const char* op, const Var& named = {}) {
   return *named.name != '\0' ? fmt::format("{} \"{}\"", op, named.name) : std::string(op);
 }
 
-/// x is an activation [N,H,W,C] with at least one element.
+/// x is an activation [N,H,W,C] with at least one element, f32, f64 or bf16.
 inline void activation(const std::string& op, const char* what, const Tensor& x) {
   if (!x.defined()) throw Error("{}: {} is not given", op, what);
   if (x.shape().rank() != 4 || x.size() == 0) {
     throw Error("{}: {} must be [N,H,W,C] with at least one element, got {}", op, what, x.shape().str());
   }
-  if (x.dtype() != Dtype::f32 && x.dtype() != Dtype::f64) {
-    throw Error("{}: {} must be f32 or f64, got {}", op, what, kernels::name_of(x.dtype()));
+  if (x.dtype() != Dtype::f32 && x.dtype() != Dtype::f64 && x.dtype() != Dtype::bf16) {
+    throw Error("{}: {} must be f32, f64 or bf16, got {}", op, what, kernels::name_of(x.dtype()));
   }
 }
 
@@ -45,6 +45,28 @@ inline void alike(const std::string& op, const char* what, const Tensor& a, cons
   same_device(op, what, a, x, name_of_x);
 }
 
+/// What parameters and statistics beside activations of this dtype are: bf16 is storage for activations alone.
+inline Dtype parameter_dtype(Dtype activations) { return activations == Dtype::bf16 ? Dtype::f32 : activations; }
+
+/// a, of `expected` dtype, belongs to x.
+inline void belongs(const std::string& op, const char* what, const Tensor& a, Dtype expected, const Tensor& x) {
+  if (a.dtype() != expected) {
+    throw Error("{}: {} is {} but x is {}{}", op, what, kernels::name_of(a.dtype()), kernels::name_of(x.dtype()),
+                expected == x.dtype() ? "" : fmt::format(", beside which {} is expected", kernels::name_of(expected)));
+  }
+  same_device(op, what, a, x);
+}
+
+/// A bias, gamma, beta or statistics beside x.
+inline void parameter(const std::string& op, const char* what, const Tensor& a, const Tensor& x) {
+  belongs(op, what, a, parameter_dtype(x.dtype()), x);
+}
+
+/// Convolution weights beside x: a device that multiplies bf16 reads copies of the weights in it.
+inline void weight(const std::string& op, const Tensor& a, const Tensor& x) {
+  belongs(op, "weight", a, x.device().is_cpu() ? parameter_dtype(x.dtype()) : x.dtype(), x);
+}
+
 inline void shape(const std::string& op, const char* what, const Tensor& a, const Shape& expected,
                   const char* letters) {
   if (a.shape() != expected) {
@@ -63,6 +85,7 @@ inline Tensor destination(const std::string& op, const Tensor& out, const Shape&
 /// logits [N,H,W,C] dense and labels u8 [N,H,W].
 inline void labels(const std::string& op, const Tensor& logits, const Tensor& labels) {
   activation(op, "logits", logits);
+  if (logits.dtype() == Dtype::bf16) throw Error("{}: logits must be f32 or f64, got bf16", op);
   dense(op, "logits", logits);
   if (logits.shape()[3] > 256) {
     throw Error("{}: logits {} (N,H,W,C) have more classes than u8 labels can name", op, logits.shape().str());

@@ -15,7 +15,7 @@ Var conv2d(Tape& tape, const Var& x, const Var& weight, const Var& bias, const C
   check::dense(op, "x", x.value);
   const Shape& w = weight.shape();
   if (w.rank() != 4) throw Error("{}: weight must be (Cout,Kh,Kw,Cin), got {}", op, w.str());
-  check::alike(op, "weight", weight.value, x.value);
+  check::weight(op, weight.value, x.value);
   if (w[3] != x.shape()[3]) {
     throw Error("{}: weight {} (Cout,Kh,Kw,Cin) expects Cin={}, but x is {} (N,H,W,C)", op, w.str(), w[3],
                 x.shape().str());
@@ -36,7 +36,7 @@ Var conv2d(Tape& tape, const Var& x, const Var& weight, const Var& bias, const C
   }
   if (bias.defined()) {
     check::shape(op, "bias", bias.value, {w[0]}, "Cout");
-    check::alike(op, "bias", bias.value, x.value);
+    check::parameter(op, "bias", bias.value, x.value);
   }
 
   const Dtype dtype = x.value.dtype();

@@ -12,7 +12,7 @@ Var conv_transpose2d(Tape& tape, const Var& x, const Var& weight, const Var& bia
   check::dense(op, "x", x.value);
   const Shape& w = weight.shape();
   if (w.rank() != 4 || w[1] != 2 || w[2] != 2) throw Error("{}: weight must be (Cin,2,2,Cout), got {}", op, w.str());
-  check::alike(op, "weight", weight.value, x.value);
+  check::weight(op, weight.value, x.value);
   if (w[0] != x.shape()[3]) {
     throw Error("{}: weight {} (Cin,2,2,Cout) expects Cin={}, but x is {} (N,H,W,C)", op, w.str(), w[0],
                 x.shape().str());
@@ -20,7 +20,7 @@ Var conv_transpose2d(Tape& tape, const Var& x, const Var& weight, const Var& bia
   const std::int64_t Cout = w[3];
   if (bias.defined()) {
     check::shape(op, "bias", bias.value, {Cout}, "Cout");
-    check::alike(op, "bias", bias.value, x.value);
+    check::parameter(op, "bias", bias.value, x.value);
   }
   const Shape& s = x.shape();
   const Tensor y = check::destination(op, out, {s[0], 2 * s[1], 2 * s[2], Cout}, x.value);

@@ -16,8 +16,8 @@ NormActResult norm_act(Tape& tape, const Var& x, const Var& gamma, const Var& be
   const Shape vector{s[3]};
   check::shape(op, "gamma", gamma.value, vector, "C");
   check::shape(op, "beta", beta.value, vector, "C");
-  check::alike(op, "gamma", gamma.value, x.value);
-  check::alike(op, "beta", beta.value, x.value);
+  check::parameter(op, "gamma", gamma.value, x.value);
+  check::parameter(op, "beta", beta.value, x.value);
   const Var& residual = options.residual;
   if (residual.defined()) {
     check::shape(op, "residual", residual.value, s, "N,H,W,C");
@@ -26,22 +26,24 @@ NormActResult norm_act(Tape& tape, const Var& x, const Var& gamma, const Var& be
   if (!options.training) {
     check::shape(op, "running mean", stats.mean, vector, "C");
     check::shape(op, "running variance", stats.variance, vector, "C");
+    check::parameter(op, "running mean", stats.mean, x.value);
+    check::parameter(op, "running variance", stats.variance, x.value);
   }
   if (options.pool && (s[1] < 2 || s[2] < 2)) {
     throw Error("{}: a 2x2 max-pool needs at least 2x2 pixels, x is {} (N,H,W,C)", op, s.str());
   }
 
-  const Dtype dtype = x.value.dtype();
+  const Dtype dtype = x.value.dtype(), statistics = gamma.value.dtype();
   const Device device = x.value.device();
   kernels::NormActSpec spec;
   spec.relu = options.relu;
   spec.epsilon = options.epsilon;
   spec.training = options.training;
-  Tensor mean, rstd = Tensor::empty(vector, dtype, device);
+  Tensor mean, rstd = Tensor::empty(vector, statistics, device);
   if (options.training) {
-    mean = Tensor::empty(vector, dtype, device);
+    mean = Tensor::empty(vector, statistics, device);
     const Tensor variance =
-        stats.pending_variance.defined() ? stats.pending_variance : Tensor::empty(vector, dtype, device);
+        stats.pending_variance.defined() ? stats.pending_variance : Tensor::empty(vector, statistics, device);
     const Scratch scratch(dispatch<cpu::norm_act_scratch, cuda::norm_act_scratch>(device, x.value.const_view()),
                           device);
     dispatch<cpu::batch_statistics, cuda::batch_statistics>(device, x.value.const_view(), spec.epsilon, mean.view(),

@@ -19,8 +19,8 @@ Var normalize_images(Tape& tape, const Tensor& images, const kernels::NormalizeS
                 s.str());
   }
   if (channels < s[3]) throw Error("{}: {} channels asked for, images are {} (N,H,W,C)", op, channels, s.str());
-  if (dtype != Dtype::f32 && dtype != Dtype::f64) {
-    throw Error("{}: the result must be f32 or f64, got {}", op, kernels::name_of(dtype));
+  if (dtype != Dtype::f32 && dtype != Dtype::f64 && dtype != Dtype::bf16) {
+    throw Error("{}: the result must be f32, f64 or bf16, got {}", op, kernels::name_of(dtype));
   }
   const Tensor y = Tensor::empty({s[0], s[1], s[2], channels}, dtype, images.device());
   dispatch<cpu::normalize_images, cuda::normalize_images>(images.device(), spec, images.const_view(), y.view());

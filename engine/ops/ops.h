@@ -1,6 +1,7 @@
-// Every differentiable operation. Activations are [N,H,W,C]; f32 or f64 (all operands of one op alike). Each function
-// checks its operands (throws Error with names, shapes and what was expected, before anything runs), allocates its
-// output, runs the kernel and records its backward. Formulas, corner cases and what is saved: kernels/<op>.h.
+// Every differentiable operation. Activations are [N,H,W,C]; f32, f64 or bf16, all operands of one op alike, but beside
+// bf16 parameters, statistics and logits are f32 (convolution weights on CUDA bf16). Each function checks its operands
+// (throws Error with names, shapes and what was expected, before anything runs), allocates its output, runs the kernel
+// and records its backward. Formulas, corner cases and what is saved: kernels/<op>.h.
 #pragma once
 
 #include <utility>

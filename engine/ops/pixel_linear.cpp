@@ -12,14 +12,14 @@ Var pixel_linear(Tape& tape, const Var& x, const Var& weight, const Var& bias) {
   check::dense(op, "x", x.value);
   const Shape& w = weight.shape();
   if (w.rank() != 4 || w[1] != 1 || w[2] != 1) throw Error("{}: weight must be (K,1,1,C), got {}", op, w.str());
-  check::alike(op, "weight", weight.value, x.value);
+  check::parameter(op, "weight", weight.value, x.value);
   if (w[3] != x.shape()[3]) {
     throw Error("{}: weight {} (K,1,1,C) expects C={}, but x is {} (N,H,W,C)", op, w.str(), w[3], x.shape().str());
   }
   const std::int64_t K = w[0];
   if (bias.defined()) {
     check::shape(op, "bias", bias.value, {K}, "K");
-    check::alike(op, "bias", bias.value, weight.value, "weight");
+    check::parameter(op, "bias", bias.value, x.value);
   }
   const Shape& s = x.shape();
   const Tensor y = Tensor::empty({s[0], s[1], s[2], K}, weight.value.dtype(), x.value.device());

@@ -185,9 +185,14 @@ TEST(Conv2d, SaysWhatIsWrong) {
             }),
             "conv2d \"down2.conv1.weight\": x must be [N,H,W,C] with at least one element, got [0,4,4,3]");
   EXPECT_EQ(error_of([&] {
-              conv2d(tape, tape.input(Tensor::zeros({1, 4, 4, 3}, Dtype::bf16)), weight({4, 3, 3, 3}), {});
+              conv2d(tape, tape.input(Tensor::zeros({1, 4, 4, 3}, Dtype::u8)), weight({4, 3, 3, 3}), {});
             }),
-            "conv2d \"down2.conv1.weight\": x must be f32 or f64, got bf16");
+            "conv2d \"down2.conv1.weight\": x must be f32, f64 or bf16, got u8");
+  EXPECT_EQ(error_of([&] {
+              conv2d(tape, tape.input(Tensor::zeros({1, 4, 4, 3}, Dtype::bf16)),
+                     tape.input(Tensor::zeros({4, 3, 3, 3}, Dtype::bf16)), {});
+            }),
+            "conv2d: weight is bf16 but x is bf16, beside which f32 is expected");
   const Tensor wide = Tensor::zeros({1, 4, 4, 8}, Dtype::f32);
   EXPECT_EQ(error_of([&] {
               conv2d(tape, tape.input(wide.slice(0, 3)), weight({4, 3, 3, 3}), {});

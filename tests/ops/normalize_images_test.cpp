@@ -5,7 +5,7 @@ namespace {
 
 TEST(NormalizeImages, FollowsTheFormulaAndPadsChannels) {
   const kernels::NormalizeSpec spec{{0.485f, 0.456f, 0.406f}, {0.229f, 0.224f, 0.225f}};
-  for (const Dtype dtype : {Dtype::f64, Dtype::f32}) {
+  for (const Dtype dtype : {Dtype::f64, Dtype::f32, Dtype::bf16}) {
     for (const std::int64_t channels : {3, 4, 8}) {
       const PoisonScope poison;
       const Shape shape{2, 5, 7, 3};
@@ -21,7 +21,7 @@ TEST(NormalizeImages, FollowsTheFormulaAndPadsChannels) {
         expected.push_back((bytes[i] / 255.0 - double{spec.mean[c]}) / double{spec.deviation[c]});
         if (c == 2) expected.insert(expected.end(), static_cast<std::size_t>(channels - 3), 0.0);
       }
-      EXPECT_LE(max_relative(y.value.values<double>(), expected), 4e-7);
+      EXPECT_LE(max_relative(y.value.values<double>(), expected), dtype == Dtype::bf16 ? 0x1p-8 : 4e-7);
     }
   }
 }
@@ -41,7 +41,7 @@ TEST(NormalizeImages, SaysWhatIsWrong) {
   EXPECT_EQ(error_of([&] { normalize_images(tape, images, spec, 2, Dtype::f32); }),
             "normalize_images: 2 channels asked for, images are [1,2,3,3] (N,H,W,C)");
   EXPECT_EQ(error_of([&] { normalize_images(tape, images, spec, 3, Dtype::u8); }),
-            "normalize_images: the result must be f32 or f64, got u8");
+            "normalize_images: the result must be f32, f64 or bf16, got u8");
 }
 
 }  // namespace

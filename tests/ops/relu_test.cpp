@@ -48,7 +48,7 @@ TEST(Relu, SaysWhatIsWrong) {
   EXPECT_EQ(error_of([&] {
               relu(tape, tape.input(Tensor::zeros({1, 1, 1, 8}, Dtype::u8)));
             }),
-            "relu: x must be f32 or f64, got u8");
+            "relu: x must be f32, f64 or bf16, got u8");
 }
 
 }  // namespace
