@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# All tests, from a fresh Debian 12 / Ubuntu 24.04 machine: installs what is missing, builds, runs the op tests under
+# All tests, from a fresh Debian 12 / Ubuntu 24.04 machine: installs what is missing, builds, runs a part under
 # sanitizers and then everything in release. Ends with ctest's summary.
 #   scripts/test.sh            the normal run
 #   scripts/test.sh --quick    release only
-#   scripts/test.sh --long     also data and files under sanitizers, ThreadSanitizer included
+#   scripts/test.sh --long     all tests under AddressSanitizer and UndefinedBehaviorSanitizer, loader and checkpoints
+#                              under ThreadSanitizer, the fuzzers for a minute each, and the large sizes (UNET_LONG=1)
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 QUICK=0 LONG=0
@@ -29,9 +30,11 @@ fi
 say "build: release"
 build release -- -DUNET_WERROR=ON -DBUILD_TESTING=ON -DUNET_BENCH=ON
 
+if [ "$LONG" -eq 1 ]; then export UNET_LONG=1; fi
+
 if [ "$QUICK" -eq 0 ]; then
-  SANITIZED=(test_ops test_conv test_kernels_norm test_kernels_loss)
-  if [ "$LONG" -eq 1 ]; then SANITIZED+=(test_train test_data test_files); fi
+  SANITIZED=(test_ops test_conv test_kernels_norm test_kernels_loss test_train test_data test_files test_fuzz)
+  if [ "$LONG" -eq 1 ]; then SANITIZED=(all); fi
   say "AddressSanitizer, UndefinedBehaviorSanitizer: ${SANITIZED[*]}"
   build asan "${SANITIZED[@]}" -- -DUNET_WERROR=ON -DUNET_BENCH=OFF
   UBSAN_OPTIONS=print_stacktrace=1 ctest --test-dir "$ROOT/build/asan" -j "$JOBS" --output-on-failure \
@@ -39,10 +42,26 @@ if [ "$QUICK" -eq 0 ]; then
 fi
 
 if [ "$LONG" -eq 1 ]; then
-  say "ThreadSanitizer: loader and files"
+  say "ThreadSanitizer: loader and checkpoints"
   build tsan test_data test_files -- -DUNET_WERROR=ON -DUNET_BENCH=OFF
   ctest --test-dir "$ROOT/build/tsan" -j "$JOBS" --output-on-failure --no-tests=error \
-    -R 'Loader|Csv|DurableFile|Safetensors'
+    -R 'Loader|Csv|DurableFile|Safetensors|Checkpoint'
+
+  say "libFuzzer: a minute each"
+  if echo 'extern "C" int LLVMFuzzerTestOneInput(const char*, unsigned long) { return 0; }' |
+    clang++ -fsanitize=fuzzer,address -x c++ - -o "$ROOT/build/fuzzer_links" 2>/dev/null; then
+    build fuzz fuzz_checkpoint fuzz_list fuzz_image write_seeds -- -DUNET_WERROR=ON
+    FOUND="$ROOT/build/fuzz/corpus"
+    "$ROOT/build/fuzz/bin/write_seeds" "$FOUND"
+    for target in checkpoint list image; do
+      "$ROOT/build/fuzz/bin/fuzz_$target" -max_total_time=60 -timeout=10 -rss_limit_mb=2048 -malloc_limit_mb=512 \
+        -max_len=65536 -print_final_stats=1 -artifact_prefix="$FOUND/finding_${target}_" "$FOUND/$target" \
+        >"$FOUND/$target.log" 2>&1 || { tail -n 100 "$FOUND/$target.log"; exit 1; }
+      echo "$target: $(grep number_of_executed_units "$FOUND/$target.log")"
+    done
+  else
+    echo "skipped: 3 fuzzers, which need clang with its run-time libraries (clang, libclang-rt-*-dev)"
+  fi
 fi
 
 say "all tests: release"

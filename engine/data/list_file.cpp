@@ -29,7 +29,21 @@ void check_line(std::string_view line, const std::string& where) {
   }
 }
 
+/// Where a character begins that a terminal may obey (below U+0020, U+007F to U+009F); npos if there is none.
+std::size_t find_control(std::string_view name) {
+  for (std::size_t i = 0; i < name.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(name[i]);
+    const auto next = static_cast<unsigned char>(i + 1 < name.size() ? name[i + 1] : 0);
+    if (byte < 0x20 || byte == 0x7f || (byte == 0xc2 && next >= 0x80 && next < 0xa0)) return i;
+  }
+  return name.npos;
+}
+
 void check_name(std::string_view name, const std::string& where) {
+  if (const std::size_t at = find_control(name); at != name.npos) {
+    throw Error("{}: a control character at byte {} of the name, expected plain text: is this a list of names?", where,
+                at + 1);
+  }
   if (name.find_first_of("/\\") == std::string_view::npos && name != "." && name != "..") return;
   throw Error("{}: name \"{}\" leads to another folder, expected a plain name without folder and extension", where,
               name);

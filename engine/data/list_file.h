@@ -15,8 +15,9 @@ struct ListedName {
 
 enum class ListColumns { first_word, whole_line };
 
-/// Throws Error with file and line on a name that is no plain file name (a folder part, `..`, an absolute path), on a
-/// NUL byte, on a line above 4,096 bytes and on a name given twice. An empty list is returned as such.
+/// Throws Error with file and line on a name that is no plain file name (a folder part, `..`, an absolute path, a
+/// control character), on a NUL byte, on a line above 4,096 bytes and on a name given twice. An empty list is returned
+/// as such.
 std::vector<ListedName> read_list(const std::filesystem::path& path, ListColumns columns);
 
 }  // namespace unet

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <set>
 #include <string_view>
 
@@ -17,7 +18,8 @@ void fuzz_list(Bytes bytes) {
       const std::string_view name = listed.name;
       require(!name.empty() && name.size() <= 4096, "a name has 1 to 4096 bytes");
       require(name != "." && name != ".." && name.find('/') == name.npos, "a name stays in its folder");
-      require(name.find('\0') == name.npos && name.find('\n') == name.npos, "a name is one line of text");
+      const auto is_control = [](unsigned char byte) { return byte < 0x20 || byte == 0x7f; };
+      require(std::none_of(name.begin(), name.end(), is_control), "a name is safe to print");
       require(seen.insert(name).second, "a name stands once");
       require(listed.line > line, "lines are counted upwards");
       line = listed.line;

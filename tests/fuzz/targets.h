@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <ostream>
 #include <span>
 #include <string>
 #include <vector>
@@ -37,6 +38,7 @@ struct Target {
   std::vector<std::string> corpora;  // folders of the given data that fit
 };
 const std::vector<Target>& targets();
+inline void PrintTo(const Target& target, std::ostream* out) { *out << target.name; }
 
 /// Bytes under a path, for readers that open files; on no disk.
 class MemoryFile {

@@ -87,6 +87,35 @@ TEST(SoftDiceLoss, OneIgnoredImageCountsAsPerfect) {
   EXPECT_NE(got.gradient[2], 0);
 }
 
+// Four pixels, two classes, probabilities of exactly 0 and 1: D = (2 both + smooth) / (predicted + truth + smooth).
+TEST(SoftDiceLoss, CornersAreFiniteAndAsDocumented) {
+  const std::vector<double> background{900, -900, 900, -900, 900, -900, 900, -900};
+  const std::vector<double> foreground{-900, 900, -900, 900, -900, 900, -900, 900};
+  struct Corner {
+    const char* name;
+    std::vector<double> logits;
+    std::vector<std::uint8_t> labels;
+    double smooth, loss;
+  };
+  for (const Corner& corner : std::initializer_list<Corner>{
+           {"all background, so predicted", background, {0, 0, 0, 0}, 1, 0},
+           {"all background, so predicted, no smooth", background, {0, 0, 0, 0}, 0, 0},
+           {"all background, all foreground predicted", foreground, {0, 0, 0, 0}, 1, 1 - 1.0 / 5},
+           {"all background, all foreground predicted, no smooth", foreground, {0, 0, 0, 0}, 0, 1},
+           {"nothing predicted", background, {1, 1, 1, 1}, 1, 1 - 1.0 / 5},
+           {"nothing predicted, no smooth", background, {1, 1, 1, 1}, 0, 1},
+           {"nothing predicted, half ignored", background, {1, 255, 1, 255}, 1, 1 - 1.0 / 3},
+           {"all foreground, so predicted", foreground, {1, 1, 1, 1}, 0, 0},
+           {"all ignored", foreground, {255, 255, 255, 255}, 0, 0}}) {
+    for (const Dtype dtype : {Dtype::f64, Dtype::f32}) {
+      SCOPED_TRACE(corner.name);
+      const auto got = dice(dtype, {1, 2, 2, 2}, corner.logits, corner.labels, {.smooth = corner.smooth});
+      EXPECT_NEAR(got.loss, corner.loss, 1e-15);
+      for (const double g : got.gradient) EXPECT_TRUE(std::isfinite(g));
+    }
+  }
+}
+
 TEST(SoftDiceLoss, AbsentClassIsNearlyPerfect) {
   // No pixel of class 1 in truth, none predicted: p1 underflows to about 0, so D -> smooth / smooth = 1.
   for (const Dtype dtype : {Dtype::f64, Dtype::f32}) {
