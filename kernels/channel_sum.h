@@ -17,6 +17,7 @@ std::size_t channel_sum_scratch(ConstView x);
 
 namespace cuda {
 
+/// out f32. Within a block the sums are f32 (some hundred pixels a thread); the blocks are added in f64.
 void channel_sum(ConstView x, View out, void* scratch);
 std::size_t channel_sum_scratch(ConstView x);
 

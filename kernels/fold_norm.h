@@ -16,6 +16,7 @@ void inverse_deviation(ConstView variance, double epsilon, View rstd);
 
 namespace cuda {
 
+/// weights, folded and bias: f32 or bf16 each; the others f32.
 void fold_norm(ConstView weights, ConstView gamma, ConstView beta, ConstView mean, ConstView variance, double epsilon,
                View folded, View bias);
 void inverse_deviation(ConstView variance, double epsilon, View rstd);

@@ -55,16 +55,21 @@ struct Chunk {
       return __uint_as_float(k % 2 == 0 ? word[k / 2] << 16 : word[k / 2] & 0xffff0000u);
     }
   }
-  __device__ static Chunk of(const float (&values)[N]) {
-    Chunk out;
+  /// Elements first, first + 1, ...; first and M even where T is bf16.
+  template <int M>
+  __device__ void put(int first, const float (&values)[M]) {
 #pragma unroll
-    for (int i = 0; i < words; ++i) {
+    for (int k = 0; k < M; k += 4 / static_cast<int>(sizeof(T))) {
       if constexpr (sizeof(T) == 4) {
-        out.word[i] = __float_as_uint(values[i]);
+        word[first + k] = __float_as_uint(values[k]);
       } else {
-        out.word[i] = pack_bf16(values[2 * i], values[2 * i + 1]);
+        word[(first + k) / 2] = pack_bf16(values[k], values[k + 1]);
       }
     }
+  }
+  __device__ static Chunk of(const float (&values)[N]) {
+    Chunk out;
+    out.put(0, values);
     return out;
   }
 };
@@ -74,6 +79,7 @@ struct Chunk<T, 1> {
   T element;
 
   __device__ float operator[](int) const { return to_float(element); }
+  __device__ void put(int, const float (&values)[1]) { element = from_float<T>(values[0]); }
   __device__ static Chunk of(const float (&values)[1]) { return {from_float<T>(values[0])}; }
 };
 

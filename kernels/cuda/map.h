@@ -17,17 +17,17 @@ inline constexpr int map_unroll = 4;
 /// A thread treats chunks of N elements, of map_unroll pixels at a time so that their loads are in flight together.
 template <class F, int N, class TY, class... TX>
 __global__ void __launch_bounds__(block_threads)
-    map_kernel(F f, std::int64_t pixels, std::int64_t chunks, std::int64_t per_block, Operand<TY> y,
-               Operand<const TX>... x) {
-  const std::int64_t chunk = own_chunk();
+    map_kernel(F f, int pixels, int chunks, int per_block, Operand<TY> y, Operand<const TX>... x) {
+  const int chunk = own_chunk();
   if (chunk >= chunks) return;
-  const std::int64_t first = blockIdx.x * per_block;
-  const std::int64_t end = min(first + per_block, pixels);
-  for (std::int64_t p = first + threadIdx.y; p < end; p += map_unroll * blockDim.y) {
+  const Range range = items_of(static_cast<int>(blockIdx.x), pixels, per_block);
+  const int down = static_cast<int>(blockDim.y);
+  for (int p = range.begin + static_cast<int>(threadIdx.y); p < range.end; p += map_unroll * down) {
     Chunk<TY, N> out[map_unroll];
     // Past the end the last pixel is read again: a load without a branch before it can be in flight with the others.
-    const auto at = [&](int u) { return p + u * static_cast<std::int64_t>(blockDim.y); };
-    [[maybe_unused]] const auto readable = [&](int u) { return min(at(u), end - 1); };
+    [[maybe_unused]] const auto readable = [&](int u) {
+      return static_cast<std::int64_t>(min(p + u * down, range.end - 1));
+    };
     const auto of = [&](const Chunk<TX, N>&... in) {
       float values[N];
 #pragma unroll
@@ -38,7 +38,8 @@ __global__ void __launch_bounds__(block_threads)
     for (int u = 0; u < map_unroll; ++u) out[u] = of(load<N>(x.data + readable(u) * x.pitch + chunk * N)...);
 #pragma unroll
     for (int u = 0; u < map_unroll; ++u) {
-      if (at(u) < end) store(y.data + at(u) * y.pitch + chunk * N, out[u]);
+      const int at = p + u * down;
+      if (at < range.end) store(y.data + at * y.pitch + chunk * N, out[u]);
     }
   }
 }

@@ -108,7 +108,7 @@ std::vector<std::string> breaches_of_the_cuda_door(const Source& source) {
     const std::string name = include.path.substr(include.path.rfind('/') + 1);
     const bool cuda = starts_with(name, "cuda") || starts_with(name, "cudnn") || starts_with(name, "cublas") ||
                       starts_with(name, "nvrtc") || starts_with(include.path, "cuda/");
-    const bool own = include.quoted && starts_with(include.path, "kernels/cuda/");
+    const bool own = include.quoted && layer_of(include.path) >= 0;
     if (cuda && !own) out.push_back(at(source, include.line, "includes " + include.path + " outside kernels/cuda"));
   }
   return out;

@@ -14,9 +14,10 @@ namespace unet::shim {
 /// Throws CudaError for a grid or block that no device would take.
 void check_launch(const kernels::cuda::Grid& grid, const kernels::cuda::Grid& block);
 
-/// Calls body() once for every thread of the grid. Throws std::logic_error if a barrier is not reached by every thread
-/// of its block, or an exchange not by every thread of its warp.
-void run_grid(const kernels::cuda::Grid& grid, const kernels::cuda::Grid& block, const std::function<void()>& body);
+/// Calls body(), which calls the kernel, once for every thread of the grid. Throws std::logic_error if a barrier is not
+/// reached by every thread of its block, or an exchange not by every thread of its warp.
+void run_grid(const void* kernel, const kernels::cuda::Grid& grid, const kernels::cuda::Grid& block,
+              const std::function<void()>& body);
 
 /// The orders of all grids to come. Printed by the test program, which takes it from UNET_SHIM_SEED if that is set.
 void set_order_seed(std::uint64_t seed);
@@ -24,7 +25,7 @@ std::uint64_t order_seed();
 /// A number below n, from the same stream as the orders.
 unsigned draw(std::size_t n);
 
-/// Arrays in shared memory that are poisoned: those declared in functions whose name ends in _kernel.
-int shared_arrays();
+/// How many arrays in shared memory a kernel has, as far as the shim knows.
+int shared_arrays(const void* kernel);
 
 }  // namespace unet::shim

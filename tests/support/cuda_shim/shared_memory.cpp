@@ -6,6 +6,8 @@
 #include <cstring>
 #include <fstream>
 #include <iterator>
+#include <map>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -19,10 +21,17 @@ struct Array {
   std::size_t bytes;
 };
 
-/// Mangled: a variable (Z) of a function (Z), one of whose names ends in _kernel, in a namespace that ends with E.
-bool names_shared_array(const std::string& symbol) {
-  return symbol.rfind("_ZZ", 0) == 0 && symbol.find("_kernel") != std::string::npos;
-}
+struct Symbol {
+  std::string name;  // mangled
+  ElfW(Addr) address;
+  std::size_t bytes;
+};
+
+/// The program's functions by address, and its variables.
+struct Symbols {
+  std::map<ElfW(Addr), std::string> functions;
+  std::vector<Symbol> variables;
+};
 
 template <class T>
 T read(const std::vector<char>& file, std::size_t at) {
@@ -32,7 +41,7 @@ T read(const std::vector<char>& file, std::size_t at) {
 }
 
 /// From the symbol table of the running program: no section attribute holds for variables of template functions.
-std::vector<Array> find_arrays() {
+Symbols read_symbols() {
   std::ifstream stream("/proc/self/exe", std::ios::binary);
   const std::vector<char> file{std::istreambuf_iterator<char>(stream), {}};
   ElfW(Addr) base = 0;
@@ -42,7 +51,7 @@ std::vector<Array> find_arrays() {
         return 1;  // the first is the program
       },
       &base);
-  std::vector<Array> out;
+  Symbols out;
   const auto header = read<ElfW(Ehdr)>(file, 0);
   const auto section = [&](std::size_t i) { return read<ElfW(Shdr)>(file, header.e_shoff + i * header.e_shentsize); };
   for (std::size_t s = 0; s < header.e_shnum; ++s) {
@@ -51,27 +60,46 @@ std::vector<Array> find_arrays() {
     const auto names = section(table.sh_link);
     for (std::size_t at = 0; at < table.sh_size; at += sizeof(ElfW(Sym))) {
       const auto symbol = read<ElfW(Sym)>(file, table.sh_offset + at);
-      if ((symbol.st_info & 0xf) != STT_OBJECT || symbol.st_size == 0) continue;
-      if (!names_shared_array(file.data() + names.sh_offset + symbol.st_name)) continue;
-      out.push_back({reinterpret_cast<unsigned char*>(base + symbol.st_value), symbol.st_size});
+      const char* name = file.data() + names.sh_offset + symbol.st_name;
+      const int type = symbol.st_info & 0xf;
+      if (type == STT_FUNC) out.functions[base + symbol.st_value] = name;
+      if (type == STT_OBJECT && std::strncmp(name, "_ZZ", 3) == 0) {
+        out.variables.push_back({name, base + symbol.st_value, symbol.st_size});
+      }
     }
   }
   return out;
 }
 
-const std::vector<Array>& arrays() {
-  static const std::vector<Array> found = find_arrays();
-  return found;
+std::vector<Array> find_arrays(const void* kernel) {
+  static const Symbols symbols = read_symbols();
+  const auto function = symbols.functions.find(reinterpret_cast<ElfW(Addr)>(kernel));
+  if (function == symbols.functions.end())
+    throw std::logic_error("the shim needs the program's symbols: do not strip it");
+  // A variable v of the function _Zf is mangled _ZZfEv.
+  const std::string prefix = "_ZZ" + function->second.substr(2) + "E";
+  std::vector<Array> out;
+  for (const Symbol& variable : symbols.variables) {
+    if (variable.name.rfind(prefix, 0) != 0) continue;
+    out.push_back({reinterpret_cast<unsigned char*>(variable.address), variable.bytes});
+  }
+  return out;
+}
+
+const std::vector<Array>& arrays_of(const void* kernel) {
+  static std::map<const void*, std::vector<Array>> known;
+  const auto found = known.find(kernel);
+  return found != known.end() ? found->second : known.emplace(kernel, find_arrays(kernel)).first->second;
 }
 
 }  // namespace
 
-void poison_shared_memory() {
-  for (const Array& array : arrays()) {
+void poison_shared_memory(const void* kernel) {
+  for (const Array& array : arrays_of(kernel)) {
     for (std::size_t i = 0; i < array.bytes; ++i) array.data[i] = 0xff;
   }
 }
 
-int shared_arrays() { return static_cast<int>(arrays().size()); }
+int shared_arrays(const void* kernel) { return static_cast<int>(arrays_of(kernel).size()); }
 
 }  // namespace unet::shim

@@ -141,7 +141,9 @@ void ShimRuntime::fill_bytes(void* to, int byte, std::size_t bytes) {
 void ShimRuntime::launch(const Launch& call) {
   ++launches_;
   check_launch(call.grid, call.block);
-  enqueue([grid = call.grid, block = call.block, body = call.on_cpu] { run_grid(grid, block, body); });
+  enqueue([kernel = call.kernel, grid = call.grid, block = call.block, body = call.on_cpu] {
+    run_grid(kernel, grid, block, body);
+  });
 }
 
 Event ShimRuntime::create_event(bool timed) {

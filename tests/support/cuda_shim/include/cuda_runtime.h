@@ -13,7 +13,7 @@
 #define __host__
 #define __forceinline__ inline
 #define __restrict__ __restrict
-// One for all blocks, which run one after another. fibers.cpp finds them by the kernel's name, which ends in _kernel.
+// One for all blocks, which run one after another. Declared in kernels themselves: shared_memory.cpp finds them there.
 #define __shared__ static
 #define __launch_bounds__(...)
 

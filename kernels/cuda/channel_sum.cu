@@ -1,0 +1,78 @@
+#include "kernels/channel_sum.h"
+
+#include "kernels/cuda/reduce.h"
+
+namespace unet::kernels::cuda {
+namespace {
+
+constexpr int unroll = 4;
+
+/// partials [grid.x][channels]
+template <class T, int N>
+__global__ void __launch_bounds__(block_threads)
+    channel_sum_kernel(const T* x, std::int64_t pitch, int pixels, int chunks, int per_block, float* partials) {
+  __shared__ float memory[N][block_threads];
+  const int chunk = own_chunk();
+  const Range range = items_of(static_cast<int>(blockIdx.x), pixels, per_block);
+  const int down = static_cast<int>(blockDim.y);
+  float sums[N] = {};
+  if (chunk < chunks) {
+    for (int p = range.begin + static_cast<int>(threadIdx.y); p < range.end; p += unroll * down) {
+      Chunk<T, N> in[unroll];
+#pragma unroll
+      for (int u = 0; u < unroll; ++u) in[u] = load<N>(x + min(p + u * down, range.end - 1) * pitch + chunk * N);
+#pragma unroll
+      for (int u = 0; u < unroll; ++u) {
+        if (p + u * down >= range.end) continue;
+#pragma unroll
+        for (int k = 0; k < N; ++k) sums[k] += in[u][k];
+      }
+    }
+  }
+  sum_over_items(sums, memory);
+  if (threadIdx.y != 0 || chunk >= chunks) return;
+#pragma unroll
+  for (int k = 0; k < N; ++k) partials[(static_cast<std::int64_t>(blockIdx.x) * chunks + chunk) * N + k] = sums[k];
+}
+
+struct Partial {
+  const float* partials;
+  std::int64_t channels;
+  __device__ Sums operator()(std::int64_t block, int c) const {
+    return {static_cast<double>(partials[block * channels + c]), 0};
+  }
+};
+
+struct StoreSum {
+  float* out;
+  __device__ void operator()(int c, Sums sum) const { out[c] = static_cast<float>(sum.first); }
+};
+
+}  // namespace
+
+std::size_t channel_sum_scratch(ConstView x) {
+  std::size_t bytes = 0;
+  dispatch(x.dtype, [&]<class T>(T) {
+    const auto most = std::max(reducing_tile(x.pixels(), x.c(), unroll).grid.x,
+                               reducing_tile(x.pixels(), x.c() / full<T>, unroll).grid.x);
+    bytes = static_cast<std::size_t>(most) * static_cast<std::size_t>(x.c()) * sizeof(float);
+  });
+  return bytes;
+}
+
+void channel_sum(ConstView x, View out, void* scratch) {
+  auto* const partials = static_cast<float*>(scratch);
+  dispatch(x.dtype, [&]<class T>(T) {
+    with_chunks<full<T>>(
+        [&](auto lanes) {
+          constexpr int N = decltype(lanes)::value;
+          const Tile cut = reducing_tile(x.pixels(), x.c() / N, unroll);
+          launch(channel_sum_kernel<T, N>, cut.grid, cut.block, x.as<T>(), x.pitch, cut.items, cut.chunks,
+                 cut.per_block, partials);
+          combine(cut, x.c(), Partial{partials, x.c()}, StoreSum{out.as<float>()});
+        },
+        x);
+  });
+}
+
+}  // namespace unet::kernels::cuda
