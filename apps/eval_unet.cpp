@@ -6,6 +6,7 @@
 
 #include "apps/data_options.h"
 #include "apps/evaluation.h"
+#include "apps/failure.h"
 #include "apps/options.h"
 #include "apps/overlay.h"
 #include "engine/core/error.h"
@@ -128,11 +129,11 @@ void run(const EvalOptions& options) {
 
 int main(int argc, char** argv) {
   EvalOptions options;
-  if (const std::optional<int> code = parse(argc, argv, options)) return *code;
   try {
+    if (const std::optional<int> code = parse(argc, argv, options)) return *code;
     run(options);
   } catch (const std::exception& error) {
-    fmt::print(stderr, "eval_unet: {}\n", error.what());
+    fmt::print(stderr, "eval_unet: {}\n", failure_text(error));
     return 1;
   }
   return 0;

@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <filesystem>
 
+#include "apps/failure.h"
 #include "apps/synthetic_pet.h"
 #include "apps/version.h"
 #include "engine/core/error.h"
@@ -88,7 +89,7 @@ int main(int argc, char** argv) {
   try {
     run(options);
   } catch (const std::exception& error) {
-    fmt::print(stderr, "make_sample_pets: {}\n", error.what());
+    fmt::print(stderr, "make_sample_pets: {}\n", failure_text(error));
     return 1;
   }
   return 0;

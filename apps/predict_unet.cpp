@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <set>
 
+#include "apps/failure.h"
 #include "apps/options.h"
 #include "apps/overlay.h"
 #include "engine/core/error.h"
@@ -159,11 +160,11 @@ void run(const PredictOptions& options) {
 
 int main(int argc, char** argv) {
   PredictOptions options;
-  if (const std::optional<int> code = parse(argc, argv, options)) return *code;
   try {
+    if (const std::optional<int> code = parse(argc, argv, options)) return *code;
     run(options);
   } catch (const std::exception& error) {
-    fmt::print(stderr, "predict_unet: {}\n", error.what());
+    fmt::print(stderr, "predict_unet: {}\n", failure_text(error));
     return 1;
   }
   return 0;

@@ -22,20 +22,22 @@ const std::vector<std::string> kMetricColumns{
     "phase",   "epoch", "train_loss", "val_loss",         "val_cross_entropy", "val_dice", "val_dice_dataset",
     "val_iou", "lr",    "seconds",    "images_per_second"};
 const std::vector<std::string> kStepColumns{"phase", "epoch", "step", "loss", "lr", "grad_norm"};
-constexpr const char* kFixedFiles[] = {"run.json",
+// The states first: a run whose clearing was cut short must not look like one that can be resumed.
+constexpr const char* kFixedFiles[] = {"last.safetensors",
+                                       "last.prev.safetensors",
+                                       "last.next.safetensors",
+                                       "run.json",
                                        "metrics.csv",
                                        "steps.csv",
                                        "curves.svg",
                                        "best.safetensors",
                                        "best_phase1.safetensors",
-                                       "last.safetensors",
-                                       "best_phase2.safetensors",
-                                       "last.prev.safetensors",
-                                       "last.next.safetensors"};
+                                       "best_phase2.safetensors"};
 
 void rename_file(const std::filesystem::path& from, const std::filesystem::path& to) {
   if (file_calls().rename(from.c_str(), to.c_str()) != 0) {
-    throw Error("cannot rename {} to {}: {}", from.string(), to.string(), std::strerror(errno));
+    throw Error("cannot rename {} to {}: {}; look at the disk and at the rights of the folder", from.string(),
+                to.string(), std::strerror(errno));
   }
 }
 
@@ -149,6 +151,7 @@ void RunFolder::save_state(const RunRecord& record, const Parameters& parameters
   // Killed between these, the folder holds the previous state, whole; the rest of the run is the same from there.
   if (std::filesystem::exists(last)) rename_file(last, folder_ / "last.prev.safetensors");
   rename_file(next, last);
+  sync_folder(folder_);
 }
 
 std::filesystem::path RunFolder::best_file(int phase) const {
@@ -156,22 +159,30 @@ std::filesystem::path RunFolder::best_file(int phase) const {
 }
 
 std::filesystem::path state_to_resume(const std::string& resume, const std::string& output) {
-  if (resume != "auto") return resume;
+  if (resume != "auto") return std::filesystem::absolute(resume);
   const std::filesystem::path folder(output);
   std::string fault;
+  bool found_one = false;
   for (const char* name : {"last.safetensors", "last.prev.safetensors"}) {
     const std::filesystem::path path = folder / name;
-    if (!std::filesystem::exists(path)) continue;
+    if (!std::filesystem::exists(path)) {
+      fault += fmt::format("{}{} is not there", fault.empty() ? "" : "; ", path.string());
+      continue;
+    }
     try {
       run_record(SafetensorsFile(path));
       if (!fault.empty()) fmt::print(stderr, "train_unet: warning: {}; going on from {}\n", fault, path.string());
       return path;
     } catch (const Error& error) {
-      fault += (fault.empty() ? "" : "; ") + std::string(error.what());
+      found_one = true;
+      fault += fmt::format("{}{}", fault.empty() ? "" : "; ", error.what());
     }
   }
-  if (!fault.empty()) throw Error("nothing to resume in {}: {}", output, fault);
-  throw Error("nothing to resume: {} holds no last.safetensors; leave --resume out to start a run", output);
+  const char* remedy = found_one                                      ? "no state is whole; --overwrite begins anew"
+                       : std::filesystem::exists(folder / "run.json") ? "the run ended before its first save; begin it "
+                                                                        "anew with --overwrite instead of --resume"
+                                                                      : "leave --resume out to start a run";
+  throw Error("nothing to resume in {}: {}; {}", output, fault, remedy);
 }
 
 }  // namespace unet

@@ -6,6 +6,7 @@
 
 #include "apps/data_options.h"
 #include "apps/evaluation.h"
+#include "apps/failure.h"
 #include "apps/options.h"
 #include "apps/progress.h"
 #include "apps/run_folder.h"
@@ -210,6 +211,13 @@ void train_phase(Run& run, const Phase& phase, Loader& training, Loader& validat
 }
 
 void train(const TrainOptions& options) {
+  for (const Phase& phase : phases_of(options)) {
+    if (phase.lr * options.weight_decay <= 1) continue;
+    throw Error(
+        "--weight-decay {} times the learning rate {} of phase {} is above 1: each step would throw the weights "
+        "beyond 0; lower one of the two",
+        options.weight_decay, phase.lr, phase.number);
+  }
   const Machine machine = machine_of(options.machine);
   std::optional<SafetensorsFile> resumed;
   if (!options.resume.empty()) resumed.emplace(state_to_resume(options.resume, options.output));
@@ -234,6 +242,10 @@ void train(const TrainOptions& options) {
     std::fflush(stdout);
   }
 
+  kernels::AdamSpec adam;
+  adam.weight_decay = options.weight_decay;
+  adam.decoupled = true;
+  std::optional<Adam> optimizer;  // of the phase under way
   RunRecord record;
   for (const auto& [name, value] : options.resolved()) record.options[name] = value;
   record.data_hash = hash_text(dataset);
@@ -242,6 +254,8 @@ void train(const TrainOptions& options) {
     const RunRecord then = run_record(*resumed);
     check_same(then, record, options.force);
     record.state = then.state;
+    optimizer.emplace(parameters, adam);
+    load_training(*resumed, parameters, *optimizer);  // before the folder is touched: it may be refused
   } else if (!options.init.empty()) {
     load_model(SafetensorsFile(options.init), parameters);
   }
@@ -257,20 +271,16 @@ void train(const TrainOptions& options) {
 
   for (const Phase& phase : phases_of(options)) {
     if (phase.number < state.phase) continue;
-    kernels::AdamSpec adam;
-    adam.weight_decay = options.weight_decay;
-    adam.decoupled = true;
-    Adam optimizer(parameters, adam);
     if (resumed) {
-      load_training(*resumed, parameters, optimizer);
       resumed.reset();
     } else {
+      optimizer.emplace(parameters, adam);
       if (phase.number > state.phase) {
         if (out_of_steps(options, state)) break;
         begin_next_phase(state);
         load_model(SafetensorsFile(folder.best_file(1)), parameters);
       }
-      run.save(optimizer);
+      run.save(*optimizer);
     }
     if (!options.quiet) {
       fmt::print("phase {}: {}{}\n", phase.number, name_of(phase.loss),
@@ -278,7 +288,7 @@ void train(const TrainOptions& options) {
                                    : fmt::format(" from the best of phase 1 (epoch {}, val dice {:.4f})",
                                                  state.best_of_phase[0]->epoch, state.best_of_phase[0]->dice));
     }
-    train_phase(run, phase, training, validation, optimizer);
+    train_phase(run, phase, training, validation, *optimizer);
   }
   fmt::print("best: {} (phase {}, epoch {}, val dice {:.4f})\n", folder.best_file().string(), state.best->phase,
              state.best->epoch, state.best->dice);
@@ -289,8 +299,8 @@ void train(const TrainOptions& options) {
 
 int main(int argc, char** argv) {
   TrainOptions options;
-  if (const std::optional<int> code = parse(argc, argv, options)) return *code;
   try {
+    if (const std::optional<int> code = parse(argc, argv, options)) return *code;
     train(options);
   } catch (const Interrupted&) {
     fmt::print(stderr,
@@ -298,7 +308,7 @@ int main(int argc, char** argv) {
                stop_signal());
     return 128 + stop_signal();
   } catch (const std::exception& error) {
-    fmt::print(stderr, "train_unet: {}\n", error.what());
+    fmt::print(stderr, "train_unet: {}\n", failure_text(error));
     return 1;
   }
   return 0;

@@ -2,6 +2,7 @@
 
 #include <cstring>
 #include <functional>
+#include <limits>
 #include <set>
 #include <vector>
 
@@ -72,6 +73,8 @@ constexpr const char* kStatePrefix = "state.";
 constexpr const char* kFirstMoment = "state.adam_m";
 constexpr const char* kSecondMoment = "state.adam_v";
 constexpr const char* kAdamSteps = "state.adam_steps";
+// No run exceeds it: a step with a larger gradient is dropped. From within, an update stays finite whatever v is.
+constexpr double kMaxFirstMoment = 1e18;
 
 SafeDtype file_dtype(const Parameters& parameters) {
   return parameters.dtype() == Dtype::f64 ? SafeDtype::kF64 : SafeDtype::kF32;
@@ -99,6 +102,23 @@ void save(const std::filesystem::path& path, const Parameters& parameters, const
     entries.push_back({tracked_name(stats), SafeDtype::kI64, {}, &stats.batches_tracked, {}});
   }
   write_safetensors(path, metadata, entries);
+}
+
+/// Throws Error unless every value of a float tensor that was read lies in [low, high]; NaN never does.
+void require_range(const std::filesystem::path& path, const TensorInfo& info, const void* values, double low,
+                   double high) {
+  const auto check = [&](const auto* value) {
+    for (std::int64_t i = 0; i < static_cast<std::int64_t>(info.elements()); ++i) {
+      if (value[i] >= low && value[i] <= high) continue;
+      throw Error("{}: \"{}\" holds {} at element {}, expected {:.3g} to {:.3g}; nothing was loaded: take another file",
+                  path.string(), printable(info.name), value[i], i, low, high);
+    }
+  };
+  if (info.dtype == SafeDtype::kF64) {
+    check(static_cast<const double*>(values));
+  } else {
+    check(static_cast<const float*>(values));
+  }
 }
 
 }  // namespace
@@ -142,6 +162,11 @@ void load_training(const SafetensorsFile& file, Parameters& parameters, Adam& op
   file.read(m, new_m.data<void>());
   file.read(v, new_v.data<void>());
   file.read(steps, &count);
+  require_range(file.path(), m, new_m.data<void>(), -kMaxFirstMoment, kMaxFirstMoment);
+  require_range(file.path(), v, new_v.data<void>(), 0, kMaxFirstMoment * kMaxFirstMoment);
+  if (count < 0) {
+    throw Error("{}: \"{}\" is {}, expected at least 0; nothing was loaded", file.path().string(), kAdamSteps, count);
+  }
   load_model(file, parameters);
   upload(optimizer.m().data<void>(), parameters.device(), new_m.data<void>(), m.bytes());
   upload(optimizer.v().data<void>(), parameters.device(), new_v.data<void>(), v.bytes());
@@ -187,6 +212,11 @@ void load_model(const SafetensorsFile& file, Parameters& parameters) {
   for (const Named& named : tensors) {
     const TensorInfo& info = *file.find(named.name);
     file.read(info, bytes.emplace_back(info.bytes()).data());
+    const double low = named.name.ends_with(".running_var") ? 0 : -std::numeric_limits<double>::max();
+    const double high = info.dtype == SafeDtype::kF64 && parameters.dtype() == Dtype::f64
+                            ? std::numeric_limits<double>::max()
+                            : std::numeric_limits<float>::max();
+    require_range(file.path(), info, bytes.back().data(), low, high);
   }
   std::vector<std::int64_t> tracked;
   for (const Parameters::Stats& stats : parameters.stats()) {

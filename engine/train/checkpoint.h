@@ -18,15 +18,16 @@ using Metadata = std::map<std::string, std::string>;
 void save_model(const std::filesystem::path& path, const Parameters& parameters, const Metadata& metadata);
 
 /// Loads parameters and statistics; the file must hold exactly the model's tensors with their shapes, in F32 or F64.
-/// Tensors named "state.*" are a training's own and are passed over. Everything is checked before the first value
-/// changes. Throws Error naming file, tensor, what was found and expected.
+/// Tensors named "state.*" are a training's own and are passed over. Everything, NaN and Inf included, is checked
+/// before the first value changes. Throws Error naming file, tensor, what was found and expected.
 void load_model(const SafetensorsFile& file, Parameters& parameters);
 
 /// A model together with its optimizer: the file of save_model and, flat and in the order of the arenas,
 /// "state.adam_m", "state.adam_v" and the I64 scalar "state.adam_steps".
 void save_training(const std::filesystem::path& path, const Parameters& parameters, const Adam& optimizer,
                    const Metadata& metadata);
-/// Loads both. Throws Error as load_model does; then neither has changed.
+/// Loads both. Throws Error as load_model does, also on moments that no training leaves (m beyond 1e18, v negative or
+/// beyond 1e36); then neither has changed.
 void load_training(const SafetensorsFile& file, Parameters& parameters, Adam& optimizer);
 
 }  // namespace unet

@@ -133,6 +133,14 @@ void close_file(int descriptor, const fs::path& path) {
   if (file_calls().close(descriptor) != 0 && errno != EINTR) throw_file_error("close", path, errno, 0);
 }
 
+void sync_folder(const fs::path& folder) {
+  const int descriptor = open_retrying(folder.c_str(), O_RDONLY | O_DIRECTORY);
+  if (descriptor < 0) throw_file_error("open the folder", folder, errno, 0);
+  const int error = sync_failed(descriptor) ? errno : 0;
+  file_calls().close(descriptor);
+  if (error != 0) throw_file_error("write to disk the folder", folder, error, 0);
+}
+
 DurableFile::DurableFile(const fs::path& path, std::uint64_t bytes_needed) : path_(path), bytes_needed_(bytes_needed) {
   static std::atomic<unsigned> number{0};
   std::error_code ignored;
@@ -174,12 +182,7 @@ void DurableFile::commit() {
   if (temporary_.empty()) return;
   if (file_calls().rename(temporary_.c_str(), path_.c_str()) != 0) throw_file_error("replace", path_, errno, 0);
   temporary_.clear();
-  const fs::path folder = folder_of(path_);
-  const int folder_descriptor = open_retrying(folder.c_str(), O_RDONLY | O_DIRECTORY);
-  if (folder_descriptor < 0) throw_file_error("open the folder", folder, errno, 0);
-  const int error = sync_failed(folder_descriptor) ? errno : 0;
-  file_calls().close(folder_descriptor);
-  if (error != 0) throw_file_error("write to disk the folder", folder, error, 0);
+  sync_folder(folder_of(path_));
 }
 
 void write_file_durably(const fs::path& path, std::string_view content) {

@@ -38,6 +38,9 @@ void write_all(int descriptor, const std::filesystem::path& path, const void* da
 void sync_file(int descriptor, const std::filesystem::path& path);
 void close_file(int descriptor, const std::filesystem::path& path);
 
+// After this, renames within the folder survive a power cut. Throws unet::Error if they may not.
+void sync_folder(const std::filesystem::path& folder);
+
 // A file that appears under its name only by commit(). Until then, and if commit() throws before its rename, the old
 // file stays and the temporary `<name>.tmp-<process>-<number>` is removed by the destructor; one left by a killed
 // process is removed when the same file is next written. A link is followed. What exists and is no regular file (a

@@ -1,0 +1,13 @@
+#include "apps/failure.h"
+
+#include <new>
+
+namespace unet {
+
+const char* failure_text(const std::exception& error) noexcept {
+  if (dynamic_cast<const std::bad_alloc*>(&error) == nullptr) return error.what();
+  return "out of memory: the system gives no more. Use a smaller --batch-size, --image-size, --base-channels or "
+         "--cache-mb, or fewer --workers.";
+}
+
+}  // namespace unet

@@ -1,0 +1,12 @@
+// What a program says before it leaves with exit code 1.
+#pragma once
+
+#include <exception>
+
+namespace unet {
+
+/// The error's message; for std::bad_alloc, whose own says nothing, what happened and what to change. Allocates
+/// nothing.
+const char* failure_text(const std::exception& error) noexcept;
+
+}  // namespace unet
