@@ -34,8 +34,8 @@ inline fs::path given(const std::string& name) {
 
 class Folder {
  public:
-  Folder() {
-    std::string pattern = (fs::temp_directory_path() / "unet_data_XXXXXX").string();
+  explicit Folder(const fs::path& where = fs::temp_directory_path()) {
+    std::string pattern = (where / "unet_data_XXXXXX").string();
     if (!::mkdtemp(pattern.data())) throw Error("cannot make {}", pattern);
     path_ = pattern;
   }

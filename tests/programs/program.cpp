@@ -46,6 +46,8 @@ pid_t start(Words words, const Words& settings, const fs::path& folder, const fs
   return process;
 }
 
+int code_of(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status); }
+
 }  // namespace
 
 ProgramResult run(const Words& words, const Words& settings, const fs::path& folder) {
@@ -54,7 +56,7 @@ ProgramResult run(const Words& words, const Words& settings, const fs::path& fol
   int status = 0;
   ::waitpid(process, &status, 0);
   ProgramResult result;
-  result.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  result.code = code_of(status);
   result.out = text_of(captured / "out");
   result.err = text_of(captured / "err");
   return result;
@@ -70,8 +72,24 @@ BackgroundProgram::BackgroundProgram(const Words& words, const fs::path& output)
     : process_(start(words, {}, {}, output, "/dev/null")) {}
 
 BackgroundProgram::~BackgroundProgram() {
-  ::kill(process_, SIGKILL);
-  ::waitpid(process_, nullptr, 0);
+  send(SIGKILL);
+  wait();
+}
+
+bool BackgroundProgram::ended() {
+  int status = 0;
+  if (code_ < 0 && ::waitpid(process_, &status, WNOHANG) == process_) code_ = code_of(status);
+  return code_ >= 0;
+}
+
+void BackgroundProgram::send(int signal) {
+  if (!ended()) ::kill(process_, signal);
+}
+
+int BackgroundProgram::wait() {
+  int status = 0;
+  if (code_ < 0 && ::waitpid(process_, &status, 0) == process_) code_ = code_of(status);
+  return code_;
 }
 
 Words operator+(Words a, const Words& b) {

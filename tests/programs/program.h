@@ -32,7 +32,7 @@ ProgramResult eval_unet(const Words& words);
 ProgramResult predict_unet(const Words& words);
 ProgramResult make_sample_pets(const Words& words);
 
-/// A child that runs until the end of the scope; its standard output goes to a file.
+/// A child that runs until the end of the scope at most; its standard output goes to a file.
 class BackgroundProgram {
  public:
   BackgroundProgram(const Words& words, const fs::path& output);
@@ -40,8 +40,16 @@ class BackgroundProgram {
   BackgroundProgram(const BackgroundProgram&) = delete;
   BackgroundProgram& operator=(const BackgroundProgram&) = delete;
 
+  /// Whether it has come to its end.
+  bool ended();
+  /// Sends a signal, unless it has.
+  void send(int signal);
+  /// Waits for its end: the exit code, or 128 + the signal that killed it.
+  int wait();
+
  private:
   pid_t process_;
+  int code_ = -1;  // once it has ended
 };
 
 /// Words after words.
