@@ -33,7 +33,7 @@ build release -- -DUNET_WERROR=ON -DBUILD_TESTING=ON -DUNET_BENCH=ON
 if [ "$LONG" -eq 1 ]; then export UNET_LONG=1; fi
 
 if [ "$QUICK" -eq 0 ]; then
-  SANITIZED=(test_ops test_conv test_kernels_norm test_kernels_loss test_train test_data test_files test_fuzz)
+  SANITIZED=(test_ops test_conv test_kernels_norm test_kernels_loss)
   if [ "$LONG" -eq 1 ]; then SANITIZED=(all); fi
   say "AddressSanitizer, UndefinedBehaviorSanitizer: ${SANITIZED[*]}"
   build asan "${SANITIZED[@]}" -- -DUNET_WERROR=ON -DUNET_BENCH=OFF
