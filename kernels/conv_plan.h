@@ -79,6 +79,13 @@ namespace cuda {
 /// limit. f32 and bf16, all operands alike but for the bias, which is f32; tf32: f32 operands may be rounded to TF32.
 /// Throws std::runtime_error, naming pass and shape, if cuDNN is missing or has no such config.
 ConvPlan plan_conv(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype, bool tf32);
+/// The few that the heuristics think fastest, for timing; their ids differ.
+std::vector<ConvPlan> plan_conv_candidates(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype,
+                                           bool tf32);
+/// The plan of that id again. Throws std::invalid_argument if the id is none of this cuDNN version's,
+/// std::runtime_error if it does not suit the shape.
+ConvPlan plan_conv_by_id(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype,
+                         const std::string& id);
 
 }  // namespace cuda
 }  // namespace unet::kernels

@@ -26,6 +26,8 @@ std::size_t conv_transpose_scratch(ConstView x, std::int64_t Cout);
 
 namespace cuda {
 
+/// As above, but that weights have the dtype of x; bias and dweights are f32. Throws std::runtime_error if cuBLASLt is
+/// missing.
 void conv_transpose_forward(ConstView x, ConstView weights, ConstView bias, View y, void* scratch);
 void conv_transpose_backward_data(ConstView dy, ConstView weights, View dx, void* scratch);
 void conv_transpose_backward_weights(ConstView x, ConstView dy, View dweights, void* scratch);

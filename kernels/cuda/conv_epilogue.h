@@ -1,0 +1,15 @@
+// What surrounds a convolution of cuDNN where its graph does not hold it.
+#pragma once
+
+#include "kernels/view.h"
+
+namespace unet::kernels::cuda {
+
+/// y = max(0, y + bias) in place, either part if wanted. y [N,H,W,C] f32 or bf16, dense; bias f32 [C] or empty.
+void bias_relu(View y, ConstView bias, bool relu);
+
+/// rotated[ci, Kh-1-kh, Kw-1-kw, co] = weights[co,kh,kw,ci], of f32 or bf16: the weights of the forward convolution of
+/// dy that is the backward data pass at stride 1. weights [Cout,Kh,Kw,Cin], rotated [Cin,Kh,Kw,Cout].
+void rotate_weights(ConstView weights, void* rotated);
+
+}  // namespace unet::kernels::cuda

@@ -1,0 +1,67 @@
+// Sums over many elements, the same bytes every time: every block leaves a partial sum of a stretch that the shape
+// alone cuts, and a second kernel adds these in order. No floating-point atomics.
+#pragma once
+
+#include "kernels/cuda/tile.h"
+
+namespace unet::kernels::cuda {
+
+/// `count` stretches of per_block items, the last one shorter; none for no items.
+struct Cut {
+  std::int64_t count = 0, per_block = 1;
+};
+
+/// At least `least` items each, a multiple of 64; at most `most` stretches.
+inline Cut cut(std::int64_t items, std::int64_t least, std::int64_t most) {
+  Cut out;
+  out.per_block = (std::max(least, (items + most - 1) / most) + 63) / 64 * 64;
+  out.count = (items + out.per_block - 1) / out.per_block;
+  return out;
+}
+
+/// The sum over a block of block_threads x 1 threads, given to all of them. shared: [block_threads].
+template <class T>
+__device__ inline T block_sum(T value, T* shared) {
+  __syncthreads();  // the sum before this one has been read
+  shared[threadIdx.x] = value;
+  __syncthreads();
+  for (unsigned half = block_threads / 2; half > 0; half /= 2) {
+    if (threadIdx.x < half) shared[threadIdx.x] += shared[threadIdx.x + half];
+    __syncthreads();
+  }
+  return shared[0];
+}
+
+inline constexpr int columns_at_once = 8;
+
+/// out[g * width + e] = sum over b < count of partial[(g * count + b) * stride + e], e < width; grid.y: the g.
+template <class T>
+__global__ void __launch_bounds__(block_threads)
+    sum_columns_kernel(const double* partial, std::int64_t count, std::int64_t stride, std::int64_t width, T* out) {
+  __shared__ double sums[block_threads];
+  const std::int64_t e = static_cast<std::int64_t>(blockIdx.x) * columns_at_once + threadIdx.x;
+  const std::int64_t first = blockIdx.y * count;
+  double sum = 0;
+  if (e < width) {
+    for (std::int64_t b = threadIdx.y; b < count; b += blockDim.y) sum += partial[(first + b) * stride + e];
+  }
+  const unsigned at = threadIdx.y * columns_at_once + threadIdx.x;
+  sums[at] = sum;
+  __syncthreads();
+  for (unsigned half = blockDim.y / 2; half > 0; half /= 2) {
+    if (threadIdx.y < half) sums[at] += sums[at + half * columns_at_once];
+    __syncthreads();
+  }
+  if (threadIdx.y == 0 && e < width) out[blockIdx.y * width + e] = static_cast<T>(sums[at]);
+}
+
+template <class T>
+void sum_columns(const double* partial, std::int64_t groups, std::int64_t count, std::int64_t stride,
+                 std::int64_t width, T* out) {
+  const Grid grid{static_cast<unsigned>((width + columns_at_once - 1) / columns_at_once), static_cast<unsigned>(groups),
+                  1};
+  launch(sum_columns_kernel<T>, grid, Grid{columns_at_once, block_threads / columns_at_once, 1}, partial, count, stride,
+         width, out);
+}
+
+}  // namespace unet::kernels::cuda

@@ -1,0 +1,91 @@
+// cuDNN's place is taken by the CPU's convolutions, on device memory that is host memory here. bf16 is widened,
+// computed in f32 and rounded once, as cuDNN does it.
+#include "kernels/conv_plan.h"
+
+#include <algorithm>
+#include <memory>
+#include <stdexcept>
+#include <vector>
+
+#include "kernels/cuda/runtime.h"
+#include "kernels/elementwise.h"
+
+namespace unet::kernels::cuda {
+namespace {
+
+/// An operand in f32: itself, or a copy.
+class Widened {
+ public:
+  explicit Widened(const View& view) : view_(view) {
+    if (!view || view.dtype == Dtype::f32) return;
+    memory_.resize(static_cast<std::size_t>(view.size()));
+    view_.dtype = Dtype::f32;
+    view_.data = memory_.data();
+  }
+  const View& view() const { return view_; }
+
+ private:
+  std::vector<float> memory_;
+  View view_;
+};
+
+View writable(const ConstView& view) {
+  View out;
+  static_cast<Extent&>(out) = view;
+  out.data = const_cast<void*>(view.data);
+  return out;
+}
+
+ConstView widen(const ConstView& view, std::vector<std::unique_ptr<Widened>>& kept) {
+  const Widened& made = *kept.emplace_back(std::make_unique<Widened>(writable(view)));
+  if (made.view().data != view.data) cpu::copy(view, made.view());
+  return made.view();
+}
+
+ConvPlan on_the_stream(ConvPlan plan) {
+  ConvPlan out;
+  out.id = "shim:" + plan.id;
+  out.workspace = plan.workspace;
+  out.run = [run = plan.run](const ConvOperands& io, void* workspace) {
+    runtime().synchronize();  // what is on the stream comes first
+    std::vector<std::unique_ptr<Widened>> kept;
+    ConvOperands wide;
+    wide.x = widen(io.x, kept);
+    wide.weights = widen(io.weights, kept);
+    wide.bias = widen(io.bias, kept);
+    wide.dy = widen(io.dy, kept);
+    const Widened y(io.y), dx(io.dx), dweights(io.dweights);
+    wide.y = y.view();
+    wide.dx = dx.view();
+    wide.dweights = dweights.view();
+    run(wide, workspace);
+    if (io.y.data != wide.y.data) cpu::copy(wide.y, io.y);
+    if (io.dx.data != wide.dx.data) cpu::copy(wide.dx, io.dx);
+    if (io.dweights.data != wide.dweights.data) cpu::copy(wide.dweights, io.dweights);
+  };
+  return out;
+}
+
+}  // namespace
+
+ConvPlan plan_conv(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype, bool) {
+  return on_the_stream(cpu::plan_conv(pass, spec, shape, Dtype::f32, ConvProvider::automatic));
+}
+
+std::vector<ConvPlan> plan_conv_candidates(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype, bool) {
+  std::vector<ConvPlan> out;
+  for (ConvPlan& plan : cpu::plan_conv_candidates(pass, spec, shape, Dtype::f32)) {
+    out.push_back(on_the_stream(std::move(plan)));
+  }
+  return out;
+}
+
+ConvPlan plan_conv_by_id(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype,
+                         const std::string& id) {
+  for (ConvPlan& plan : plan_conv_candidates(pass, spec, shape, dtype, false)) {
+    if (plan.id == id) return std::move(plan);
+  }
+  throw std::invalid_argument("plan id \"" + id + "\" is none of the stand-in's");
+}
+
+}  // namespace unet::kernels::cuda
