@@ -8,12 +8,14 @@
 
 namespace unet {
 void add_unet_convolutions();  // unet_layers.cpp
-}
+void add_cuda_streams();       // cuda_streams.cpp
+}  // namespace unet
 
 int main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
   unet::add_unet_convolutions();
+  unet::add_cuda_streams();
   const unet::Ceilings& most = unet::ceilings();
   fmt::print(stderr, "{} threads, {}: {:.0f} GFLOP/s of f32 multiply-adds, copy {:.1f} GB/s read + written\n",
              unet::kernels::cpu::threads(), unet::kernels::cpu::name_of(unet::kernels::cpu::isa()),

@@ -5,62 +5,12 @@
 #include <cstdio>
 
 #include "kernels/elementwise.h"
-#include "tests/parity/unet_support.h"
+#include "tests/parity/recorded_unet.h"
 
 namespace unet::test {
 namespace {
 
 using kernels::ConvProvider;
-
-const Record& record() {
-  static const Record instance(UNET_SOURCE_DIR "/tests/parity/unet_parity.safetensors");
-  return instance;
-}
-
-struct Batch {
-  Tensor images, labels;
-};
-
-/// Batch b of the record; images are (u8 - 128) / 64, exact in any float dtype.
-Batch batch(int b, Dtype dtype) {
-  static const std::vector<double> images = record().values("images");
-  static const std::vector<double> labels = record().values("labels");
-  const std::vector<std::int64_t>& shape = record().info("images").shape;  // [4,N,H,W,3]
-  const std::int64_t N = shape[1], H = shape[2], W = shape[3], pixels = N * H * W;
-  std::vector<double> x(images.begin() + b * pixels * 3, images.begin() + (b + 1) * pixels * 3);
-  for (double& value : x) value = (value - 128) / 64;
-  const std::vector<double> l(labels.begin() + b * pixels, labels.begin() + (b + 1) * pixels);
-  return {Tensor::of({N, H, W, 3}, dtype, x), Tensor::of({N, H, W}, Dtype::u8, l)};
-}
-
-ParamId id_of(std::size_t i) { return {static_cast<int>(i)}; }
-
-/// The recorded small UNet with its initial weights.
-class RecordedUNet {
- public:
-  RecordedUNet(const std::string& variant, Dtype dtype) : model_(spec(variant), 0, dtype) {
-    const Parameters& parameters = model_.parameters();
-    for (std::size_t i = 0; i < parameters.params().size(); ++i) {
-      const std::string& name = parameters.params()[i].name;
-      const std::vector<double> values = record().values(variant + "/initial/" + name);
-      const Tensor value = parameters.value(id_of(i));
-      if (static_cast<std::int64_t>(values.size()) != value.size()) throw Error("\"{}\" has another size", name);
-      if (dtype == Dtype::f64) {
-        std::copy(values.begin(), values.end(), value.data<double>());
-      } else {
-        std::transform(values.begin(), values.end(), value.data<float>(),
-                       [](double v) { return static_cast<float>(v); });
-      }
-    }
-  }
-  models::UNet& model() { return model_; }
-
- private:
-  static models::UNetSpec spec(const std::string& variant) {
-    return {3, record().info(variant + "/logits").shape[1], 2, variant == "bilinear"};
-  }
-  models::UNet model_;
-};
 
 std::vector<double> logits_of(models::UNet& model, Tape::Mode mode, const Tensor& images) {
   Tape tape(mode);
@@ -76,7 +26,7 @@ struct GradientErrors {
 };
 GradientErrors gradient_errors(const std::string& variant, Dtype dtype, Loss loss) {
   RecordedUNet recorded(variant, dtype);
-  const Batch data = batch(0, dtype);
+  const RecordedBatch data = batch(0, dtype);
   const double value = *run_pass(recorded.model(), loss, data.images, data.labels).data<double>();
   GradientErrors out{relative_error({value}, record().values(variant + "/loss/" + name_of(loss))), {}};
   const Parameters& parameters = recorded.model().parameters();
@@ -121,7 +71,7 @@ TEST(UNetParitySteps, ThirtyAdamStepsInF64) {
   ASSERT_EQ(losses.size(), 30u);
   Worst loss;
   for (int step = 0; step < 30; ++step) {
-    const Batch data = batch(step % 4, Dtype::f64);
+    const RecordedBatch data = batch(step % 4, Dtype::f64);
     const StepResult result = train_step(recorded.model(), adam, step < 20 ? Loss::cross_entropy : Loss::soft_dice,
                                          data.images, data.labels, 1e-3);
     ASSERT_TRUE(result.committed) << result.reason;
@@ -197,7 +147,7 @@ TEST_P(UNetParityF32, FirstTenLosses) {
   ASSERT_EQ(losses.size(), 10u);
   Worst worst;
   for (int step = 0; step < 10; ++step) {
-    const Batch data = batch(step % 4, Dtype::f32);
+    const RecordedBatch data = batch(step % 4, Dtype::f32);
     const StepResult result = train_step(recorded.model(), adam, Loss::cross_entropy, data.images, data.labels, 1e-4);
     ASSERT_TRUE(result.committed) << result.reason;
     worst.see(relative_error({result.loss}, {losses[static_cast<std::size_t>(step)]}),

@@ -1,5 +1,5 @@
-// Operands of two devices are refused by every op that takes several. Nothing
-// runs on the other one.
+// Operands of two devices are refused by every op that takes several.
+// Nothing runs on the other one.
 #include "tests/support/op_case.h"
 
 namespace unet::tests {

@@ -1,0 +1,80 @@
+// The engine's host code against a CUDA runtime that fails: always a clean error, nothing left behind.
+#include <gtest/gtest.h>
+
+#include "engine/core/device_memory.h"
+#include "tests/cuda_engine/steps.h"
+#include "tests/support/cuda_shim/shim_runtime.h"
+#include "tests/support/failing_runtime.h"
+
+namespace unet::test {
+namespace {
+
+/// Whatever call fails, the step ends in an exception that says so, and nothing stays behind on the device.
+TEST(CudaEngineFailure, OfAnyCallIsACleanError) {
+  const auto step = [] {
+    models::UNet model({3, 2, 1, false}, 3, Dtype::f32, kCuda, true);
+    Adam adam(model.parameters(), {});
+    for (int i = 0; i < 2; ++i) {
+      issue(model, adam, Loss::cross_entropy, batch_of(kSmall), Dtype::bf16);
+      adam.take_result(1);
+    }
+    EXPECT_TRUE(adam.take_result()->committed);
+  };
+  shim::ShimRuntime& real = shim::shim_runtime();
+  // run_conv's workspace stays for the next step: it is there before and after.
+  step();
+  trim(kCuda);
+  const int blocks = real.live_blocks(), events = real.live_events();
+  tests::FailingRuntime counting(real, std::numeric_limits<std::uint64_t>::max());
+  kernels::cuda::set_runtime(&counting);
+  step();
+  trim(kCuda);
+  const std::uint64_t calls = counting.calls();
+  ASSERT_GT(calls, 300u);
+  std::uint64_t failed = 0;
+  const std::uint64_t stride = std::getenv("UNET_LONG") != nullptr ? 1 : 7;
+  for (std::uint64_t n = 0; n < calls; n += stride) {
+    tests::FailingRuntime failing(real, n);
+    kernels::cuda::set_runtime(&failing);
+    std::string message;
+    try {
+      step();
+    } catch (const std::exception& error) {
+      message = error.what();
+    }
+    kernels::cuda::set_runtime(nullptr);
+    failed += !message.empty();
+    EXPECT_TRUE(message.empty() || message.find("injected failure") != std::string::npos ||
+                message.find("out of memory") != std::string::npos)
+        << message;
+    trim(kCuda);
+    ASSERT_EQ(real.live_blocks(), blocks) << "after call " << n << ": " << message;
+    ASSERT_EQ(real.live_events(), events) << "after call " << n << ": " << message;
+    ASSERT_EQ(real.broken_guards(), 0) << "after call " << n;
+  }
+  // An allocation that fails once is tried again with the cache dropped; any other failure must be an error.
+  EXPECT_GT(failed * stride, calls / 2);
+  kernels::cuda::set_runtime(nullptr);
+  step();
+}
+
+TEST(CudaEngineFailure, OutOfDeviceMemorySaysHowMuch) {
+  shim::ShimRuntime small(std::size_t{6} << 20);
+  trim(kCuda);
+  kernels::cuda::set_runtime(&small);
+  std::string message;
+  try {
+    models::UNet model({3, 2, 16, false}, 3, Dtype::f32, kCuda);
+  } catch (const std::exception& error) {
+    message = error.what();
+  }
+  trim(kCuda);
+  kernels::cuda::set_runtime(nullptr);
+  EXPECT_EQ(small.live_blocks(), 0);
+  for (const char* part : {"out of memory", "requested", "in use", "cached", "free", "--batch-size"}) {
+    EXPECT_NE(message.find(part), std::string::npos) << message;
+  }
+}
+
+}  // namespace
+}  // namespace unet::test
