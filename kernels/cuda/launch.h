@@ -13,7 +13,7 @@ void launch(void (*kernel)(Parameters...), Grid grid, Grid block, const Argument
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
   std::tuple<Parameters...> values(static_cast<Parameters>(arguments)...);
   const auto call = [&](auto&... value) {
-    void* addresses[] = {const_cast<void*>(static_cast<const void*>(&value))...};
+    void* addresses[sizeof...(value) + 1] = {const_cast<void*>(static_cast<const void*>(&value))...};
     Launch what;
     what.kernel = reinterpret_cast<const void*>(kernel);
     what.grid = grid;

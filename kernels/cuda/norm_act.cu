@@ -8,16 +8,14 @@
 namespace unet::kernels::cuda {
 namespace {
 
-/// Blocks that a multiprocessor shall have room for. All tensors at once would not fit into half of the registers.
-template <bool Windows, bool Residual>
-inline constexpr int blocks_at_once = Windows&& Residual ? 1 : 2;
+/// Blocks that a multiprocessor shall have room for, where a kernel fits into half of the registers on all chips.
+constexpr int blocks_at_once(bool crowded) { return crowded ? 1 : 2; }
 
 /// The block's place in the order of work, last first: the end of x is what the pass before left in the cache.
 __device__ inline int block_from_the_end() { return static_cast<int>(gridDim.x - 1 - blockIdx.x); }
 
 template <class T, int N, bool Windows, bool Residual>
-__global__ void __launch_bounds__(block_threads, blocks_at_once<Windows, Residual>)
-    norm_act_forward_kernel(NormActRun<T> run) {
+__global__ void __launch_bounds__(block_threads, blocks_at_once(false)) norm_act_forward_kernel(NormActRun<T> run) {
   constexpr int M = channels_at_once<N>;
   const int channel = own_chunk() * N;
   if (own_chunk() >= run.groups.chunks) return;
@@ -93,7 +91,7 @@ struct Incoming {
 
 /// partials [grid.x][2][channels]: sums of dz and of dz * (x - mean).
 template <class T, int N, bool Windows, bool Residual>
-__global__ void __launch_bounds__(block_threads, blocks_at_once<Windows, Residual>)
+__global__ void __launch_bounds__(block_threads, blocks_at_once(Windows))
     norm_act_reduce_kernel(NormActRun<T> run, float* partials) {
   __shared__ float memory[2 * N][block_threads];
   constexpr int M = channels_at_once<N>;
@@ -129,7 +127,7 @@ __global__ void __launch_bounds__(block_threads, blocks_at_once<Windows, Residua
 }
 
 template <class T, int N, bool Windows, bool Residual>
-__global__ void __launch_bounds__(block_threads, blocks_at_once<Windows, Residual>)
+__global__ void __launch_bounds__(block_threads, blocks_at_once(Windows&& Residual))
     norm_act_apply_kernel(NormActRun<T> run) {
   constexpr int M = channels_at_once<N>;
   const int channel = own_chunk() * N;
