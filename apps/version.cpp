@@ -1,5 +1,6 @@
 #include "apps/version.h"
 
+#include "engine/core/dispatch.h"
 #include "kernels/cpu/isa.h"
 
 namespace unet {
@@ -14,6 +15,7 @@ std::string version_text(const std::string& program) {
 #if defined(UNET_HAS_OPENMP)
   built += "OpenMP, ";
 #endif
+  if (kHasCuda) built += "CUDA, ";
   return program + " " + version() + " (" + built + kernels::cpu::name_of(kernels::cpu::isa()) + ")";
 }
 

@@ -75,6 +75,10 @@ std::vector<ConvPlan> plan_conv_candidates(ConvPass pass, const ConvSpec& spec, 
 
 namespace cuda {
 
+/// The libraries behind convolutions and products with their versions, for logs: "cuDNN 9.19.0, cuBLASLt 13.1.0".
+/// Opens them. Throws std::runtime_error that says what is missing, where it was looked for and how to get it.
+std::string library_versions();
+
 /// Plans one pass with cuDNN: the first config of its heuristics that is deterministic and keeps within the workspace
 /// limit. f32 and bf16, all operands alike but for the bias, which is f32; tf32: f32 operands may be rounded to TF32.
 /// Throws std::runtime_error, naming pass and shape, if cuDNN is missing or has no such config.

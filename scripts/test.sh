@@ -28,12 +28,18 @@ if [ "$QUICK" -eq 0 ]; then
 fi
 
 say "build: release"
-build release -- -DUNET_WERROR=ON -DBUILD_TESTING=ON -DUNET_BENCH=ON
+CUDA_CHIPS="80-real;90-real;90-virtual"
+if [ "$LONG" -eq 1 ]; then CUDA_CHIPS="75-real;80-real;86-real;89-real;90-real;100-real;120-real;120-virtual"; fi
+build release -- -DUNET_WERROR=ON -DBUILD_TESTING=ON -DUNET_BENCH=ON "-DUNET_CUDA_ARCHITECTURES=$CUDA_CHIPS"
+if [ ! -x "$ROOT/build/release/bin/test_cuda_device" ]; then
+  echo "The CUDA back end was not built: nvcc or cudnn.h was not found."
+  if [ -n "${UNET_REQUIRE_CUDA:-}" ]; then exit 1; fi
+fi
 
 if [ "$LONG" -eq 1 ]; then export UNET_LONG=1; fi
 
 if [ "$QUICK" -eq 0 ]; then
-  SANITIZED=(test_ops test_conv test_kernels_norm test_kernels_loss)
+  SANITIZED=(test_ops test_conv test_kernels_norm test_kernels_loss test_cuda test_cuda_engine)
   if [ "$LONG" -eq 1 ]; then SANITIZED=(all); fi
   say "AddressSanitizer, UndefinedBehaviorSanitizer: ${SANITIZED[*]}"
   build asan "${SANITIZED[@]}" -- -DUNET_WERROR=ON -DUNET_BENCH=OFF

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "engine/core/error.h"
+#include "kernels/conv_plan.h"
 
 namespace unet::cuda_memory {
 namespace {
@@ -86,8 +87,14 @@ DeviceChoice choose() {
   const kernels::cuda::DeviceCount found = runtime().devices();
   if (found.count == 0) return {Device{}, found.reason};
   const kernels::cuda::DeviceProperties is = runtime().properties();
-  return {kCuda, fmt::format("{}, compute capability {}.{}, {:.0f} GiB", is.name, is.major, is.minor,
-                             static_cast<double>(is.memory) / (1 << 30))};
+  std::string libraries;
+  try {
+    libraries = kernels::cuda::library_versions();
+  } catch (const std::runtime_error& missing) {
+    return {Device{}, missing.what()};
+  }
+  return {kCuda, fmt::format("{}, compute capability {}.{}, {:.0f} GiB, {}", is.name, is.major, is.minor,
+                             static_cast<double>(is.memory) / (1 << 30), libraries)};
 }
 
 }  // namespace unet::cuda_memory

@@ -68,6 +68,8 @@ ConvPlan on_the_stream(ConvPlan plan) {
 
 }  // namespace
 
+std::string library_versions() { return "convolutions by the CPU"; }
+
 ConvPlan plan_conv(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype, bool) {
   return on_the_stream(cpu::plan_conv(pass, spec, shape, Dtype::f32, ConvProvider::automatic));
 }
