@@ -69,9 +69,7 @@ ConvPlan runnable(CudnnConv conv, ConvPass pass, const ConvSpec& spec, const Con
 
 }  // namespace
 
-std::string library_versions() {
-  return "cuDNN " + cudnn_version() + ", cuBLASLt " + cublaslt_version();
-}
+std::string library_versions() { return "cuDNN " + cudnn_version() + ", cuBLASLt " + cublaslt_version(); }
 
 ConvPlan plan_conv(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype, bool tf32) {
   return runnable(plan_cudnn_conv(device(), pass, spec, shape, dtype, tf32), pass, spec, shape, dtype);
