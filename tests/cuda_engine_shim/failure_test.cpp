@@ -3,8 +3,9 @@
 
 #include "engine/core/device_memory.h"
 #include "tests/cuda_engine/steps.h"
+#include "tests/support/cuda_shim/failing_runtime.h"
 #include "tests/support/cuda_shim/shim_runtime.h"
-#include "tests/support/failing_runtime.h"
+#include "tests/support/long_run.h"
 
 namespace unet::test {
 namespace {
@@ -25,32 +26,34 @@ TEST(CudaEngineFailure, OfAnyCallIsACleanError) {
   step();
   trim(kCuda);
   const int blocks = real.live_blocks(), events = real.live_events();
-  tests::FailingRuntime counting(real, std::numeric_limits<std::uint64_t>::max());
+  shim::FailingRuntime counting(real, 0);
   kernels::cuda::set_runtime(&counting);
   step();
   trim(kCuda);
   const std::uint64_t calls = counting.calls();
   ASSERT_GT(calls, 300u);
   std::uint64_t failed = 0;
-  const std::uint64_t stride = std::getenv("UNET_LONG") != nullptr ? 1 : 7;
-  for (std::uint64_t n = 0; n < calls; n += stride) {
-    tests::FailingRuntime failing(real, n);
-    kernels::cuda::set_runtime(&failing);
-    std::string message;
-    try {
-      step();
-    } catch (const std::exception& error) {
-      message = error.what();
+  const std::uint64_t stride = tests::long_run() ? 1 : 29;
+  for (std::uint64_t n = 1; n <= calls; n += stride) {
+    for (const bool for_good : {false, true}) {  // true: as after a crash of a kernel
+      shim::FailingRuntime failing(real, n, for_good);
+      kernels::cuda::set_runtime(&failing);
+      std::string message;
+      try {
+        step();
+      } catch (const std::exception& error) {
+        message = error.what();
+      }
+      kernels::cuda::set_runtime(nullptr);
+      failed += !message.empty() && !for_good;
+      EXPECT_TRUE((message.empty() && !for_good) || message.find("as the test wants") != std::string::npos ||
+                  message.find("out of memory") != std::string::npos)
+          << "call " << n << ": " << message;
+      trim(kCuda);
+      ASSERT_EQ(real.live_blocks(), blocks) << "after call " << n << ": " << message;
+      ASSERT_EQ(real.live_events(), events) << "after call " << n << ": " << message;
+      ASSERT_EQ(real.broken_guards(), 0) << "after call " << n;
     }
-    kernels::cuda::set_runtime(nullptr);
-    failed += !message.empty();
-    EXPECT_TRUE(message.empty() || message.find("injected failure") != std::string::npos ||
-                message.find("out of memory") != std::string::npos)
-        << message;
-    trim(kCuda);
-    ASSERT_EQ(real.live_blocks(), blocks) << "after call " << n << ": " << message;
-    ASSERT_EQ(real.live_events(), events) << "after call " << n << ": " << message;
-    ASSERT_EQ(real.broken_guards(), 0) << "after call " << n;
   }
   // An allocation that fails once is tried again with the cache dropped; any other failure must be an error.
   EXPECT_GT(failed * stride, calls / 2);
