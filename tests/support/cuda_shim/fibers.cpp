@@ -179,8 +179,8 @@ bool step() {
   return true;
 }
 
-/// An exception cannot leave a fiber: the scheduler throws it.
-void fail_in_thread(const std::string& what) {
+/// An exception cannot leave a fiber: the scheduler throws it. (No string: this stack will never be unwound.)
+void fail_in_thread(const char* what) {
   block.failure = what;
   switch_context(block.fiber->context, scheduler);
 }
