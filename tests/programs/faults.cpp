@@ -44,11 +44,6 @@ ProgramResult run_without_memory(long at, const Words& words, long* total) {
   return result;
 }
 
-bool long_run() {
-  const char* value = std::getenv("UNET_LONG");
-  return value != nullptr && std::string(value) == "1";
-}
-
 fs::path fast_folder() {
   const fs::path memory = "/dev/shm";
   return ::access(memory.c_str(), W_OK | X_OK) == 0 ? memory : fs::temp_directory_path();

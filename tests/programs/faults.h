@@ -5,8 +5,11 @@
 #include <vector>
 
 #include "tests/programs/program.h"
+#include "tests/support/long_run.h"
 
 namespace unet::test {
+
+using tests::long_run;
 
 /// Where and how a program meets its end. Calls count where they are among `calls` (blanks between; all if empty),
 /// reach a file below the folder, and its path below the folder holds `name`.
@@ -29,9 +32,6 @@ std::vector<std::string> calls_of(const Words& words, const fs::path& folder, co
 /// becomes their number. (Smaller ones also fail inside destructors and noexcept functions of the standard library and
 /// of the JSON library, which end the program whatever its own code does.)
 ProgramResult run_without_memory(long at, const Words& words, long* total = nullptr);
-
-/// Whether the slow variants of tests are wanted: more points of the same kind.
-bool long_run();
 
 /// Where files cost no time: a folder in memory if the machine has one. No test here asks the disk itself.
 fs::path fast_folder();
