@@ -17,6 +17,9 @@ struct Point {
   Words resume_with = {};  // options of the resumed runs alone
 };
 
+/// What ctest lists the case by.
+void PrintTo(const Point& point, std::ostream* out) { *out << point.name; }
+
 constexpr const char* kKill = "signal 9";
 constexpr const char* kTear = "tear";
 constexpr const char* kTerminate = "signal 15";
