@@ -78,8 +78,13 @@ void expect_results(Dtype dtype, const NormActOptions& options, const NormActRes
     EXPECT_LE(nmse(got.rstd, want.rstd), 1e-12);
     EXPECT_LE(nmse(got.unbiased_var, want.unbiased_var), 1e-12);
   }
-  if (options.with_y) expect_close(dtype, got.y, want.y, 1e-12, roundings);
-  if (options.pool) expect_close(dtype, got.pooled, want.pooled, 1e-12, roundings);
+  // z is a sum of terms of order 1, which may cancel: in f32 the error is measured by them.
+  const auto expect_sums = [&](const Values& a, const Values& b) {
+    if (dtype == Dtype::bf16) return expect_close(dtype, a, b, 1e-12, roundings);
+    EXPECT_LE(nmse(a, b, Values(b.size(), 1)), 1e-12);
+  };
+  if (options.with_y) expect_sums(got.y, want.y);
+  if (options.pool) expect_sums(got.pooled, want.pooled);
   if (options.residual) expect_close(dtype, got.dresidual, want.dresidual, 1e-12, roundings);
   EXPECT_LE(nmse(got.dgamma, want.dgamma), 1e-11);  // sums of terms that cancel in part
   EXPECT_LE(nmse(got.dbeta, want.dbeta), 1e-11);
@@ -143,7 +148,7 @@ TEST_F(CudaNormAct, OnePixelNormalisesToBeta) {
 }
 
 TEST_F(CudaNormAct, WritesOnlyWhatIsWanted) {
-  const Shape shape{2, 5, 6, 40};
+  const Shape shape{1, 3, 4, 40};
   for (const Dtype dtype : device_dtypes()) {
     for (const bool pool : {false, true}) {
       for (const bool training : {false, true}) {
