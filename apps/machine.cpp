@@ -2,6 +2,7 @@
 
 #include "apps/version.h"
 #include "engine/core/error.h"
+#include "engine/core/plan_file.h"
 #include "engine/core/plans.h"
 #include "kernels/cpu/isa.h"
 #include "kernels/cpu/parallel.h"
@@ -18,15 +19,23 @@ Machine machine_of(const MachineOptions& options) {
     throw Error("--precision tf32 is an arithmetic of NVIDIA GPUs, and this runs on {}; use fp32", choice.text);
   }
   if (options.precision == "bf16") {
-    if (on_cpu) throw Error("--precision bf16: the CPU computes in fp32 here ({}); leave the option out", choice.text);
     out.activations = Dtype::bf16;
-    out.bf16_copies = true;
+    out.bf16_copies = !on_cpu;
   }
   set_conv_tf32(options.precision == "tf32");
   if (options.threads > 0) kernels::cpu::set_threads(options.threads);
   if (options.conv == "direct") set_conv_provider(kernels::ConvProvider::direct);
   if (options.conv == "onednn") set_conv_provider(kernels::ConvProvider::onednn);
   if (options.conv == "own") set_conv_provider(kernels::ConvProvider::own);
+  if (options.autotune) set_conv_autotune(true);
+  if (!options.plans.empty()) {
+    const std::vector<PlanChoice> plans = read_plans(options.plans);
+    try {
+      replay_conv_plans(plans);
+    } catch (const Error& error) {
+      throw Error("--plans {}: {}; leave --plans out, or choose anew with --autotune", options.plans, error.what());
+    }
+  }
   return out;
 }
 

@@ -1,4 +1,4 @@
-// Where a program computes and how: --device, --precision, --conv, --threads.
+// Where a program computes and how: --device, --precision, --conv, --autotune, --plans, --threads.
 #pragma once
 
 #include <string>
@@ -12,6 +12,8 @@ struct MachineOptions {
   std::string device = "auto";     // auto: CUDA where it works, else the CPU
   std::string precision = "fp32";  // fp32, tf32 (CUDA), bf16
   std::string conv = "auto";       // of the CPU
+  bool autotune = false;           // time convolutions instead of following the rule
+  std::string plans;               // a file of choices made before
   int threads = 0;                 // 0: all that the affinity mask allows
 };
 
@@ -22,7 +24,8 @@ struct Machine {
   std::string text;          // one line: what computes, and why not CUDA if it does not
 };
 
-/// Puts the options in force. Throws Error if the device is not there or cannot compute in that precision.
+/// Puts the options in force. Throws Error if the device is not there or cannot compute in that precision, or if the
+/// plans are for another machine.
 Machine machine_of(const MachineOptions& options);
 
 /// What a run's promise of sameness is relative to: program, libraries, instruction set or GPU, threads.
