@@ -73,6 +73,9 @@ void add_machine(CLI::App& app, MachineOptions& o) {
   add_words(app, "--device", o.device, {"auto", "cpu", "cuda"}, "Where to compute; auto: CUDA where it works");
   add_words(app, "--precision", o.precision, {"fp32", "tf32", "bf16"}, "Arithmetic");
   add_words(app, "--conv", o.conv, {"auto", "direct", "onednn", "own"}, "Who provides convolutions on the CPU");
+  app.add_flag("--autotune", o.autotune,
+               "Time every convolution's candidates once, at its first use, and keep the best");
+  app.add_option("--plans", o.plans, "Choices of convolutions to repeat: a run's plans.json")->type_name("FILE");
   app.add_option("--threads", o.threads, "Threads for computing; 0: all that the affinity mask allows")
       ->check(CLI::Range(0, 4096))
       ->type_name("N")
@@ -136,6 +139,8 @@ std::vector<std::pair<std::string, std::string>> TrainOptions::resolved() const 
           {"device", machine.device},
           {"precision", machine.precision},
           {"conv", machine.conv},
+          {"autotune", machine.autotune ? "true" : "false"},
+          {"plans", machine.plans},
           {"threads", std::to_string(machine.threads)},
           {"workers", std::to_string(workers)},
           {"cache-mb", std::to_string(cache_mb)},

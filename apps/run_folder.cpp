@@ -8,6 +8,7 @@
 
 #include "apps/version.h"
 #include "engine/core/error.h"
+#include "engine/core/plan_file.h"
 #include "engine/data/image.h"
 #include "engine/train/curves_svg.h"
 #include "engine/train/durable_file.h"
@@ -30,6 +31,7 @@ constexpr const char* kFixedFiles[] = {"last.safetensors",
                                        "metrics.csv",
                                        "steps.csv",
                                        "curves.svg",
+                                       "plans.json",
                                        "best.safetensors",
                                        "best_phase1.safetensors",
                                        "best_phase2.safetensors"};
@@ -152,6 +154,11 @@ void RunFolder::save_state(const RunRecord& record, const Parameters& parameters
   if (std::filesystem::exists(last)) rename_file(last, folder_ / "last.prev.safetensors");
   rename_file(next, last);
   sync_folder(folder_);
+  // For --plans of other runs; this one resumes from its record.
+  if (record.plans != plans_) {
+    write_file_durably(folder_ / "plans.json", plans_text(record.plans));
+    plans_ = record.plans;
+  }
 }
 
 std::filesystem::path RunFolder::best_file(int phase) const {

@@ -1,5 +1,5 @@
 // What a training run leaves in its output folder: a checkpoint an epoch, the best ones, the state to resume from,
-// metrics.csv, steps.csv, run.json and curves.svg. Every file is whole or absent; an error names the file.
+// metrics.csv, steps.csv, run.json, plans.json and curves.svg. Every file is whole or absent; an error names the file.
 #pragma once
 
 #include <filesystem>
@@ -53,6 +53,7 @@ class RunFolder {
   std::filesystem::path folder_;
   std::int64_t keep_;
   std::optional<CsvFile> metrics_, steps_;
+  std::vector<PlanChoice> plans_;  // as plans.json has them
 };
 
 /// The state to go on from: `auto` takes last.safetensors of the output folder, or last.prev.safetensors with a warning

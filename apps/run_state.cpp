@@ -6,6 +6,7 @@
 
 #include "apps/version.h"
 #include "engine/core/error.h"
+#include "engine/core/plan_file.h"
 #include "kernels/cpu/parallel.h"
 
 namespace unet {
@@ -100,6 +101,7 @@ std::string to_text(const RunRecord& record) {
   json["options"] = record.options;
   json["data_hash"] = record.data_hash;
   json["machine"] = record.machine;
+  if (!record.plans.empty()) json["plans"] = plans_text(record.plans);
   return json.dump();
 }
 
@@ -117,6 +119,7 @@ RunRecord run_record(const SafetensorsFile& file) {
     record.options = json.at("options").get<std::map<std::string, std::string>>();
     record.data_hash = json.at("data_hash").get<std::string>();
     record.machine = json.at("machine").get<std::string>();
+    if (json.contains("plans")) record.plans = parse_plans(json.at("plans").get<std::string>(), "plans");
     return record;
   } catch (const std::exception& error) {
     throw Error("{}: the record of the run is damaged: {}", file.path().string(), printable(error.what()));
@@ -124,8 +127,8 @@ RunRecord run_record(const SafetensorsFile& file) {
 }
 
 std::vector<std::string> differences(const RunRecord& then, const RunRecord& now) {
-  static const std::set<std::string> harmless{"workers", "cache-mb", "keep",   "output",    "data",
-                                              "init",    "threads",  "device", "save-every"};
+  static const std::set<std::string> harmless{"autotune", "plans", "workers", "cache-mb", "keep",      "output",
+                                              "data",     "init",  "threads", "device",   "save-every"};
   std::vector<std::string> out;
   for (const auto& [name, value] : now.options) {
     const auto found = then.options.find(name);

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "apps/options.h"
+#include "engine/core/plans.h"
 #include "engine/train/safetensors.h"
 
 namespace unet {
@@ -43,7 +44,8 @@ struct RunRecord {
   RunState state;
   std::map<std::string, std::string> options;  // TrainOptions::resolved()
   std::string data_hash;
-  std::string machine;  // instruction set, threads and libraries that the promise of sameness is relative to
+  std::string machine;            // instruction set, threads and libraries that the promise of sameness is relative to
+  std::vector<PlanChoice> plans;  // of the convolutions so far
 };
 
 /// The metadata entry of a record, and back. Reading throws Error naming the file if there is none or it is damaged.

@@ -12,6 +12,7 @@
 #include "apps/run_folder.h"
 #include "apps/signals.h"
 #include "engine/core/error.h"
+#include "engine/core/plans.h"
 #include "models/unet_checkpoint.h"
 
 using namespace unet;
@@ -65,6 +66,7 @@ struct Run {
   std::chrono::steady_clock::time_point saved = std::chrono::steady_clock::now();
 
   void save(const Adam& optimizer) {
+    record.plans = conv_plan_choices();
     folder.save_state(record, model.parameters(), optimizer, metadata);
     saved = std::chrono::steady_clock::now();
   }
@@ -254,6 +256,8 @@ void train(const TrainOptions& options) {
     const RunRecord then = run_record(*resumed);
     check_same(then, record, options.force);
     record.state = then.state;
+    // Elsewhere they do not hold, and --force it was.
+    if (then.machine == record.machine) replay_conv_plans(then.plans);
     optimizer.emplace(parameters, adam);
     load_training(*resumed, parameters, *optimizer);  // before the folder is touched: it may be refused
   } else if (!options.init.empty()) {

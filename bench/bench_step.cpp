@@ -132,6 +132,8 @@ int main(int argc, char** argv) {
   app.add_option("--conv", o.machine.conv)
       ->check(CLI::IsMember({"auto", "direct", "onednn", "own"}))
       ->capture_default_str();
+  app.add_flag("--autotune", o.machine.autotune, "Time every convolution's candidates and keep the best");
+  app.add_option("--plans", o.machine.plans, "Choices of convolutions to repeat");
   app.add_option("--threads", o.machine.threads, "0: all")->check(CLI::Range(0, 4096))->capture_default_str();
   app.add_option("--steps", o.steps, "1: leave after the first training step")->check(positive)->capture_default_str();
   bool json = true;

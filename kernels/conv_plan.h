@@ -58,6 +58,7 @@ struct ConvPlan {
   std::string id;             // e.g. "onednn:nhwc", "own:gemm"; names the implementation in logs and plan files
   std::size_t workspace = 0;  // bytes that run needs, 64-byte aligned
   std::function<void(const ConvOperands&, void* workspace)> run;
+  bool pitched_y = false;  // whether y may be a slice of a wider tensor
 };
 
 namespace cpu {
@@ -70,6 +71,11 @@ bool conv_provider_available(ConvProvider provider, ConvPass pass, const ConvSpe
 ConvPlan plan_conv(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype, ConvProvider provider);
 /// Every implementation that can do this, for tests, benchmarks and tuning; their ids differ.
 std::vector<ConvPlan> plan_conv_candidates(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype);
+/// The candidate of that id. Throws std::invalid_argument, naming pass and shape and listing the ids, if there is none.
+ConvPlan plan_conv_by_id(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype,
+                         const std::string& id);
+/// What the candidates depend on: instruction set and library, e.g. "avx2, oneDNN 2.6.3".
+std::string conv_machine();
 
 }  // namespace cpu
 

@@ -1,5 +1,7 @@
 #include "engine/core/plans.h"
 
+#include <algorithm>
+#include <array>
 #include <chrono>
 #include <map>
 #include <memory>
@@ -8,32 +10,49 @@
 
 #include "engine/core/dispatch.h"
 #include "kernels/cpu/parallel.h"
+#include "kernels/elementwise.h"
 
 namespace unet {
 namespace {
 
+using kernels::ConvOperands;
 using kernels::ConvPass;
+using kernels::ConvPlan;
 using kernels::ConvShape;
 using kernels::ConvSpec;
 
-using Key = std::tuple<ConvPass, std::int64_t, std::int64_t, bool, bool, std::int64_t, std::int64_t, std::int64_t,
-                       std::int64_t, std::int64_t, std::int64_t, std::int64_t, Dtype, Device::Type, int>;
+/// What a choice is made for.
+using Case = std::tuple<Device::Type, Dtype, ConvPass, std::int64_t, std::int64_t, bool, bool, std::int64_t,
+                        std::int64_t, std::int64_t, std::int64_t, std::int64_t, std::int64_t, std::int64_t>;
+/// A plan also knows its threads.
+using Key = std::pair<Case, int>;
 
-Key key_of(ConvPass pass, const ConvSpec& spec, const ConvShape& s, Dtype dtype, Device device) {
-  return {pass, spec.stride, spec.pad, spec.bias,   spec.relu,
-          s.N,  s.H,         s.W,      s.Cin,       s.Cout,
-          s.Kh, s.Kw,        dtype,    device.type, kernels::cpu::threads()};
-}
+struct Pass {
+  ConvPass pass;
+  ConvSpec spec;
+  ConvShape shape;
+  Dtype dtype;
+  Device device;
+
+  Case key() const {
+    return {device.type, dtype,   pass,    spec.stride, spec.pad,   spec.bias, spec.relu,
+            shape.N,     shape.H, shape.W, shape.Cin,   shape.Cout, shape.Kh,  shape.Kw};
+  }
+};
 
 struct Entry {
-  kernels::ConvPlan plan;
-  PlanUse use;
+  ConvPlan plan;
+  Pass of;
+  std::uint64_t runs = 0;
+  double seconds = 0;
 };
 
 struct Cache {
   kernels::ConvProvider provider = kernels::ConvProvider::automatic;
   bool tf32 = false;
   bool timed = false;
+  bool autotune = false;
+  std::map<Case, PlanChoice> chosen_before;
   std::map<Key, Entry> entries;
   Tensor workspace;
   double seconds = 0;
@@ -44,24 +63,84 @@ Cache& cache() {
   return instance;
 }
 
-kernels::ConvPlan plan_of(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype, Device device) {
+ConvPlan plan_by_rule(const Pass& p) {
   if constexpr (kHasCuda) {
-    if (!device.is_cpu()) return cuda::plan_conv(pass, spec, shape, dtype, cache().tf32);
+    if (!p.device.is_cpu()) return cuda::plan_conv(p.pass, p.spec, p.shape, p.dtype, cache().tf32);
   }
-  return cpu::plan_conv(pass, spec, shape, dtype, cache().provider);
+  return cpu::plan_conv(p.pass, p.spec, p.shape, p.dtype, cache().provider);
 }
 
-Entry& find_or_plan(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype, Device device) {
-  const Key key = key_of(pass, spec, shape, dtype, device);
+ConvPlan plan_by_id(const Pass& p, const std::string& id) {
+  if constexpr (kHasCuda) {
+    if (!p.device.is_cpu()) return cuda::plan_conv_by_id(p.pass, p.spec, p.shape, p.dtype, id);
+  }
+  return cpu::plan_conv_by_id(p.pass, p.spec, p.shape, p.dtype, id);
+}
+
+std::vector<ConvPlan> candidates(const Pass& p) {
+  if constexpr (kHasCuda) {
+    if (!p.device.is_cpu()) return cuda::plan_conv_candidates(p.pass, p.spec, p.shape, p.dtype, cache().tf32);
+  }
+  return cpu::plan_conv_candidates(p.pass, p.spec, p.shape, p.dtype);
+}
+
+void run(const ConvPlan& plan, Device device, const ConvOperands& operands) {
+  Tensor& workspace = cache().workspace;
+  const auto needed = static_cast<std::int64_t>(plan.workspace);
+  if (needed > 0 && (!workspace.defined() || workspace.size() < needed || workspace.device() != device)) {
+    workspace = Tensor();  // give the old block back before asking for a larger one
+    workspace = Tensor::empty({needed}, Dtype::u8, device);
+  }
+  const kernels::View& y = operands.y;
+  if (!y || y.dense() || plan.pitched_y) return plan.run(operands, workspace.data<void>());
+  const Tensor dense_y = Tensor::empty({y.n(), y.h(), y.w(), y.c()}, y.dtype, device);
+  ConvOperands dense = operands;
+  dense.y = dense_y.view();
+  plan.run(dense, workspace.data<void>());
+  dispatch<cpu::copy, cuda::copy>(device, dense_y.const_view(), y);
+}
+
+double seconds_of(const auto& work) {
+  const auto begin = std::chrono::steady_clock::now();
+  work();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+/// The fastest candidate. They run on the operands at hand, whose outputs are overwritten anyway.
+ConvPlan plan_by_timing(const Pass& p, const ConvOperands& operands) {
+  std::vector<ConvPlan> plans = candidates(p);
+  std::size_t best = 0;
+  double least = 0;
+  for (std::size_t i = 0; i < plans.size(); ++i) {
+    const auto once = [&] {
+      run(plans[i], p.device, operands);
+      synchronize(p.device);
+    };
+    const double warming_up = seconds_of(once);
+    if (i > 0 && warming_up > 4 * least) continue;
+    std::array<double, 5> seconds{};
+    for (double& s : seconds) s = seconds_of(once);
+    std::sort(seconds.begin(), seconds.end());
+    if (i > 0 && seconds[2] >= least) continue;
+    best = i;
+    least = seconds[2];
+  }
+  if (plans.empty()) return plan_by_rule(p);  // which says why there is none
+  return std::move(plans[best]);
+}
+
+Entry& find_or_plan(const Pass& p, const ConvOperands& operands) {
+  const Key key{p.key(), kernels::cpu::threads()};
   if (const auto found = cache().entries.find(key); found != cache().entries.end()) return found->second;
-  Entry entry;
+  const auto before = cache().chosen_before.find(key.first);
   try {
-    entry.plan = plan_of(pass, spec, shape, dtype, device);
+    ConvPlan plan = before != cache().chosen_before.end() ? plan_by_id(p, before->second.id)
+                    : cache().autotune                    ? plan_by_timing(p, operands)
+                                                          : plan_by_rule(p);
+    return cache().entries.emplace(key, Entry{std::move(plan), p}).first->second;
   } catch (const std::invalid_argument& reason) {
     throw Error("{}", reason.what());
   }
-  entry.use = {pass, spec, shape, entry.plan.id, 0, 0};
-  return cache().entries.emplace(key, std::move(entry)).first->second;
 }
 
 }  // namespace
@@ -78,29 +157,58 @@ void set_conv_tf32(bool allowed) {
 
 void set_conv_timing(bool on) { cache().timed = on; }
 
+void set_conv_autotune(bool on) {
+  cache().autotune = on;
+  cache().entries.clear();
+}
+
 void run_conv(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype, Device device,
-              const kernels::ConvOperands& operands) {
-  Entry& entry = find_or_plan(pass, spec, shape, dtype, device);
-  Tensor& workspace = cache().workspace;
-  const auto needed = static_cast<std::int64_t>(entry.plan.workspace);
-  if (needed > 0 && (!workspace.defined() || workspace.size() < needed || workspace.device() != device)) {
-    workspace = Tensor();  // give the old block back before asking for a larger one
-    workspace = Tensor::empty({needed}, Dtype::u8, device);
-  }
+              const ConvOperands& operands) {
+  Entry& entry = find_or_plan({pass, spec, shape, dtype, device}, operands);
   const bool timed = cache().timed;
   if (timed) synchronize(device);
-  const auto begin = std::chrono::steady_clock::now();
-  entry.plan.run(operands, workspace.data<void>());
-  if (timed) synchronize(device);
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  ++entry.use.runs;
-  entry.use.seconds += seconds;
+  const double seconds = seconds_of([&] {
+    run(entry.plan, device, operands);
+    if (timed) synchronize(device);
+  });
+  ++entry.runs;
+  entry.seconds += seconds;
   cache().seconds += seconds;
+}
+
+std::string conv_machine(Device device) { return device.is_cpu() ? cpu::conv_machine() : choose_device("cuda").text; }
+
+std::vector<PlanChoice> conv_plan_choices() {
+  std::map<Case, PlanChoice> all = cache().chosen_before;
+  std::map<Device::Type, std::string> machine;
+  for (const auto& [key, entry] : cache().entries) {
+    const Pass& p = entry.of;
+    std::string& text = machine[p.device.type];
+    if (text.empty()) text = conv_machine(p.device);
+    all[key.first] = {p.pass, p.spec, p.shape, p.dtype, p.device, text, entry.plan.id};
+  }
+  std::vector<PlanChoice> out;
+  for (const auto& [key, choice] : all) out.push_back(choice);
+  return out;
+}
+
+void replay_conv_plans(const std::vector<PlanChoice>& choices) {
+  std::map<Case, PlanChoice> chosen;
+  for (const PlanChoice& c : choices) {
+    if (const std::string here = conv_machine(c.device); c.machine != here) {
+      throw Error("the choice of convolutions was made for \"{}\", this is \"{}\"", c.machine, here);
+    }
+    chosen[Pass{c.pass, c.spec, c.shape, c.dtype, c.device}.key()] = c;
+  }
+  cache().chosen_before = std::move(chosen);
+  cache().entries.clear();
 }
 
 std::vector<PlanUse> conv_plan_uses() {
   std::vector<PlanUse> out;
-  for (const auto& [key, entry] : cache().entries) out.push_back(entry.use);
+  for (const auto& [key, entry] : cache().entries) {
+    out.push_back({entry.of.pass, entry.of.spec, entry.of.shape, entry.plan.id, entry.runs, entry.seconds});
+  }
   return out;
 }
 

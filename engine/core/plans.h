@@ -1,6 +1,9 @@
 // The convolution plans of a process: planned once for each (pass, spec, shape, dtype), then run from the cache. The
 // workspace is one block of pool memory, as large as the hungriest plan, shared by all (convolutions run one at a
 // time).
+//
+// A choice is made by the first of these that applies: a choice made before and replayed here; timing, where that is
+// asked for; the back end's fixed rule. So a run whose choices are saved can be repeated byte for byte.
 #pragma once
 
 #include <cstdint>
@@ -19,10 +22,33 @@ void set_conv_provider(kernels::ConvProvider provider);
 void set_conv_tf32(bool allowed);
 /// Whether conv_seconds() is to hold on a device with a queue of its own: each convolution is waited for. Benchmarks.
 void set_conv_timing(bool on);
+/// Whether a pass met for the first time is run by every candidate and given to the one with the least median of five
+/// times (`--autotune`); forgets the plans.
+void set_conv_autotune(bool on);
 
-/// Plans (or finds) and runs one pass. Throws Error if the provider in force cannot do it.
+/// Plans (or finds) and runs one pass. y may be a slice: a plan that cannot write one writes a tensor that is copied.
+/// Throws Error if the provider in force cannot do it, or a replayed choice is not to be had.
 void run_conv(kernels::ConvPass pass, const kernels::ConvSpec& spec, const kernels::ConvShape& shape, Dtype dtype,
               Device device, const kernels::ConvOperands& operands);
+
+/// One choice: everything that it depends on, and its outcome.
+struct PlanChoice {
+  kernels::ConvPass pass;
+  kernels::ConvSpec spec;
+  kernels::ConvShape shape;
+  Dtype dtype = Dtype::f32;
+  Device device;
+  std::string machine;  // as conv_machine(device) says
+  std::string id;
+
+  bool operator==(const PlanChoice&) const = default;
+};
+/// Instruction set or GPU, and library versions, that a choice was made for.
+std::string conv_machine(Device device);
+/// All choices in the cache, in an order that depends on nothing else; replayed ones that no pass has met included.
+std::vector<PlanChoice> conv_plan_choices();
+/// From now on these hold; forgets the plans made so far. Throws Error if one was made for another machine.
+void replay_conv_plans(const std::vector<PlanChoice>& choices);
 
 /// Seconds spent inside convolutions so far, and how often each plan ran; for the benchmarks.
 struct PlanUse {

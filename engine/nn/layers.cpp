@@ -61,9 +61,8 @@ ConvNormAct::ConvNormAct(Parameters& parameters, const std::string& conv, const 
 }
 
 NormActResult ConvNormAct::forward(Tape& tape, const Var& x, const Options& options) const {
-  if (!tape.recording() && !options.pool && !options.out.defined() && !options.residual.defined()) {
-    return {forward_folded(tape, x, options.relu), Var()};
-  }
+  const bool writes_anywhere = x.value.device().is_cpu() || (!options.pool && !options.out.defined());
+  if (!tape.recording() && writes_anywhere && !options.residual.defined()) return forward_folded(tape, x, options);
   const Var conv = conv2d(tape, x, tape.operand(*parameters_, weight_), Var(), options_);
   NormActOptions norm;
   norm.relu = options.relu;
@@ -76,7 +75,7 @@ NormActResult ConvNormAct::forward(Tape& tape, const Var& x, const Options& opti
                   parameters_->running(stats_), norm);
 }
 
-Var ConvNormAct::forward_folded(Tape& tape, const Var& x, bool relu) const {
+NormActResult ConvNormAct::forward_folded(Tape& tape, const Var& x, const Options& options) const {
   const Tensor weight = parameters_->value(weight_);
   const RunningStats stats = parameters_->running(stats_);
   const Tensor folded = Tensor::empty(weight.shape(), weight.dtype(), weight.device());
@@ -85,15 +84,19 @@ Var ConvNormAct::forward_folded(Tape& tape, const Var& x, bool relu) const {
                                             parameters_->value(gamma_).const_view(),
                                             parameters_->value(beta_).const_view(), stats.mean.const_view(),
                                             stats.variance.const_view(), kEpsilon, folded.view(), bias.view());
-  Conv2dOptions options = options_;
-  options.relu = relu;
+  Conv2dOptions conv = options_;
+  conv.relu = options.relu;
+  conv.out = options.out;
   Var named = tape.input(folded);
   if (const Dtype dtype = parameters_->operand(weight_).dtype(); dtype != folded.dtype()) {
     named.value = Tensor::empty(folded.shape(), dtype, folded.device());
     dispatch<cpu::copy, cuda::copy>(folded.device(), folded.const_view(), named.value.view());
   }
   named.name = parameters_->name(weight_).c_str();
-  return conv2d(tape, x, named, tape.input(bias), options);
+  NormActResult result;
+  result.y = conv2d(tape, x, named, tape.input(bias), conv);
+  if (options.pool) result.pooled = max_pool2d(tape, result.y);
+  return result;
 }
 
 }  // namespace unet::nn

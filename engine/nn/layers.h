@@ -52,8 +52,9 @@ class ConvTranspose2d {
 
 /// Convolution without bias, batch norm, ReLU: [N,H,W,Cin] -> [N,H,W,Cout] (stride 1, "same" padding). Parameters
 /// CONV.weight, NORM.weight, NORM.bias and the statistics of NORM. This is the one place that chooses: a recording tape
-/// gets conv2d + norm_act with batch statistics; an inference tape one convolution with folded weights, bias and ReLU,
-/// but for a layer that also pools or writes into a slice, where norm_act does that in its one pass anyway.
+/// gets conv2d + norm_act with batch statistics; an inference tape one convolution with folded weights, bias and ReLU
+/// and, if asked for, max_pool2d of the result. With a residual, and on CUDA where cuDNN would write a slice by way of
+/// a copy, the convolution is followed by norm_act's one pass.
 class ConvNormAct {
  public:
   struct Options {
@@ -69,7 +70,7 @@ class ConvNormAct {
   Var forward(Tape& tape, const Var& x) const { return forward(tape, x, Options()).y; }
 
  private:
-  Var forward_folded(Tape& tape, const Var& x, bool relu) const;
+  NormActResult forward_folded(Tape& tape, const Var& x, const Options& options) const;
 
   Parameters* parameters_;
   ParamId weight_, gamma_, beta_;

@@ -24,6 +24,7 @@ Var conv2d(Tape& tape, const Var& x, const Var& weight, const Var& bias, const C
     throw Error("{}: stride must be >= 1 and pad >= 0, got {} and {}", op, options.stride, options.pad);
   }
   if (options.relu && tape.recording()) throw Error("{}: relu inside conv2d is for inference tapes", op);
+  if (options.out.defined() && tape.recording()) throw Error("{}: out of conv2d is for inference tapes", op);
   kernels::ConvSpec spec;
   spec.stride = options.stride;
   spec.pad = options.pad;
@@ -41,7 +42,7 @@ Var conv2d(Tape& tape, const Var& x, const Var& weight, const Var& bias, const C
 
   const Dtype dtype = x.value.dtype();
   const Device device = x.value.device();
-  const Tensor y = Tensor::empty({shape.N, shape.Ho(spec), shape.Wo(spec), shape.Cout}, dtype, device);
+  const Tensor y = check::destination(op, options.out, {shape.N, shape.Ho(spec), shape.Wo(spec), shape.Cout}, x.value);
   kernels::ConvOperands operands;
   operands.x = x.value.const_view();
   operands.weights = weight.value.const_view();

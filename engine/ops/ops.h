@@ -18,6 +18,7 @@ struct Conv2dOptions {
   std::int64_t stride = 1;
   std::int64_t pad = 0;
   bool relu = false;  // inference tapes only: folded weights
+  Tensor out{};       // inference tapes only: where y goes; may be a channel slice
 };
 /// x [N,H,W,Cin] dense, weight [Cout,Kh,Kw,Cin], bias [Cout] or not given -> [N,Ho,Wo,Cout].
 Var conv2d(Tape& tape, const Var& x, const Var& weight, const Var& bias, const Conv2dOptions& options = {});

@@ -60,7 +60,7 @@ Method rule(ConvProvider provider, ConvPass pass, const ConvSpec& spec, const Co
 }
 
 ConvPlan plan_own_gemm(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype) {
-  ConvPlan plan{"own:gemm", own_conv_workspace(pass, spec, shape, dtype), {}};
+  ConvPlan plan{"own:gemm", own_conv_workspace(pass, spec, shape, dtype), {}, true};
   switch (pass) {
     case ConvPass::forward:
       plan.run = [spec, shape](const ConvOperands& io, void* workspace) {
@@ -102,7 +102,7 @@ ConvPlan plan_method(Method method, ConvPass pass, const ConvSpec& spec, const C
 std::string describe(ConvPass pass, const ConvSpec& spec, const ConvShape& s, Dtype dtype) {
   const auto list = [](std::initializer_list<std::int64_t> values) {
     std::string text = "[";
-    for (const std::int64_t value : values) text += (text.size() > 1 ? "," : "") + std::to_string(value);
+    for (const std::int64_t value : values) text.append(text.size() > 1 ? "," : "").append(std::to_string(value));
     return text + "]";
   };
   return std::string(name_of(pass)) + " " + name_of(dtype) + ", x " + list({s.N, s.H, s.W, s.Cin}) + ", weights " +
@@ -129,6 +129,25 @@ ConvPlan plan_conv(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, 
     throw std::invalid_argument("convolution " + describe(pass, spec, shape, dtype) + ": " + reason);
   }
   return plan_method(rule(provider, pass, spec, shape, dtype), pass, spec, shape, dtype);
+}
+
+ConvPlan plan_conv_by_id(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype,
+                         const std::string& id) {
+  std::string known;
+  for (ConvPlan& plan : plan_conv_candidates(pass, spec, shape, dtype)) {
+    if (plan.id == id) return std::move(plan);
+    if (!known.empty()) known += ", ";
+    known += plan.id;
+  }
+  std::string message = describe(pass, spec, shape, dtype);
+  message.append(": no implementation is called \"").append(id).append("\" here; there are ").append(known);
+  throw std::invalid_argument(std::string("convolution ").append(message));
+}
+
+std::string conv_machine() {
+  std::string text = name_of(isa());
+  if (const std::string version = onednn_version(); !version.empty()) text.append(", oneDNN ").append(version);
+  return text;
 }
 
 std::vector<ConvPlan> plan_conv_candidates(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype) {

@@ -129,7 +129,8 @@ ConvPlan first_layer_plan(ConvPass pass, const ConvSpec& spec, const ConvShape& 
   return {"own:first-layer", static_cast<std::size_t>(floats) * sizeof(float),
           [layer, is_forward](const ConvOperands& io, void* workspace) {
             (is_forward ? forward : backward_weights)(layer, io, static_cast<float*>(workspace));
-          }};
+          },
+          true};
 }
 
 }  // namespace unet::kernels::cpu

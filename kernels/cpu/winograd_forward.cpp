@@ -292,16 +292,21 @@ void run(const Schedule& s, const ConstView& x, const ConstView& weights, const 
 
 ConvPlan plan_winograd_forward(const ConvSpec& spec, const ConvShape& shape, const WinogradKernels& kernels) {
   const Schedule schedule = make_schedule(kernels, shape, false, spec.relu);
-  return {{}, schedule.workspace, [schedule, bias = spec.bias](const ConvOperands& io, void* workspace) {
+  return {{},
+          schedule.workspace,
+          [schedule, bias = spec.bias](const ConvOperands& io, void* workspace) {
             run(schedule, io.x, io.weights, bias ? io.bias : ConstView{}, io.y, workspace);
-          }};
+          },
+          true};
 }
 
 ConvPlan plan_winograd_backward_data(const ConvShape& shape, const WinogradKernels& kernels) {
   const Schedule schedule = make_schedule(kernels, shape, true, false);
-  return {{}, schedule.workspace, [schedule](const ConvOperands& io, void* workspace) {
-            run(schedule, io.dy, io.weights, {}, io.dx, workspace);
-          }};
+  return {
+      {},
+      schedule.workspace,
+      [schedule](const ConvOperands& io, void* workspace) { run(schedule, io.dy, io.weights, {}, io.dx, workspace); },
+      true};
 }
 
 }  // namespace unet::kernels::cpu

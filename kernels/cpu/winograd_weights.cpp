@@ -276,12 +276,15 @@ class Worker {
 
 ConvPlan plan_winograd_backward_weights(const ConvShape& shape, const WinogradKernels& kernels) {
   const Schedule schedule = make_schedule(kernels, shape);
-  return {{}, schedule.workspace, [schedule](const ConvOperands& io, void* workspace) {
+  return {{},
+          schedule.workspace,
+          [schedule](const ConvOperands& io, void* workspace) {
             float* memory = static_cast<float*>(workspace);
             parallel_team(std::min(schedule.team, threads()), [&](int id, int size, const auto& barrier) {
               Worker(schedule, io.x, io.dy, io.dweights, memory, id, size).run(barrier);
             });
-          }};
+          },
+          true};
 }
 
 }  // namespace unet::kernels::cpu

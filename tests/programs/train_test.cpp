@@ -386,12 +386,13 @@ TEST(Train, HelpAndVersion) {
   const std::string help = train_unet({"--help"}).out;
   expect_parts(help, {"Data", "Network", "Training", "Machine", "Output"});
   for (const char* option :
-       {"-d,--data",       "--model",         "--base-channels", "--bilinear",  "--classes",   "-e,--epochs",
-        "--phase2-epochs", "-b,--batch-size", "--accumulate",    "--lr",        "--phase2-lr", "--phase1-loss",
-        "--phase2-loss",   "--weight-decay",  "--schedule",      "--warmup",    "--clip-norm", "--image-size",
-        "--augment",       "--border",        "--device",        "--precision", "--conv",      "--threads",
-        "-j,--workers",    "--seed",          "--no-shuffle",    "--init",      "-o,--output", "--keep",
-        "--max-steps",     "--verbose",       "--quiet",         "--version",   "--config",    "--overwrite"}) {
+       {"-d,--data",       "--model",         "--base-channels", "--bilinear",  "--classes",    "-e,--epochs",
+        "--phase2-epochs", "-b,--batch-size", "--accumulate",    "--lr",        "--phase2-lr",  "--phase1-loss",
+        "--phase2-loss",   "--weight-decay",  "--schedule",      "--warmup",    "--clip-norm",  "--image-size",
+        "--augment",       "--border",        "--device",        "--precision", "--conv",       "--threads",
+        "--autotune",      "--plans",         "-j,--workers",    "--seed",      "--no-shuffle", "--init",
+        "-o,--output",     "--keep",          "--max-steps",     "--verbose",   "--quiet",      "--version",
+        "--config",        "--overwrite"}) {
     expect_parts(help, {option});
   }
 }
