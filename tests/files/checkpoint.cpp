@@ -216,7 +216,7 @@ class CheckpointDamage : public testing::Test {
   const TemporaryFolder folder_;
   Training model_{4};
   std::string whole_, before_;
-  const RunRecord now_{{}, {{"epochs", "25"}, {"phase2-epochs", "8"}, {"seed", "1"}}, "", ""};
+  const RunRecord now_{{}, {{"epochs", "25"}, {"phase2-epochs", "8"}, {"seed", "1"}}, "", "", {}};
 };
 
 TEST_F(CheckpointDamage, CutAtEveryByte) {
