@@ -17,7 +17,7 @@ namespace {
 constexpr std::int64_t kDepth = 192;
 constexpr std::int64_t kRows = 192;
 constexpr std::int64_t kSkew = 16;
-constexpr std::int64_t kMostCols = 32;  // tile_cols of the widest instruction set, f32
+constexpr std::int64_t kSumCols = 256;  // columns of a task whose results are rounded at its end
 // Backward weights: kPixels x (kOut + kCols) of packed dy and x, and kOut x kCols sums, all of it in L2.
 constexpr std::int64_t kPixels = 128;
 constexpr std::int64_t kOut = 192;
@@ -80,10 +80,11 @@ void run(const GridProduct<T>& p, Compute<T>* packed) {
   // Few pixels: cut the columns too, so that there are tasks for many threads.
   const std::int64_t row_block = kRows / gemm.tile_rows * gemm.tile_rows;
   const Blocks grid = cut(p.pixels(), row_block, p.pixels());
-  const Blocks column = cut(panels, ceil_div(panels * grid.count, kMinTasks), panels);
+  const std::int64_t most_panels = kConverted<T> ? kSumCols / width : panels;
+  const Blocks column = cut(panels, std::min(most_panels, ceil_div(panels * grid.count, kMinTasks)), panels);
   parallel_for(grid.count * column.count, [&](std::int64_t task) {
     alignas(64) A a[kRows * (kDepth + kSkew)];
-    alignas(64) A sums[kConverted<T> ? kRows * kMostCols : 1];  // results that have yet to be rounded
+    alignas(64) A sums[kConverted<T> ? kRows * kSumCols : 1];  // results that have yet to be rounded
     std::int64_t out_row[kRows], sum_row[kRows];
     const std::int64_t m0 = grid.begin(task / column.count), m1 = grid.end(task / column.count);
     const std::int64_t panel = column.begin(task % column.count);

@@ -19,9 +19,9 @@ struct Case {
   bool bias;
 };
 
-const Case kCases[] = {{1, 1, 1, 1, 1, 0, false},  {1, 1, 1, 5, 3, 4, true},      {2, 3, 5, 17, 8, 8, true},
-                       {1, 7, 4, 3, 17, 0, true},  {3, 16, 15, 64, 32, 32, true}, {2, 9, 31, 130, 65, 7, false},
-                       {1, 40, 33, 8, 4, 4, true}, {2, 8, 8, 256, 128, 128, true}};
+const Case kCases[] = {{1, 1, 1, 1, 1, 0, false},  {1, 1, 1, 5, 3, 4, true},       {2, 3, 5, 17, 8, 8, true},
+                       {1, 7, 4, 3, 17, 0, true},  {3, 16, 15, 64, 32, 32, true},  {2, 9, 31, 130, 65, 7, false},
+                       {1, 40, 33, 8, 4, 4, true}, {2, 8, 8, 256, 128, 128, true}, {1, 80, 80, 3, 96, 0, true}};
 
 struct Result {
   Values y, dx, dweights;
