@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <initializer_list>
+#include <memory>
 #include <vector>
 
 #include "engine/autograd/parameters.h"
@@ -25,10 +26,24 @@ struct Var {
   Tensor value;
   VarId id = kConstant;
   const char* name = "";  // of a parameter, for messages
+  /// Makes the value again from what the op that made it keeps anyway; empty where it cannot.
+  std::shared_ptr<const std::function<Tensor()>> again = nullptr;
 
   bool defined() const { return value.defined(); }
   bool wants_gradient() const { return id != kConstant; }
   const Shape& shape() const { return value.shape(); }
+};
+
+/// What a backward function keeps of an input: its value or, where that can be made again, the way to do so. The memory
+/// of a value that nobody keeps is free between its use forward and its use backward.
+class Kept {
+ public:
+  explicit Kept(const Var& var) : value_(var.again ? Tensor() : var.value), again_(var.again) {}
+  Tensor value() const { return again_ ? (*again_)() : value_; }
+
+ private:
+  Tensor value_;
+  std::shared_ptr<const std::function<Tensor()>> again_;
 };
 
 class Tape {

@@ -71,6 +71,8 @@ NormActResult ConvNormAct::forward(Tape& tape, const Var& x, const Options& opti
   norm.out = options.out;
   norm.training = tape.recording();
   norm.epsilon = kEpsilon;
+  // A slice keeps the tensor it belongs to alive anyway. On a GPU time is dearer than memory.
+  norm.recompute = x.value.device().is_cpu() && !options.out.defined();
   return norm_act(tape, conv, tape.param(*parameters_, gamma_), tape.param(*parameters_, beta_),
                   parameters_->running(stats_), norm);
 }

@@ -52,7 +52,8 @@ Var conv2d(Tape& tape, const Var& x, const Var& weight, const Var& bias, const C
 
   const Var out = tape.output(y, {&x, &weight, &bias});
   if (!out.wants_gradient()) return out;
-  tape.record([&tape, spec, shape, dtype, device, x = x, weight = weight, bias_id = bias.id, y_id = out.id]() mutable {
+  tape.record([&tape, spec, shape, dtype, device, kept = Kept(x), x_id = x.id, weight = weight, bias_id = bias.id,
+               y_id = out.id]() mutable {
     const Tensor dy = tape.take_gradient(y_id);
     if (!dy.defined()) return;
     const Tensor dense_dy = dy.dense() ? dy : dy.clone();
@@ -61,8 +62,9 @@ Var conv2d(Tape& tape, const Var& x, const Var& weight, const Var& bias, const C
     if (const Tensor dw = tape.gradient_target(weight.id); dw.defined()) {
       // cuDNN has no bf16 convolution that leaves dweights in f32: they come in the weights' dtype.
       const Tensor written = dw.dtype() == weight.value.dtype() ? dw : Tensor::empty(dw.shape(), dtype, device);
+      const Tensor x = kept.value();
       kernels::ConvOperands grads;
-      grads.x = x.value.const_view();
+      grads.x = x.const_view();
       grads.dy = dense_dy.const_view();
       grads.dweights = written.view();
       run_conv(ConvPass::backward_weights, backward, shape, dtype, device, grads);
@@ -77,8 +79,7 @@ Var conv2d(Tape& tape, const Var& x, const Var& weight, const Var& bias, const C
       dispatch<cpu::channel_sum, cuda::channel_sum>(dy.device(), dense_dy.const_view(), db.view(), scratch.data());
       tape.add_gradient(bias_id, db);
     }
-    const VarId x_id = x.id;
-    x.value = Tensor();  // its memory can serve dx
+    kept = Kept(Var());  // its memory can serve dx
     if (const Tensor dx = tape.gradient_target(x_id); dx.defined()) {
       kernels::ConvOperands grads;
       grads.dy = dense_dy.const_view();

@@ -33,16 +33,16 @@ Var conv_transpose2d(Tape& tape, const Var& x, const Var& weight, const Var& bia
 
   const Var result = tape.output(y, {&x, &weight, &bias});
   if (!result.wants_gradient()) return result;
-  tape.record([&tape, x = x, weight = weight, bias_id = bias.id, y_id = result.id, Cout] {
+  tape.record([&tape, kept = Kept(x), x_id = x.id, weight = weight, bias_id = bias.id, y_id = result.id, Cout] {
     const Tensor dy = tape.take_gradient(y_id);
     if (!dy.defined()) return;
+    const Tensor x = kept.value();
     const Device device = dy.device();
     const Scratch space(
-        dispatch<cpu::conv_transpose_scratch, cuda::conv_transpose_scratch>(dy.device(), x.value.const_view(), Cout),
-        device);
+        dispatch<cpu::conv_transpose_scratch, cuda::conv_transpose_scratch>(dy.device(), x.const_view(), Cout), device);
     if (const Tensor dw = tape.gradient_target(weight.id); dw.defined()) {
       dispatch<cpu::conv_transpose_backward_weights, cuda::conv_transpose_backward_weights>(
-          dy.device(), x.value.const_view(), dy.const_view(), dw.view(), space.data());
+          dy.device(), x.const_view(), dy.const_view(), dw.view(), space.data());
       tape.add_gradient(weight.id, dw);
     }
     if (const Tensor db = tape.gradient_target(bias_id); db.defined()) {
@@ -51,10 +51,10 @@ Var conv_transpose2d(Tape& tape, const Var& x, const Var& weight, const Var& bia
       dispatch<cpu::channel_sum, cuda::channel_sum>(dy.device(), dy.const_view(), db.view(), sums.data());
       tape.add_gradient(bias_id, db);
     }
-    if (const Tensor dx = tape.gradient_target(x.id); dx.defined()) {
+    if (const Tensor dx = tape.gradient_target(x_id); dx.defined()) {
       dispatch<cpu::conv_transpose_backward_data, cuda::conv_transpose_backward_data>(
           dy.device(), dy.const_view(), weight.value.const_view(), dx.view(), space.data());
-      tape.add_gradient(x.id, dx);
+      tape.add_gradient(x_id, dx);
     }
   });
   return result;

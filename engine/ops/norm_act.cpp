@@ -58,14 +58,25 @@ NormActResult norm_act(Tape& tape, const Var& x, const Var& gamma, const Var& be
 
   const Tensor y = check::destination(op, options.out, s, x.value);
   const Tensor pooled = options.pool ? Tensor::empty({s[0], s[1] / 2, s[2] / 2, s[3]}, dtype, device) : Tensor();
-  dispatch<cpu::norm_act_forward, cuda::norm_act_forward>(device, spec, x.value.const_view(), gamma.value.const_view(),
-                                                          beta.value.const_view(), mean.const_view(), rstd.const_view(),
-                                                          residual.value.const_view(), y.view(), pooled.view());
+  const auto normalise = [spec, x = x.value, gamma = gamma.value, beta = beta.value, mean, rstd,
+                          residual = residual.value](const Tensor& y, const Tensor& pooled) {
+    dispatch<cpu::norm_act_forward, cuda::norm_act_forward>(x.device(), spec, x.const_view(), gamma.const_view(),
+                                                            beta.const_view(), mean.const_view(), rstd.const_view(),
+                                                            residual.const_view(), y.view(), pooled.view());
+  };
+  normalise(y, pooled);
 
   NormActResult out;
   out.y = tape.output(y, {&x, &gamma, &beta, &residual});
   if (options.pool) out.pooled = tape.output(pooled, {&x, &gamma, &beta, &residual});
   if (!out.y.wants_gradient()) return out;
+  if (options.recompute) {
+    out.y.again = std::make_shared<const std::function<Tensor()>>([normalise, s, dtype, device] {
+      const Tensor y = Tensor::empty(s, dtype, device);
+      normalise(y, {});
+      return y;
+    });
+  }
   tape.record([&tape, spec, x = x.value, x_id = x.id, gamma, beta, residual, mean, rstd, y_id = out.y.id,
                pooled_id = out.pooled.id] {
     const Tensor dy = tape.take_gradient(y_id);

@@ -37,6 +37,7 @@ struct NormActOptions {
   Tensor out;            // where y goes; may be a channel slice
   bool training = true;  // batch statistics; false: the running ones
   double epsilon = 1e-5;
+  bool recompute = false;  // backward makes y again from x instead of keeping it: one pass more, a tensor less
 };
 struct NormActResult {
   Var y;       // [N,H,W,C]

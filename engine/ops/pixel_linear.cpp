@@ -28,22 +28,22 @@ Var pixel_linear(Tape& tape, const Var& x, const Var& weight, const Var& bias) {
 
   const Var result = tape.output(y, {&x, &weight, &bias});
   if (!result.wants_gradient()) return result;
-  tape.record([&tape, x = x, weight = weight, bias_id = bias.id, y_id = result.id, K] {
+  tape.record([&tape, kept = Kept(x), x_id = x.id, weight = weight, bias_id = bias.id, y_id = result.id, K] {
     const Tensor dy = tape.take_gradient(y_id);
     if (!dy.defined()) return;
     const Tensor dense_dy = dy.dense() ? dy : dy.clone();
-    const Tensor dx = tape.gradient_target(x.id);
+    const Tensor x = kept.value();
+    const Tensor dx = tape.gradient_target(x_id);
     const Tensor dweight = tape.gradient_target(weight.id);
     const Tensor dbias = tape.gradient_target(bias_id);
     const Scratch scratch(
-        dispatch<cpu::pixel_linear_scratch, cuda::pixel_linear_scratch>(dy.device(), x.value.const_view(), K),
-        dy.device());
+        dispatch<cpu::pixel_linear_scratch, cuda::pixel_linear_scratch>(dy.device(), x.const_view(), K), dy.device());
     dispatch<cpu::pixel_linear_backward, cuda::pixel_linear_backward>(
-        dy.device(), x.value.const_view(), weight.value.const_view(), dense_dy.const_view(), dx.view(), dweight.view(),
+        dy.device(), x.const_view(), weight.value.const_view(), dense_dy.const_view(), dx.view(), dweight.view(),
         dbias.view(), scratch.data());
     tape.add_gradient(weight.id, dweight);
     tape.add_gradient(bias_id, dbias);
-    tape.add_gradient(x.id, dx);
+    tape.add_gradient(x_id, dx);
   });
   return result;
 }
