@@ -62,9 +62,9 @@ Var conv2d(Tape& tape, const Var& x, const Var& weight, const Var& bias, const C
     if (const Tensor dw = tape.gradient_target(weight.id); dw.defined()) {
       // cuDNN has no bf16 convolution that leaves dweights in f32: they come in the weights' dtype.
       const Tensor written = dw.dtype() == weight.value.dtype() ? dw : Tensor::empty(dw.shape(), dtype, device);
-      const Tensor x = kept.value();
+      const Tensor input = kept.value();
       kernels::ConvOperands grads;
-      grads.x = x.const_view();
+      grads.x = input.const_view();
       grads.dy = dense_dy.const_view();
       grads.dweights = written.view();
       run_conv(ConvPass::backward_weights, backward, shape, dtype, device, grads);

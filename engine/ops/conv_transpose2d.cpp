@@ -36,13 +36,14 @@ Var conv_transpose2d(Tape& tape, const Var& x, const Var& weight, const Var& bia
   tape.record([&tape, kept = Kept(x), x_id = x.id, weight = weight, bias_id = bias.id, y_id = result.id, Cout] {
     const Tensor dy = tape.take_gradient(y_id);
     if (!dy.defined()) return;
-    const Tensor x = kept.value();
+    const Tensor input = kept.value();
     const Device device = dy.device();
     const Scratch space(
-        dispatch<cpu::conv_transpose_scratch, cuda::conv_transpose_scratch>(dy.device(), x.const_view(), Cout), device);
+        dispatch<cpu::conv_transpose_scratch, cuda::conv_transpose_scratch>(dy.device(), input.const_view(), Cout),
+        device);
     if (const Tensor dw = tape.gradient_target(weight.id); dw.defined()) {
       dispatch<cpu::conv_transpose_backward_weights, cuda::conv_transpose_backward_weights>(
-          dy.device(), x.const_view(), dy.const_view(), dw.view(), space.data());
+          dy.device(), input.const_view(), dy.const_view(), dw.view(), space.data());
       tape.add_gradient(weight.id, dw);
     }
     if (const Tensor db = tape.gradient_target(bias_id); db.defined()) {

@@ -32,14 +32,15 @@ Var pixel_linear(Tape& tape, const Var& x, const Var& weight, const Var& bias) {
     const Tensor dy = tape.take_gradient(y_id);
     if (!dy.defined()) return;
     const Tensor dense_dy = dy.dense() ? dy : dy.clone();
-    const Tensor x = kept.value();
+    const Tensor input = kept.value();
     const Tensor dx = tape.gradient_target(x_id);
     const Tensor dweight = tape.gradient_target(weight.id);
     const Tensor dbias = tape.gradient_target(bias_id);
     const Scratch scratch(
-        dispatch<cpu::pixel_linear_scratch, cuda::pixel_linear_scratch>(dy.device(), x.const_view(), K), dy.device());
+        dispatch<cpu::pixel_linear_scratch, cuda::pixel_linear_scratch>(dy.device(), input.const_view(), K),
+        dy.device());
     dispatch<cpu::pixel_linear_backward, cuda::pixel_linear_backward>(
-        dy.device(), x.const_view(), weight.value.const_view(), dense_dy.const_view(), dx.view(), dweight.view(),
+        dy.device(), input.const_view(), weight.value.const_view(), dense_dy.const_view(), dx.view(), dweight.view(),
         dbias.view(), scratch.data());
     tape.add_gradient(weight.id, dweight);
     tape.add_gradient(bias_id, dbias);
