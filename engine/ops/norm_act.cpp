@@ -59,10 +59,10 @@ NormActResult norm_act(Tape& tape, const Var& x, const Var& gamma, const Var& be
   const Tensor y = check::destination(op, options.out, s, x.value);
   const Tensor pooled = options.pool ? Tensor::empty({s[0], s[1] / 2, s[2] / 2, s[3]}, dtype, device) : Tensor();
   const auto normalise = [spec, x = x.value, gamma = gamma.value, beta = beta.value, mean, rstd,
-                          residual = residual.value](const Tensor& y, const Tensor& pooled) {
+                          residual = residual.value](const Tensor& to, const Tensor& pooled_to) {
     dispatch<cpu::norm_act_forward, cuda::norm_act_forward>(x.device(), spec, x.const_view(), gamma.const_view(),
                                                             beta.const_view(), mean.const_view(), rstd.const_view(),
-                                                            residual.const_view(), y.view(), pooled.view());
+                                                            residual.const_view(), to.view(), pooled_to.view());
   };
   normalise(y, pooled);
 
@@ -72,9 +72,9 @@ NormActResult norm_act(Tape& tape, const Var& x, const Var& gamma, const Var& be
   if (!out.y.wants_gradient()) return out;
   if (options.recompute) {
     out.y.again = std::make_shared<const std::function<Tensor()>>([normalise, s, dtype, device] {
-      const Tensor y = Tensor::empty(s, dtype, device);
-      normalise(y, {});
-      return y;
+      const Tensor once_more = Tensor::empty(s, dtype, device);
+      normalise(once_more, {});
+      return once_more;
     });
   }
   tape.record([&tape, spec, x = x.value, x_id = x.id, gamma, beta, residual, mean, rstd, y_id = out.y.id,
