@@ -16,43 +16,49 @@ template <int M>
   return {tile / (grid.rows * grid.columns), tile / grid.columns % grid.rows * M, tile % grid.columns * M};
 }
 
-/// Loads channels [0, count) of pixel (i, j) of the window at (h0, w0); zero outside the image.
+/// The pixels that a transform reads, `lanes` channels of each: pixel (i, j) at data + i*row + j*pixel.
 template <class T>
 struct Window {
-  const WinogradGrid& grid;
   const T* data;
-  std::int64_t h0, w0, pitch;
-  int count;
-
-  [[gnu::always_inline]] const T* at(int i, int j) const { return data + (i * grid.W + j) * pitch; }
-  [[gnu::always_inline]] bool has(int i, int j) const {
-    return h0 + i >= 0 && h0 + i < grid.H && w0 + j >= 0 && w0 + j < grid.W;
-  }
-  /// True if all of its size x size pixels lie in the image and all lanes are channels.
-  bool inside(int size) const {
-    return h0 >= 0 && w0 >= 0 && h0 + size <= grid.H && w0 + size <= grid.W && count >= lanes;
-  }
-  template <bool checked>
-  [[gnu::always_inline]] Vec pixel(int i, int j) const {
-    if constexpr (!checked) return load(at(i, j));
-    return has(i, j) ? load(at(i, j), count) : Vec{};
-  }
+  std::int64_t row, pixel;
 };
 
+/// x, of whose origin the compiler knows nothing: it would otherwise compute the addresses of a window's pixels one by
+/// one and keep them on the stack, where a few pointers and a common offset fit into the registers.
+[[gnu::always_inline]] inline std::int64_t opaque(std::int64_t x) {
+  asm("" : "+r"(x));
+  return x;
+}
+
+/// Calls use(j, column) for the columns j of `size` x `count` pixels, from left to right.
+template <int size, int count, class T, class Use>
+[[gnu::always_inline]] inline void for_each_column(const Window<T>& window, Use&& use) {
+  const T* row[size];
+#pragma GCC unroll 6
+  for (int i = 0; i < size; ++i) row[i] = window.data + i * window.row;
+  std::int64_t offset = 0;
+#pragma GCC unroll 6
+  for (int j = 0; j < count; ++j) {
+    Vec column[size];
+#pragma GCC unroll 6
+    for (int i = 0; i < size; ++i) column[i] = load(row[i] + offset);
+    use(j, column);
+    offset = opaque(offset + window.pixel);
+  }
+}
+
 /// Half of the rows of B^T d B: one half of the intermediate values fits into the registers, all of them do not.
-template <int M, int half, bool checked, class T>
+template <int M, int half, class T>
 [[gnu::always_inline]] inline void input_half(const Window<T>& window, float* v, std::int64_t product_stride) {
   constexpr int size = M + 2, rows = size / 2;
   Vec columns[rows][size];
-#pragma GCC unroll 6
-  for (int j = 0; j < size; ++j) {
-    Vec d[size], o[rows];
-#pragma GCC unroll 6
-    for (int i = 0; i < size; ++i) d[i] = window.template pixel<checked>(i, j);
-    Points<M>::template input<half>(d, o);
+  for_each_column<size, size>(
+      window, [&](int j, const Vec* d) __attribute__((always_inline)) {
+        Vec o[rows];
+        Points<M>::template input<half>(d, o);
 #pragma GCC unroll 3
-    for (int i = 0; i < rows; ++i) columns[i][j] = o[i];
-  }
+        for (int i = 0; i < rows; ++i) columns[i][j] = o[i];
+      });
 #pragma GCC unroll 3
   for (int i = 0; i < rows; ++i) {
     Vec o[size];
@@ -62,26 +68,26 @@ template <int M, int half, bool checked, class T>
     for (int j = 0; j < size; ++j) store(v + ((half * rows + i) * size + j) * product_stride, o[j]);
   }
 }
-template <int M, bool checked, class T>
-[[gnu::always_inline]] inline void input_tile(const Window<T>& window, float* v, std::int64_t product_stride) {
-  input_half<M, 0, checked>(window, v, product_stride);
-  input_half<M, 1, checked>(window, v, product_stride);
+
+/// V of one tile, `lanes` channels.
+template <int M, class T>
+[[gnu::noinline]] void input_tile(const Window<T>& window, float* v, std::int64_t product_stride) {
+  input_half<M, 0>(window, v, product_stride);
+  input_half<M, 1>(window, v, product_stride);
 }
 
-template <int M, bool checked, class T>
-[[gnu::always_inline]] inline void output_gradient_tile(const Window<T>& window, float* v,
-                                                        std::int64_t product_stride) {
+/// A dy A^T of one tile, `lanes` channels.
+template <int M, class T>
+[[gnu::noinline]] void output_gradient_tile(const Window<T>& window, float* v, std::int64_t product_stride) {
   constexpr int size = M + 2;
   Vec columns[size][M];
-#pragma GCC unroll 4
-  for (int j = 0; j < M; ++j) {
-    Vec d[M], o[size];
-#pragma GCC unroll 4
-    for (int i = 0; i < M; ++i) d[i] = window.template pixel<checked>(i, j);
-    Points<M>::output_gradient(d, o);
+  for_each_column<M, M>(
+      window, [&](int j, const Vec* d) __attribute__((always_inline)) {
+        Vec o[size];
+        Points<M>::output_gradient(d, o);
 #pragma GCC unroll 6
-    for (int i = 0; i < size; ++i) columns[i][j] = o[i];
-  }
+        for (int i = 0; i < size; ++i) columns[i][j] = o[i];
+      });
 #pragma GCC unroll 6
   for (int i = 0; i < size; ++i) {
     Vec o[size];
@@ -150,22 +156,39 @@ template <int M, bool epilogue, class T>
   }
 }
 
-/// Calls tile(window, destination) for every tile and every vector of channels. The channels that pad the last group
-/// are zero in every lane: their windows have count <= 0.
-template <int M, int halo, class T, class Tile>
+/// Calls tile(window, destination) for every tile and every vector of channels. A window of size x size pixels that
+/// lies in the image is read where it is; one that reaches beyond, or has fewer channels than lanes, is copied first,
+/// with zeros for what is missing.
+template <int M, int size, class T, class Tile>
 [[gnu::always_inline]] inline void for_each_window(const WinogradGrid& grid, const WinogradTiles& tiles,
                                                    const WinogradPixels& x, const WinogradPanels& v, Tile&& tile) {
+  constexpr int halo = (size - M) / 2;
   const std::int64_t padded = (x.channels + kWinogradChannelGroup - 1) / kWinogradChannelGroup * kWinogradChannelGroup;
+  const std::int64_t row_pitch = grid.W * x.pitch;
+  alignas(64) T patch[size * size * lanes];
   for (std::int64_t t = tiles.begin; t < tiles.end; ++t) {
     const Corner corner = corner_of<M>(grid, t);
     const std::int64_t h0 = corner.h - halo, w0 = corner.w - halo;
+    const bool inside = h0 >= 0 && w0 >= 0 && h0 + size <= grid.H && w0 + size <= grid.W;
     const T* pixel = static_cast<const T*>(x.data) + ((corner.n * grid.H + h0) * grid.W + w0) * x.pitch;
-    float* row = v.data + (tiles.slot + t - tiles.begin) * v.block;
-    for (std::int64_t c0 = 0; c0 < padded; c0 += v.block, row += v.block_stride) {
+    float* to = v.data + (tiles.slot + t - tiles.begin) * v.block;
+    for (std::int64_t c0 = 0; c0 < padded; c0 += v.block, to += v.block_stride) {
       const std::int64_t end = c0 + v.block < padded ? v.block : padded - c0;
       for (std::int64_t c = 0; c < end; c += lanes) {
+        const T* from = pixel + c0 + c;
         const std::int64_t left = x.channels - c0 - c;
-        tile(Window<T>{grid, pixel + c0 + c, h0, w0, x.pitch, static_cast<int>(left < 0 ? 0 : left)}, row + c);
+        if (inside && left >= lanes) {
+          tile(Window<T>{from, row_pitch, x.pitch}, to + c);
+          continue;
+        }
+        for (int i = 0; i < size; ++i) {
+          for (int j = 0; j < size; ++j) {
+            const bool there = h0 + i >= 0 && h0 + i < grid.H && w0 + j >= 0 && w0 + j < grid.W && left > 0;
+            store(patch + (i * size + j) * lanes,
+                  there ? load(from + i * row_pitch + j * x.pitch, static_cast<int>(left)) : Vec{});
+          }
+        }
+        tile(Window<T>{patch, size * lanes, lanes}, to + c);
       }
     }
   }
@@ -174,27 +197,16 @@ template <int M, int halo, class T, class Tile>
 template <int M, class T>
 void transform_input(const WinogradGrid& grid, const WinogradTiles& tiles, const WinogradPixels& x,
                      const WinogradPanels& v) {
-  for_each_window<M, 1, T>(
-      grid, tiles, x, v, [&](const Window<T>& window, float* to) __attribute__((always_inline)) {
-        if (window.inside(M + 2)) {
-          input_tile<M, false>(window, to, v.product_stride);
-        } else {
-          input_tile<M, true>(window, to, v.product_stride);
-        }
-      });
+  for_each_window<M, M + 2, T>(
+      grid, tiles, x, v, [&](const Window<T>& window, float* to) { input_tile<M>(window, to, v.product_stride); });
 }
 
 template <int M, class T>
 void transform_output_gradient(const WinogradGrid& grid, const WinogradTiles& tiles, const WinogradPixels& dy,
                                const WinogradPanels& v) {
-  for_each_window<M, 0, T>(
-      grid, tiles, dy, v, [&](const Window<T>& window, float* to) __attribute__((always_inline)) {
-        if (window.inside(M)) {
-          output_gradient_tile<M, false>(window, to, v.product_stride);
-        } else {
-          output_gradient_tile<M, true>(window, to, v.product_stride);
-        }
-      });
+  for_each_window<M, M, T>(grid, tiles, dy, v, [&](const Window<T>& window, float* to) {
+    output_gradient_tile<M>(window, to, v.product_stride);
+  });
 }
 
 template <int M, class T>
