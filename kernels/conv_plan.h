@@ -47,10 +47,11 @@ struct ConvShape {
 /// version (no clock); `direct` = that rule without Winograd; the others force one.
 enum class ConvProvider { automatic, direct, onednn, own };
 
-/// The operands of one run. forward reads x, weights, bias and writes y; backward_data reads dy, weights and writes dx;
-/// backward_weights reads x, dy and writes dweights. Outputs are overwritten, never added to.
+/// The operands of one run. forward reads x, weights, scale, bias and writes y; backward_data reads dy, weights and
+/// writes dx; backward_weights reads x, dy and writes dweights. Outputs are overwritten, never added to.
 struct ConvOperands {
   ConstView x, weights, bias, dy;
+  ConstView scale;  // [Cout] or empty: y = act(scale * conv(x) + bias); for plans with scales_y alone
   View y, dx, dweights;
 };
 
@@ -59,6 +60,7 @@ struct ConvPlan {
   std::size_t workspace = 0;  // bytes that run needs, 64-byte aligned
   std::function<void(const ConvOperands&, void* workspace)> run;
   bool pitched_y = false;  // whether y may be a slice of a wider tensor
+  bool scales_y = false;   // whether it takes a scale
 };
 
 namespace cpu {

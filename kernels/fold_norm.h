@@ -1,6 +1,8 @@
-// A batch norm with fixed statistics folded into the convolution before it:
-//   w'[co,...] = w[co,...] * g[co],   b'[co] = beta[co] - mean[co] * g[co],   g = gamma / sqrt(variance + epsilon)
-// weights, folded [Cout,Kh,Kw,Cin]; the others [Cout]. And its half alone: rstd = 1 / sqrt(variance + epsilon).
+// A batch norm with fixed statistics as what a convolution before it does besides:
+//   scale[co] = gamma / sqrt(variance + epsilon),   bias[co] = beta - mean * scale
+// All [C]; f32 beside f32 and bf16 activations, on the CPU also f64. A convolution that cannot scale its results reads
+// scaled filters: scaled[co,...] = filters[co,...] * scale[co], both [Cout,Kh,Kw,Cin]. And the norm's half alone:
+// rstd = 1 / sqrt(variance + epsilon).
 #pragma once
 
 #include "kernels/view.h"
@@ -8,17 +10,20 @@
 namespace unet::kernels {
 namespace cpu {
 
-void fold_norm(ConstView weights, ConstView gamma, ConstView beta, ConstView mean, ConstView variance, double epsilon,
-               View folded, View bias);
+void fold_norm(ConstView gamma, ConstView beta, ConstView mean, ConstView variance, double epsilon, View scale,
+               View bias);
+/// All of one dtype, f32 or f64.
+void scale_filters(ConstView filters, ConstView scale, View scaled);
 void inverse_deviation(ConstView variance, double epsilon, View rstd);
 
 }  // namespace cpu
 
 namespace cuda {
 
-/// weights, folded and bias: f32 or bf16 each; the others f32.
-void fold_norm(ConstView weights, ConstView gamma, ConstView beta, ConstView mean, ConstView variance, double epsilon,
-               View folded, View bias);
+void fold_norm(ConstView gamma, ConstView beta, ConstView mean, ConstView variance, double epsilon, View scale,
+               View bias);
+/// filters and scaled: f32 or bf16 each.
+void scale_filters(ConstView filters, ConstView scale, View scaled);
 void inverse_deviation(ConstView variance, double epsilon, View rstd);
 
 }  // namespace cuda

@@ -56,7 +56,7 @@ double measure_fma() {
       kernels::cpu::parallel_for(threads, [&](std::int64_t thread) {
         float& result = results[static_cast<std::size_t>(thread)];
 #if defined(__x86_64__)
-        if (kernels::cpu::isa() == Isa::avx512) {
+        if (kernels::cpu::isa() >= Isa::avx512) {
           result = chains_avx512(kRounds);
           return;
         }
@@ -69,7 +69,7 @@ double measure_fma() {
       });
     });
     benchmark::DoNotOptimize(results.data());
-    if (kernels::cpu::isa() == Isa::avx512) lanes = 16;
+    if (kernels::cpu::isa() >= Isa::avx512) lanes = 16;
     if (kernels::cpu::isa() == Isa::avx2) lanes = 8;
     best = std::max(best, 2.0 * 12 * lanes * static_cast<double>(kRounds) * threads / seconds);
   }

@@ -11,6 +11,7 @@
 #include "engine/core/dispatch.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/elementwise.h"
+#include "kernels/fold_norm.h"
 
 namespace unet {
 namespace {
@@ -91,13 +92,21 @@ void run(const ConvPlan& plan, Device device, const ConvOperands& operands) {
     workspace = Tensor();  // give the old block back before asking for a larger one
     workspace = Tensor::empty({needed}, Dtype::u8, device);
   }
-  const kernels::View& y = operands.y;
-  if (!y || y.dense() || plan.pitched_y) return plan.run(operands, workspace.data<void>());
-  const Tensor dense_y = Tensor::empty({y.n(), y.h(), y.w(), y.c()}, y.dtype, device);
-  ConvOperands dense = operands;
-  dense.y = dense_y.view();
-  plan.run(dense, workspace.data<void>());
-  dispatch<cpu::copy, cuda::copy>(device, dense_y.const_view(), y);
+  ConvOperands given = operands;
+  Tensor scaled, dense_y;
+  if (operands.scale && !plan.scales_y) {
+    const kernels::ConstView& w = operands.weights;
+    scaled = Tensor::empty({w.n(), w.h(), w.w(), w.c()}, device.is_cpu() ? w.dtype : operands.x.dtype, device);
+    dispatch<cpu::scale_filters, cuda::scale_filters>(device, w, operands.scale, scaled.view());
+    given.weights = scaled.const_view();
+    given.scale = {};
+  }
+  if (const kernels::View& y = operands.y; y && !y.dense() && !plan.pitched_y) {
+    dense_y = Tensor::empty({y.n(), y.h(), y.w(), y.c()}, y.dtype, device);
+    given.y = dense_y.view();
+  }
+  plan.run(given, workspace.data<void>());
+  if (dense_y.defined()) dispatch<cpu::copy, cuda::copy>(device, dense_y.const_view(), operands.y);
 }
 
 double seconds_of(const auto& work) {

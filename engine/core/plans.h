@@ -27,6 +27,7 @@ void set_conv_timing(bool on);
 void set_conv_autotune(bool on);
 
 /// Plans (or finds) and runs one pass. y may be a slice: a plan that cannot write one writes a tensor that is copied.
+/// With a scale the weights are the masters: a plan that takes none reads scaled copies of them.
 /// Throws Error if the provider in force cannot do it, or a replayed choice is not to be had.
 void run_conv(kernels::ConvPass pass, const kernels::ConvSpec& spec, const kernels::ConvShape& shape, Dtype dtype,
               Device device, const kernels::ConvOperands& operands);

@@ -78,25 +78,19 @@ NormActResult ConvNormAct::forward(Tape& tape, const Var& x, const Options& opti
 }
 
 NormActResult ConvNormAct::forward_folded(Tape& tape, const Var& x, const Options& options) const {
-  const Tensor weight = parameters_->value(weight_);
   const RunningStats stats = parameters_->running(stats_);
-  const Tensor folded = Tensor::empty(weight.shape(), weight.dtype(), weight.device());
-  const Tensor bias = Tensor::empty({weight.shape()[0]}, weight.dtype(), weight.device());
-  dispatch<cpu::fold_norm, cuda::fold_norm>(weight.device(), weight.const_view(),
-                                            parameters_->value(gamma_).const_view(),
-                                            parameters_->value(beta_).const_view(), stats.mean.const_view(),
-                                            stats.variance.const_view(), kEpsilon, folded.view(), bias.view());
+  const Tensor gamma = parameters_->value(gamma_);
+  const Tensor scale = Tensor::empty(gamma.shape(), gamma.dtype(), gamma.device());
+  const Tensor bias = Tensor::empty(gamma.shape(), gamma.dtype(), gamma.device());
+  dispatch<cpu::fold_norm, cuda::fold_norm>(gamma.device(), gamma.const_view(), parameters_->value(beta_).const_view(),
+                                            stats.mean.const_view(), stats.variance.const_view(), kEpsilon,
+                                            scale.view(), bias.view());
   Conv2dOptions conv = options_;
   conv.relu = options.relu;
+  conv.scale = scale;
   conv.out = options.out;
-  Var named = tape.input(folded);
-  if (const Dtype dtype = parameters_->operand(weight_).dtype(); dtype != folded.dtype()) {
-    named.value = Tensor::empty(folded.shape(), dtype, folded.device());
-    dispatch<cpu::copy, cuda::copy>(folded.device(), folded.const_view(), named.value.view());
-  }
-  named.name = parameters_->name(weight_).c_str();
   NormActResult result;
-  result.y = conv2d(tape, x, named, tape.input(bias), conv);
+  result.y = conv2d(tape, x, tape.param(*parameters_, weight_), tape.input(bias), conv);
   if (options.pool) result.pooled = max_pool2d(tape, result.y);
   return result;
 }

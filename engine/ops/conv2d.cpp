@@ -15,7 +15,13 @@ Var conv2d(Tape& tape, const Var& x, const Var& weight, const Var& bias, const C
   check::dense(op, "x", x.value);
   const Shape& w = weight.shape();
   if (w.rank() != 4) throw Error("{}: weight must be (Cout,Kh,Kw,Cin), got {}", op, w.str());
-  check::weight(op, weight.value, x.value);
+  if (options.scale.defined()) {
+    check::parameter(op, "weight", weight.value, x.value);
+    check::shape(op, "scale", options.scale, {w[0]}, "Cout");
+    check::parameter(op, "scale", options.scale, x.value);
+  } else {
+    check::weight(op, weight.value, x.value);
+  }
   if (w[3] != x.shape()[3]) {
     throw Error("{}: weight {} (Cout,Kh,Kw,Cin) expects Cin={}, but x is {} (N,H,W,C)", op, w.str(), w[3],
                 x.shape().str());
@@ -23,6 +29,7 @@ Var conv2d(Tape& tape, const Var& x, const Var& weight, const Var& bias, const C
   if (options.stride < 1 || options.pad < 0) {
     throw Error("{}: stride must be >= 1 and pad >= 0, got {} and {}", op, options.stride, options.pad);
   }
+  if (options.scale.defined() && tape.recording()) throw Error("{}: scale of conv2d is for inference tapes", op);
   if (options.relu && tape.recording()) throw Error("{}: relu inside conv2d is for inference tapes", op);
   if (options.out.defined() && tape.recording()) throw Error("{}: out of conv2d is for inference tapes", op);
   kernels::ConvSpec spec;
@@ -46,6 +53,7 @@ Var conv2d(Tape& tape, const Var& x, const Var& weight, const Var& bias, const C
   kernels::ConvOperands operands;
   operands.x = x.value.const_view();
   operands.weights = weight.value.const_view();
+  operands.scale = options.scale.const_view();
   operands.bias = bias.value.const_view();
   operands.y = y.view();
   run_conv(ConvPass::forward, spec, shape, dtype, device, operands);

@@ -17,8 +17,10 @@ namespace unet {
 struct Conv2dOptions {
   std::int64_t stride = 1;
   std::int64_t pad = 0;
-  bool relu = false;  // inference tapes only: folded weights
-  Tensor out{};       // inference tapes only: where y goes; may be a channel slice
+  // Of inference tapes only, what a batch norm and a ReLU come to: y = relu(scale * conv(x) + bias).
+  bool relu = false;
+  Tensor scale{};  // [Cout]; the weight is f32 then whatever x is
+  Tensor out{};    // where y goes; may be a channel slice
 };
 /// x [N,H,W,Cin] dense, weight [Cout,Kh,Kw,Cin], bias [Cout] or not given -> [N,Ho,Wo,Cout].
 Var conv2d(Tape& tape, const Var& x, const Var& weight, const Var& bias, const Conv2dOptions& options = {});

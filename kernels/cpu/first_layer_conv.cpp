@@ -119,7 +119,7 @@ bool first_layer_supports(ConvPass pass, const ConvSpec& spec, const ConvShape& 
 
 ConvPlan first_layer_plan(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype, Isa set) {
   const int type = dtype == Dtype::bf16;
-  const FirstLayerLoops& loops = set == Isa::avx512 ? avx512::first_layer_loops[type]
+  const FirstLayerLoops& loops = set >= Isa::avx512 ? avx512::first_layer_loops[type]
                                  : set == Isa::avx2 ? avx2::first_layer_loops[type]
                                                     : baseline::first_layer_loops[type];
   const FirstLayer layer{&loops, shape, spec.bias, spec.relu, static_cast<std::int64_t>(size_of(dtype)), threads()};

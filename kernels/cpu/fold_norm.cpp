@@ -7,18 +7,26 @@
 
 namespace unet::kernels::cpu {
 
-void fold_norm(ConstView weights, ConstView gamma, ConstView beta, ConstView mean, ConstView variance, double epsilon,
-               View folded, View bias) {
-  dispatch_float(weights.dtype, [&](auto zero) {
+void fold_norm(ConstView gamma, ConstView beta, ConstView mean, ConstView variance, double epsilon, View scale,
+               View bias) {
+  dispatch_float(gamma.dtype, [&](auto zero) {
     using T = decltype(zero);
-    const std::int64_t row = weights.h() * weights.w() * weights.c();
-    parallel_for(weights.n(), [&](std::int64_t co) {
-      const double rstd = 1 / std::sqrt(static_cast<double>(variance.as<T>()[co]) + epsilon);
-      const T g = static_cast<T>(static_cast<double>(gamma.as<T>()[co]) * rstd);
-      const T* w = weights.as<T>() + co * row;
-      T* out = folded.as<T>() + co * row;
-      for (std::int64_t i = 0; i < row; ++i) out[i] = w[i] * g;
-      bias.as<T>()[co] = beta.as<T>()[co] - mean.as<T>()[co] * g;
+    for (std::int64_t c = 0; c < gamma.c(); ++c) {
+      const double rstd = 1 / std::sqrt(static_cast<double>(variance.as<T>()[c]) + epsilon);
+      scale.as<T>()[c] = static_cast<T>(static_cast<double>(gamma.as<T>()[c]) * rstd);
+      bias.as<T>()[c] = beta.as<T>()[c] - mean.as<T>()[c] * scale.as<T>()[c];
+    }
+  });
+}
+
+void scale_filters(ConstView filters, ConstView scale, View scaled) {
+  dispatch_float(filters.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    const std::int64_t row = filters.h() * filters.w() * filters.c();
+    parallel_for(filters.n(), [&](std::int64_t co) {
+      const T* from = filters.as<T>() + co * row;
+      T* to = scaled.as<T>() + co * row;
+      for (std::int64_t i = 0; i < row; ++i) to[i] = from[i] * scale.as<T>()[co];
     });
   });
 }

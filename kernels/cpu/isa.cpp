@@ -12,7 +12,7 @@ Isa best_of_cpu() {
   __builtin_cpu_init();
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
       __builtin_cpu_supports("avx512vl")) {
-    return Isa::avx512;
+    return __builtin_cpu_supports("avx512bf16") ? Isa::avx512_bf16 : Isa::avx512;
   }
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return Isa::avx2;
 #endif
@@ -23,11 +23,11 @@ Isa choose() {
   const Isa best = best_of_cpu();
   const char* wanted = std::getenv("UNET_ISA");
   if (wanted == nullptr || *wanted == '\0') return best;
-  for (const Isa candidate : {Isa::baseline, Isa::avx2, Isa::avx512}) {
+  for (const Isa candidate : {Isa::baseline, Isa::avx2, Isa::avx512, Isa::avx512_bf16}) {
     if (std::string(wanted) != name_of(candidate)) continue;
     return candidate < best ? candidate : best;
   }
-  throw std::invalid_argument("UNET_ISA=" + std::string(wanted) + ": expected baseline, avx2 or avx512");
+  throw std::invalid_argument("UNET_ISA=" + std::string(wanted) + ": expected baseline, avx2, avx512 or avx512_bf16");
 }
 
 }  // namespace
@@ -39,6 +39,8 @@ Isa isa() {
 
 const char* name_of(Isa isa) {
   switch (isa) {
+    case Isa::avx512_bf16:
+      return "avx512_bf16";
     case Isa::avx512:
       return "avx512";
     case Isa::avx2:

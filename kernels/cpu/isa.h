@@ -8,10 +8,15 @@
 
 namespace unet::kernels::cpu {
 
-enum class Isa { baseline, avx2, avx512 };
+enum class Isa {
+  baseline,
+  avx2,
+  avx512,
+  avx512_bf16  // the tables of avx512, and products of bf16 pairs (isa/gemm.h)
+};
 
 /// The best set that this CPU (and its operating system) runs, or the lower one named by the environment variable
-/// UNET_ISA=baseline|avx2|avx512. Read once. Throws std::invalid_argument for any other value of the variable.
+/// UNET_ISA=baseline|avx2|avx512|avx512_bf16. Read once. Throws std::invalid_argument for any other value of the variable.
 Isa isa();
 const char* name_of(Isa isa);
 
@@ -19,6 +24,7 @@ const char* name_of(Isa isa);
 template <class Table>
 const Table& select(const Table& baseline, const Table& avx2, const Table& avx512) {
   switch (isa()) {
+    case Isa::avx512_bf16:
     case Isa::avx512:
       return avx512;
     case Isa::avx2:

@@ -1,6 +1,7 @@
 #include "kernels/cpu/own_conv.h"
 
 #include <algorithm>
+#include <type_traits>
 
 #include "kernels/cpu/isa.h"
 #include "kernels/cpu/isa/conv_pack.h"
@@ -33,9 +34,56 @@ template <class T>
 const ConvPackLoops<T>& pack_loops(T of) {
   return select(baseline::conv_pack_loops, avx2::conv_pack_loops, avx512::conv_pack_loops).of(of);
 }
-/// bf16 needs a conversion on the way in and out, everything else is copied and written as it is.
+const GemmLoops<BfPair>& gemm_loops(BfPair) { return avx512::gemm_bf16; }
+const PairPackLoops& pair_loops() {
+  return select(baseline::pair_pack_loops, avx2::pair_pack_loops, avx512::pair_pack_loops);
+}
+
+/// Results in bf16 are summed in f32 and rounded once when complete, everything else is written as it is.
 template <class T>
 constexpr bool kConverted = sizeof(T) < sizeof(Compute<T>);
+
+// P is what is multiplied: f32 (bf16 is converted on its way in) or f64, one element of the sum over k; or, where the
+// CPU multiplies bf16, a pair of it, two. Weights are rounded to bf16 then, as a GPU has them.
+template <class P>
+constexpr std::int64_t kPer = std::is_same_v<P, BfPair> ? 2 : 1;
+
+/// Calls body(P{}) for activations T; `even`: the sum is over an even number of channels, whole pairs.
+template <class T, class Body>
+void dispatch_products(bool even, Body&& body) {
+  if constexpr (std::is_same_v<T, bf16>) {
+    if (even && isa() == Isa::avx512_bf16) return body(BfPair{});
+  }
+  body(Compute<T>{});
+}
+
+/// Columns [k0, k1) of rows [m0, m1) into `to`, a row every `stride` products; zeros up to row_pad rows.
+template <class T, class P>
+void pack_rows(const Gather<T>& rows, std::int64_t m0, std::int64_t m1, std::int64_t k0, std::int64_t k1, P* to,
+               std::int64_t stride, std::int64_t row_pad) {
+  if constexpr (kPer<P> == 2) {
+    pair_loops().gather(rows, m0, m1, k0, k1, reinterpret_cast<bf16*>(to), 2 * stride, row_pad, 0);
+  } else {
+    pack_loops(T{}).gather(rows, m0, m1, k0, k1, to, stride, row_pad, 0);
+  }
+}
+
+/// The same for a sum over the rows: products of neighbouring rows form a pair; zeros up to col_pad columns.
+template <class T, class P>
+void pack_columns(const Gather<T>& rows, std::int64_t m0, std::int64_t m1, std::int64_t k0, std::int64_t k1, P* to,
+                  std::int64_t stride, std::int64_t col_pad) {
+  if constexpr (kPer<P> == 2) {
+    constexpr std::int64_t kSlice = 16;  // rows that stay in L1 in between
+    alignas(64) bf16 slice[kSlice * (kCols + kSkew)];
+    for (std::int64_t m = m0; m < m1; m += kSlice) {
+      const std::int64_t count = std::min(kSlice, m1 - m), pairs = ceil_div(count, 2);
+      pair_loops().gather(rows, m, m + count, k0, k1, slice, stride, 2 * pairs, col_pad);
+      pair_loops().interleave(slice, stride, pairs, std::max(k1 - k0, col_pad), to + (m - m0) / 2 * stride);
+    }
+  } else {
+    pack_loops(T{}).gather(rows, m0, m1, k0, k1, to, stride, 0, col_pad);
+  }
+}
 
 /// C[m, j] = sum_k gather[m, k] * B[k, j], where row m = (n, gh, gw) goes to pixel (n, gh*out_step + out_h, ...) of
 /// out.
@@ -57,12 +105,11 @@ struct GridProduct {
   std::int64_t depth() const { return rows.taps_h * rows.taps_w * rows.C; }
 };
 
-template <class T>
-void run(const GridProduct<T>& p, Compute<T>* packed) {
+template <class T, class P>
+void run(const GridProduct<T>& p, P* packed) {
   using A = Compute<T>;
-  const GemmLoops<A>& gemm = gemm_loops(A{});
-  const ConvPackLoops<T>& pack = pack_loops(T{});
-  const std::int64_t depth = p.depth();
+  const GemmLoops<P>& gemm = gemm_loops(P{});
+  const std::int64_t depth = p.depth() / kPer<P>;
   const std::int64_t width = gemm.tile_cols;
   const std::int64_t panels = ceil_div(p.cols, width);
   const std::int64_t taps = p.rows.taps_h * p.rows.taps_w;
@@ -70,20 +117,26 @@ void run(const GridProduct<T>& p, Compute<T>* packed) {
     const std::int64_t col = task / taps * width;
     const std::int64_t tap = task % taps;
     const A* w = p.w + p.tap0 + tap / p.rows.taps_w * p.tap_i + tap % p.rows.taps_w * p.tap_j + col * p.stride_col;
-    pack.weights(w, p.stride_c, p.stride_col, p.rows.C, std::min(width, p.cols - col), width,
-                 packed + (task / taps * depth + tap * p.rows.C) * width);
+    P* to = packed + (task / taps * depth + tap * (p.rows.C / kPer<P>)) * width;
+    const std::int64_t cols = std::min(width, p.cols - col);
+    if constexpr (kPer<P> == 2) {
+      pair_loops().weights(w, p.stride_c, p.stride_col, p.rows.C, cols, width, to);
+    } else {
+      pack_loops(T{}).weights(w, p.stride_c, p.stride_col, p.rows.C, cols, width, to);
+    }
   });
 
   // A 1x1 kernel reads x where it lies, unless the packed rows, which conflict less in the cache, serve several panels.
-  const bool in_place = !kConverted<T> && taps == 1 && panels == 1 && p.rows.step == 1 && p.rows.h0 == 0 &&
-                        p.rows.w0 == 0 && p.rows.grid_h == p.rows.H && p.rows.grid_w == p.rows.W;
+  const bool in_place = sizeof(T) * kPer<P> == sizeof(P) && p.rows.pitch % kPer<P> == 0 && taps == 1 && panels == 1 &&
+                        p.rows.step == 1 && p.rows.h0 == 0 && p.rows.w0 == 0 && p.rows.grid_h == p.rows.H &&
+                        p.rows.grid_w == p.rows.W;
   // Few pixels: cut the columns too, so that there are tasks for many threads.
   const std::int64_t row_block = kRows / gemm.tile_rows * gemm.tile_rows;
   const Blocks grid = cut(p.pixels(), row_block, p.pixels());
   const std::int64_t most_panels = kConverted<T> ? kSumCols / width : panels;
   const Blocks column = cut(panels, std::min(most_panels, ceil_div(panels * grid.count, kMinTasks)), panels);
   parallel_for(grid.count * column.count, [&](std::int64_t task) {
-    alignas(64) A a[kRows * (kDepth + kSkew)];
+    alignas(64) P a[kRows * (kDepth + kSkew)];
     alignas(64) A sums[kConverted<T> ? kRows * kSumCols : 1];  // results that have yet to be rounded
     std::int64_t out_row[kRows], sum_row[kRows];
     const std::int64_t m0 = grid.begin(task / column.count), m1 = grid.end(task / column.count);
@@ -95,7 +148,7 @@ void run(const GridProduct<T>& p, Compute<T>* packed) {
       const std::int64_t n = m / (p.rows.grid_w * p.rows.grid_h);
       out_row[m - m0] = ((n * p.out_H + h * p.out_step + p.out_h) * p.out_W + w * p.out_step + p.out_w) * p.out_pitch;
     }
-    GemmBlock<A> block{};
+    GemmBlock<P> block{};
     block.a = a;
     block.a_stride = kDepth + kSkew;
     block.b_panel = depth * width;
@@ -115,14 +168,14 @@ void run(const GridProduct<T>& p, Compute<T>* packed) {
     do {
       const std::int64_t k1 = std::min(depth, k0 + kDepth);
       bool gathered = k1 > k0;
-      if constexpr (!kConverted<T>) {
-        if (in_place && (m1 - m0) % gemm.row_step == 0) {
-          block.a = p.rows.src + m0 * p.rows.pitch + k0;
-          block.a_stride = p.rows.pitch;
-          gathered = false;
-        }
+      if (in_place && (m1 - m0) % gemm.row_step == 0) {
+        block.a = reinterpret_cast<const P*>(p.rows.src + m0 * p.rows.pitch) + k0;
+        block.a_stride = p.rows.pitch / kPer<P>;
+        gathered = false;
       }
-      if (gathered) pack.gather(p.rows, m0, m1, k0, k1, a, kDepth + kSkew, round_up(m1 - m0, gemm.row_step), 0);
+      if (gathered) {
+        pack_rows(p.rows, m0, m1, k0 * kPer<P>, k1 * kPer<P>, a, kDepth + kSkew, round_up(m1 - m0, gemm.row_step));
+      }
       block.b = packed + (panel * depth + k0) * width;
       block.depth = k1 - k0;
       block.accumulate = k0 > 0;
@@ -143,7 +196,7 @@ void run(const GridProduct<T>& p, Compute<T>* packed) {
 
 template <class T>
 void forward(const ConvSpec& spec, const ConvShape& s, ConstView x, ConstView weights, ConstView bias, View y,
-             Compute<T>* workspace) {
+             void* workspace) {
   GridProduct<T> p{};
   p.rows = {x.as<T>(), s.H, s.W, s.Cin, x.pitch, s.Ho(spec), s.Wo(spec), spec.stride, s.Kh, s.Kw, -spec.pad, -spec.pad};
   p.N = s.N;
@@ -160,7 +213,7 @@ void forward(const ConvSpec& spec, const ConvShape& s, ConstView x, ConstView we
   p.out_W = s.Wo(spec);
   p.out_pitch = y.pitch;
   p.out_step = 1;
-  run(p, workspace);
+  dispatch_products<T>(s.Cin % 2 == 0, [&]<class P>(P) { run(p, static_cast<P*>(workspace)); });
 }
 
 /// One dimension of a phase: its pixels are h = first + g*stride, g < count; tap i < taps reads dy at g + offset + i
@@ -178,7 +231,7 @@ Phase phase_of(std::int64_t first, std::int64_t size, std::int64_t kernel, const
 
 template <class T>
 void backward_data(const ConvSpec& spec, const ConvShape& s, ConstView dy, ConstView weights, ConstView bias, View dx,
-                   Compute<T>* workspace) {
+                   void* workspace) {
   for (std::int64_t ph = 0; ph < std::min(spec.stride, s.H); ++ph) {
     const Phase h = phase_of(ph, s.H, s.Kh, spec);
     for (std::int64_t pw = 0; pw < std::min(spec.stride, s.W); ++pw) {
@@ -202,7 +255,7 @@ void backward_data(const ConvSpec& spec, const ConvShape& s, ConstView dy, Const
       p.out_step = spec.stride;
       p.out_h = ph;
       p.out_w = pw;
-      run(p, workspace);
+      dispatch_products<T>(s.Cout % 2 == 0, [&]<class P>(P) { run(p, static_cast<P*>(workspace)); });
     }
   }
 }
@@ -218,12 +271,12 @@ struct WeightsCut {
   }
 };
 
-template <class T>
+template <class T, class P>
 void backward_weights(const ConvSpec& spec, const ConvShape& s, ConstView x, ConstView dy, View dweights,
                       Compute<T>* workspace) {
   using A = Compute<T>;
-  const GemmLoops<A>& gemm = gemm_loops(A{});
-  const ConvPackLoops<T>& pack = pack_loops(T{});
+  constexpr std::int64_t kPixelsOfBlock = kPixels * kPer<P>;
+  const GemmLoops<P>& gemm = gemm_loops(P{});
   const std::int64_t Ho = s.Ho(spec), Wo = s.Wo(spec);
   const std::int64_t depth = s.Kh * s.Kw * s.Cin;
   const Gather<T> x_rows{x.as<T>(), s.H, s.W, s.Cin, x.pitch, Ho, Wo, spec.stride, s.Kh, s.Kw, -spec.pad, -spec.pad};
@@ -232,15 +285,15 @@ void backward_weights(const ConvSpec& spec, const ConvShape& s, ConstView x, Con
   A* sums = parts.pixels.count == 1 ? dweights.as<A>() : workspace;
   parallel_for(parts.pixels.count * parts.out.count * parts.cols.count, [&](std::int64_t task) {
     constexpr std::int64_t kStrideA = kOut + kSkew, kStrideB = kCols + kSkew;
-    alignas(64) A a[kPixels * kStrideA];
-    alignas(64) A b[kPixels * kStrideB];
+    alignas(64) P a[kPixels * kStrideA];
+    alignas(64) P b[kPixels * kStrideB];
     std::int64_t row[kOut];
     const std::int64_t co = task / parts.cols.count % parts.out.count;
     const std::int64_t co0 = parts.out.begin(co), co1 = parts.out.end(co);
     const std::int64_t k0 = parts.cols.begin(task % parts.cols.count), k1 = parts.cols.end(task % parts.cols.count);
     const std::int64_t part = task / (parts.cols.count * parts.out.count);
     for (std::int64_t i = 0; i < co1 - co0; ++i) row[i] = (co0 + i) * depth;
-    GemmBlock<A> block{};
+    GemmBlock<P> block{};
     block.a = a;
     block.a_stride = kStrideA;
     block.a_k_major = true;
@@ -252,11 +305,11 @@ void backward_weights(const ConvSpec& spec, const ConvShape& s, ConstView x, Con
     block.c = sums + part * s.Cout * depth + k0;
     block.c_row = row;
     const std::int64_t end = parts.pixels.end(part);
-    for (std::int64_t m0 = parts.pixels.begin(part); m0 < end; m0 += kPixels) {
-      const std::int64_t m1 = std::min(end, m0 + kPixels);
-      pack.gather(dy_rows, m0, m1, co0, co1, a, kStrideA, 0, round_up(co1 - co0, gemm.row_step));
-      pack.gather(x_rows, m0, m1, k0, k1, b, kStrideB, 0, round_up(k1 - k0, gemm.tile_cols));
-      block.depth = m1 - m0;
+    for (std::int64_t m0 = parts.pixels.begin(part); m0 < end; m0 += kPixelsOfBlock) {
+      const std::int64_t m1 = std::min(end, m0 + kPixelsOfBlock);
+      pack_columns(dy_rows, m0, m1, co0, co1, a, kStrideA, round_up(co1 - co0, gemm.row_step));
+      pack_columns(x_rows, m0, m1, k0, k1, b, kStrideB, round_up(k1 - k0, gemm.tile_cols));
+      block.depth = ceil_div(m1 - m0, kPer<P>);
       block.accumulate = m0 > parts.pixels.begin(part);
       gemm.block(block);
     }
@@ -265,8 +318,8 @@ void backward_weights(const ConvSpec& spec, const ConvShape& s, ConstView x, Con
   const std::int64_t size = s.Cout * depth;
   const Blocks blocks = cut(size, 1024);
   parallel_for(blocks.count, [&](std::int64_t i) {
-    pack.add_partials(workspace + blocks.begin(i), size, parts.pixels.count, blocks.end(i) - blocks.begin(i),
-                      dweights.as<A>() + blocks.begin(i));
+    pack_loops(T{}).add_partials(workspace + blocks.begin(i), size, parts.pixels.count, blocks.end(i) - blocks.begin(i),
+                                 dweights.as<A>() + blocks.begin(i));
   });
 }
 
@@ -288,21 +341,20 @@ std::size_t own_conv_workspace(ConvPass pass, const ConvSpec& spec, const ConvSh
 
 void own_conv_forward(const ConvSpec& spec, const ConvShape& shape, ConstView x, ConstView weights, ConstView bias,
                       View y, void* workspace) {
-  dispatch_storage(
-      x.dtype, [&]<class T>(T) { forward<T>(spec, shape, x, weights, bias, y, static_cast<Compute<T>*>(workspace)); });
+  dispatch_storage(x.dtype, [&]<class T>(T) { forward<T>(spec, shape, x, weights, bias, y, workspace); });
 }
 
 void own_conv_backward_data(const ConvSpec& spec, const ConvShape& shape, ConstView dy, ConstView weights,
                             ConstView bias, View dx, void* workspace) {
-  dispatch_storage(dy.dtype, [&]<class T>(T) {
-    backward_data<T>(spec, shape, dy, weights, bias, dx, static_cast<Compute<T>*>(workspace));
-  });
+  dispatch_storage(dy.dtype, [&]<class T>(T) { backward_data<T>(spec, shape, dy, weights, bias, dx, workspace); });
 }
 
 void own_conv_backward_weights(const ConvSpec& spec, const ConvShape& shape, ConstView x, ConstView dy, View dweights,
                                void* workspace) {
   dispatch_storage(x.dtype, [&]<class T>(T) {
-    backward_weights<T>(spec, shape, x, dy, dweights, static_cast<Compute<T>*>(workspace));
+    dispatch_products<T>(true, [&]<class P>(P) {
+      backward_weights<T, P>(spec, shape, x, dy, dweights, static_cast<Compute<T>*>(workspace));
+    });
   });
 }
 

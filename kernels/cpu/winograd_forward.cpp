@@ -34,7 +34,7 @@ struct Schedule {
   std::int64_t splits;  // parts of a chunk that threads multiply separately, for when they outnumber out_blocks
 
   std::int64_t u_stride, u_block, v_stride, v_block, q_stride;  // floats; strides are between products
-  std::int64_t bias_offset, u_offset, v_offset, v_of_thread, q_offset, q_of_thread;
+  std::int64_t scale_offset, bias_offset, u_offset, v_offset, v_of_thread, q_offset, q_of_thread;
   std::size_t workspace;
 };
 
@@ -75,6 +75,7 @@ Schedule make_schedule(const WinogradKernels& kernels, const ConvShape& shape, b
   s.v_of_thread = s.shared ? 0 : s.v_block * s.in_blocks;
   s.q_of_thread = s.q_stride * kernels.products;
   WorkspaceCut cut;
+  s.scale_offset = cut.take(s.out_blocks * s.out_block);
   s.bias_offset = cut.take(s.out_blocks * s.out_block);
   s.u_offset = cut.take(s.u_block * (s.just_in_time ? s.team : s.in_blocks * s.out_blocks));
   s.v_offset = cut.take(s.v_block * s.in_blocks * (s.shared ? 1 : s.team));
@@ -86,12 +87,13 @@ Schedule make_schedule(const WinogradKernels& kernels, const ConvShape& shape, b
 /// One thread's part of one run.
 class Worker {
  public:
-  Worker(const Schedule& schedule, ConstView x, ConstView weights, View y, const float* bias, float* workspace, int id,
-         int size)
+  Worker(const Schedule& schedule, ConstView x, ConstView weights, View y, const float* scale, const float* bias,
+         float* workspace, int id, int size)
       : s_(schedule),
         x_(x),
         weights_(weights),
         y_(y),
+        scale_(scale),
         bias_(bias),
         u_(workspace + s_.u_offset),
         v_{workspace + s_.v_offset + id * s_.v_of_thread, s_.in_block, s_.v_stride, s_.v_block},
@@ -256,12 +258,14 @@ class Worker {
     char* data = static_cast<char*>(y_.data) + channel * s_.kernels.element;
     s_.kernels.tiles->output(s_.grid, {begin, end, 0},
                              {q_, s_.q_stride, s_.out_block, data, std::min(s_.out_block, s_.Cout - channel), y_.pitch,
+                              scale_ != nullptr ? scale_ + channel : nullptr,
                               bias_ != nullptr ? bias_ + channel : nullptr, s_.relu, stream_});
   }
 
   const Schedule& s_;
   ConstView x_, weights_;
   View y_;
+  const float* scale_;
   const float* bias_;
   float* u_;
   WinogradPanels v_;
@@ -271,20 +275,21 @@ class Worker {
   PrefetchQueue queue_;
 };
 
-/// The bias as f32, zeros up to the end of the last block.
-const float* padded_bias(const Schedule& s, const ConstView& bias, float* workspace) {
-  float* padded = workspace + s.bias_offset;
-  std::fill_n(padded, s.out_blocks * s.out_block, 0.0f);
-  for (std::int64_t c = 0; c < s.Cout; ++c) padded[c] = float_at(bias, c);
-  return padded;
+/// Values of the output channels as f32, zeros up to the end of the last block; null if there are none.
+const float* padded(const Schedule& s, const ConstView& values, float* to) {
+  if (!values) return nullptr;
+  std::fill_n(to, s.out_blocks * s.out_block, 0.0f);
+  for (std::int64_t c = 0; c < s.Cout; ++c) to[c] = float_at(values, c);
+  return to;
 }
 
-void run(const Schedule& s, const ConstView& x, const ConstView& weights, const ConstView& bias, const View& y,
-         void* memory) {
+void run(const Schedule& s, const ConstView& x, const ConstView& weights, const ConstView& scale_of_y,
+         const ConstView& bias_of_y, const View& y, void* memory) {
   float* workspace = static_cast<float*>(memory);
-  const float* padded = bias ? padded_bias(s, bias, workspace) : nullptr;
+  const float* scale = padded(s, scale_of_y, workspace + s.scale_offset);
+  const float* bias = padded(s, bias_of_y, workspace + s.bias_offset);
   parallel_team(std::min(s.team, threads()), [&](int id, int size, const auto& barrier) {
-    Worker(s, x, weights, y, padded, workspace, id, size).run(barrier);
+    Worker(s, x, weights, y, scale, bias, workspace, id, size).run(barrier);
   });
 }
 
@@ -295,18 +300,20 @@ ConvPlan plan_winograd_forward(const ConvSpec& spec, const ConvShape& shape, con
   return {{},
           schedule.workspace,
           [schedule, bias = spec.bias](const ConvOperands& io, void* workspace) {
-            run(schedule, io.x, io.weights, bias ? io.bias : ConstView{}, io.y, workspace);
+            run(schedule, io.x, io.weights, io.scale, bias ? io.bias : ConstView{}, io.y, workspace);
           },
+          true,
           true};
 }
 
 ConvPlan plan_winograd_backward_data(const ConvShape& shape, const WinogradKernels& kernels) {
   const Schedule schedule = make_schedule(kernels, shape, true, false);
-  return {
-      {},
-      schedule.workspace,
-      [schedule](const ConvOperands& io, void* workspace) { run(schedule, io.dy, io.weights, {}, io.dx, workspace); },
-      true};
+  return {{},
+          schedule.workspace,
+          [schedule](const ConvOperands& io, void* workspace) {
+            run(schedule, io.dy, io.weights, {}, {}, io.dx, workspace);
+          },
+          true};
 }
 
 }  // namespace unet::kernels::cpu

@@ -10,16 +10,22 @@ struct Norm {
   float epsilon;
 };
 
-/// One block a filter of `row` weights.
-template <class TW, class TF, class TB>
 __global__ void __launch_bounds__(block_threads)
-    fold_norm_kernel(const TW* weights, std::int64_t row, Norm norm, TF* folded, TB* bias) {
+    fold_norm_kernel(Norm norm, std::int64_t channels, float* scale, float* bias) {
+  const std::int64_t c = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (c >= channels) return;
+  scale[c] = norm.gamma[c] * (1 / sqrtf(norm.variance[c] + norm.epsilon));
+  bias[c] = norm.beta[c] - norm.mean[c] * scale[c];
+}
+
+/// One block a filter of `row` weights.
+template <class From, class To>
+__global__ void __launch_bounds__(block_threads)
+    scale_filters_kernel(const From* filters, std::int64_t row, const float* scale, To* scaled) {
   const std::int64_t co = blockIdx.x;
-  const float scale = norm.gamma[co] * (1 / sqrtf(norm.variance[co] + norm.epsilon));
   for (std::int64_t i = threadIdx.x; i < row; i += blockDim.x) {
-    folded[co * row + i] = from_float<TF>(to_float(weights[co * row + i]) * scale);
+    scaled[co * row + i] = from_float<To>(to_float(filters[co * row + i]) * scale[co]);
   }
-  if (threadIdx.x == 0) bias[co] = from_float<TB>(norm.beta[co] - norm.mean[co] * scale);
 }
 
 __global__ void __launch_bounds__(block_threads)
@@ -30,17 +36,20 @@ __global__ void __launch_bounds__(block_threads)
 
 }  // namespace
 
-void fold_norm(ConstView weights, ConstView gamma, ConstView beta, ConstView mean, ConstView variance, double epsilon,
-               View folded, View bias) {
+void fold_norm(ConstView gamma, ConstView beta, ConstView mean, ConstView variance, double epsilon, View scale,
+               View bias) {
   const Norm norm{gamma.as<float>(), beta.as<float>(), mean.as<float>(), variance.as<float>(),
                   static_cast<float>(epsilon)};
-  const std::int64_t row = weights.h() * weights.w() * weights.c();
-  dispatch(weights.dtype, [&]<class TW>(TW) {
-    dispatch(folded.dtype, [&]<class TF>(TF) {
-      dispatch(bias.dtype, [&]<class TB>(TB) {
-        launch(fold_norm_kernel<TW, TF, TB>, {static_cast<unsigned>(weights.n())}, {block_threads}, weights.as<TW>(),
-               row, norm, folded.as<TF>(), bias.as<TB>());
-      });
+  const auto blocks = static_cast<unsigned>((gamma.c() + block_threads - 1) / block_threads);
+  launch(fold_norm_kernel, {blocks}, {block_threads}, norm, gamma.c(), scale.as<float>(), bias.as<float>());
+}
+
+void scale_filters(ConstView filters, ConstView scale, View scaled) {
+  const std::int64_t row = filters.h() * filters.w() * filters.c();
+  dispatch(filters.dtype, [&]<class From>(From) {
+    dispatch(scaled.dtype, [&]<class To>(To) {
+      launch(scale_filters_kernel<From, To>, {static_cast<unsigned>(filters.n())}, {block_threads}, filters.as<From>(),
+             row, scale.as<float>(), scaled.as<To>());
     });
   });
 }

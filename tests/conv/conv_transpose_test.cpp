@@ -80,7 +80,7 @@ TEST(ConvTranspose, EqualsReferenceDenseAndPitched) {
     const Result expected = reference(t, x, weights, bias, dy);
     for (const Dtype dtype : {Dtype::f32, Dtype::f64, Dtype::bf16}) {
       const double exact = dtype == Dtype::f64 ? 1e-28 : 1e-12;
-      const auto bound = [&](const Values& v) { return dtype == Dtype::bf16 ? test::bf16_rounding(v.size()) : exact; };
+      const auto bound = [&](const Values& v) { return dtype == Dtype::bf16 ? test::bf16_products(v.size()) : exact; };
       const Result result = run(t, dtype, x, weights, bias, dy);
       EXPECT_LE(nmse(result.y, expected.y), bound(expected.y)) << name_of(dtype);
       EXPECT_LE(nmse(result.dx, expected.dx), bound(expected.dx)) << name_of(dtype);

@@ -21,11 +21,11 @@ template <class T>
 const cpu::GemmLoops<T>& gemm_of(Isa isa);
 template <>
 const cpu::GemmLoops<float>& gemm_of(Isa isa) {
-  return isa == Isa::avx512 ? cpu::avx512::gemm_f32 : isa == Isa::avx2 ? cpu::avx2::gemm_f32 : cpu::baseline::gemm_f32;
+  return isa >= Isa::avx512 ? cpu::avx512::gemm_f32 : isa == Isa::avx2 ? cpu::avx2::gemm_f32 : cpu::baseline::gemm_f32;
 }
 template <>
 const cpu::GemmLoops<double>& gemm_of(Isa isa) {
-  return isa == Isa::avx512 ? cpu::avx512::gemm_f64 : isa == Isa::avx2 ? cpu::avx2::gemm_f64 : cpu::baseline::gemm_f64;
+  return isa >= Isa::avx512 ? cpu::avx512::gemm_f64 : isa == Isa::avx2 ? cpu::avx2::gemm_f64 : cpu::baseline::gemm_f64;
 }
 
 /// C = relu(C + A B + bias) on one block with a ragged edge in both directions.
@@ -89,7 +89,7 @@ TEST_P(IsaVariants, Products) {
 
 TEST(IsaVariantsBelow, WholeConvolutions) {
   if (cpu::isa() == Isa::baseline) GTEST_SKIP() << "no set lies below the one in use";
-  for (const Isa isa : {Isa::baseline, Isa::avx2}) {
+  for (const Isa isa : {Isa::baseline, Isa::avx2, Isa::avx512}) {
     if (isa >= cpu::isa()) continue;
     const std::string command =
         std::string("UNET_ISA=") + name_of(isa) + " /proc/" + std::to_string(getpid()) +

@@ -131,18 +131,22 @@ TEST_F(CudaFoldNorm, IsTheCpus) {
       const Values w = random_values(1, from, weights.size());
       DeviceTensor dev_w(from, weights, w), dev_gamma(Dtype::f32, vector, gamma), dev_beta(Dtype::f32, vector, beta);
       DeviceTensor dev_mean(Dtype::f32, vector, mean), dev_variance(Dtype::f32, vector, variance);
-      DeviceTensor folded(to, weights), bias(to, vector), rstd(Dtype::f32, vector);
-      cuda::fold_norm(dev_w.view(), dev_gamma.view(), dev_beta.view(), dev_mean.view(), dev_variance.view(), 1e-5,
-                      folded.view(), bias.view());
+      DeviceTensor scale(Dtype::f32, vector), bias(Dtype::f32, vector), rstd(Dtype::f32, vector), scaled(to, weights);
+      cuda::fold_norm(dev_gamma.view(), dev_beta.view(), dev_mean.view(), dev_variance.view(), 1e-5, scale.view(),
+                      bias.view());
+      cuda::scale_filters(dev_w.view(), scale.view(), scaled.view());
       cuda::inverse_deviation(dev_variance.view(), 1e-5, rstd.view());
       Buffer cpu_w(Dtype::f32, weights, w), cpu_gamma(Dtype::f32, vector, gamma), cpu_beta(Dtype::f32, vector, beta);
       Buffer cpu_mean(Dtype::f32, vector, mean), cpu_variance(Dtype::f32, vector, variance);
-      Buffer cpu_folded(Dtype::f32, weights), cpu_bias(Dtype::f32, vector), cpu_rstd(Dtype::f32, vector);
-      cpu::fold_norm(cpu_w.view(), cpu_gamma.view(), cpu_beta.view(), cpu_mean.view(), cpu_variance.view(), 1e-5,
-                     cpu_folded.view(), cpu_bias.view());
+      Buffer cpu_scale(Dtype::f32, vector), cpu_bias(Dtype::f32, vector), cpu_rstd(Dtype::f32, vector);
+      Buffer cpu_scaled(Dtype::f32, weights);
+      cpu::fold_norm(cpu_gamma.view(), cpu_beta.view(), cpu_mean.view(), cpu_variance.view(), 1e-5, cpu_scale.view(),
+                     cpu_bias.view());
+      cpu::scale_filters(cpu_w.view(), cpu_scale.view(), cpu_scaled.view());
       cpu::inverse_deviation(cpu_variance.view(), 1e-5, cpu_rstd.view());
-      expect_close(to, folded.values(), cpu_folded.values());
-      expect_close(to, bias.values(), cpu_bias.values());
+      expect_close(to, scaled.values(), cpu_scaled.values());
+      expect_close(Dtype::f32, scale.values(), cpu_scale.values());
+      expect_close(Dtype::f32, bias.values(), cpu_bias.values());
       expect_close(Dtype::f32, rstd.values(), cpu_rstd.values());
     }
   }

@@ -1,6 +1,8 @@
 // bf16 activations: every op against its f32 self on the same (bf16) numbers, with f32 parameters beside both. What
 // either stores in bf16 is rounded once: off by at most 2^-8 of itself, over many values a third of 2^-16 in the mean
-// square. What stays f32 (logits, gradients of parameters) differs by the order of additions at most.
+// square. What stays f32 (logits, gradients of parameters) differs by the order of additions at most. Where the CPU
+// multiplies bf16, weights are rounded besides: at most 1e-5 in all.
+#include "kernels/cpu/isa.h"
 #include "tests/support/op_case.h"
 
 namespace unet::tests {
@@ -38,13 +40,15 @@ class Bf16 : public testing::TestWithParam<Bf16Case> {};
 TEST_P(Bf16, EqualsF32OnTheSameNumbers) {
   const Bf16Case& c = GetParam();
   const PassResult exact = pass(c, Dtype::f32), rounded = pass(c, Dtype::bf16);
+  const bool products = c.inputs.size() > c.activations && c.name.find("norm_act") == std::string::npos;
+  const bool pairs = products && kernels::cpu::isa() == kernels::cpu::Isa::avx512_bf16;
+  const double bound = pairs ? 1e-5 : 0x1p-16 / 3;
   ASSERT_EQ(rounded.outputs.size(), exact.outputs.size());
   for (std::size_t i = 0; i < exact.outputs.size(); ++i) {
-    EXPECT_LE(nmse(rounded.outputs[i], exact.outputs[i]), 0x1p-16 / 3) << "output " << i;
+    EXPECT_LE(nmse(rounded.outputs[i], exact.outputs[i]), bound) << "output " << i;
   }
   for (std::size_t i = 0; i < exact.gradients.size(); ++i) {
-    EXPECT_LE(nmse(rounded.gradients[i], exact.gradients[i]), i < c.activations ? 0x1p-16 / 3 : 1e-11)
-        << "gradient " << i;
+    EXPECT_LE(nmse(rounded.gradients[i], exact.gradients[i]), i < c.activations ? bound : 1e-11) << "gradient " << i;
   }
 }
 

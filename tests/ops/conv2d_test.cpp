@@ -83,6 +83,36 @@ INSTANTIATE_TEST_SUITE_P(Conv2d, Conv2dProvider,
                                                                             : std::string("onednn");
                          });
 
+/// y = relu(scale * conv(x) + bias), by plans that scale their results and by those that read scaled weights.
+TEST(Conv2d, ScaledResultsAreThoseOfScaledWeights) {
+  const PoisonScope poison;
+  for (const auto provider : {kernels::ConvProvider::automatic, kernels::ConvProvider::direct}) {
+    set_conv_provider(provider);
+    for (const Dtype dtype : {Dtype::f64, Dtype::f32, Dtype::bf16}) {
+      for (const std::int64_t Cin : {3, 16}) {  // 16: Winograd, where that is allowed
+        const Shape weights{21, 3, 3, Cin};
+        const Dtype parameter = dtype == Dtype::bf16 ? Dtype::f32 : dtype;
+        const std::vector<double> w = normal_values(weights.size(), 1), scale = normal_values(21, 2);
+        std::vector<double> scaled = w;
+        for (std::size_t i = 0; i < w.size(); ++i) scaled[i] *= scale[i / static_cast<std::size_t>(9 * Cin)];
+        Tape tape(Tape::Mode::inference);
+        const Var x = tape.input(Tensor::of({2, 9, 7, Cin}, dtype, normal_values(2 * 9 * 7 * Cin, 3)));
+        const Var bias = tape.input(Tensor::of({21}, parameter, normal_values(21, 4)));
+        Conv2dOptions options;
+        options.pad = 1;
+        options.relu = true;
+        const Var expected = conv2d(tape, x, tape.input(Tensor::of(weights, parameter, scaled)), bias, options);
+        options.scale = Tensor::of({21}, parameter, scale);
+        const Var y = conv2d(tape, x, tape.input(Tensor::of(weights, parameter, w)), bias, options);
+        const double bound = dtype == Dtype::f64 ? 1e-28 : dtype == Dtype::f32 ? 1e-12 : 1e-5;
+        EXPECT_LE(nmse(y.value.values<double>(), expected.value.values<double>()), bound)
+            << Cin << " channels, " << kernels::name_of(dtype);
+      }
+    }
+  }
+  set_conv_provider(kernels::ConvProvider::automatic);
+}
+
 /// A plan must keep within the workspace that it asks for and the operands' memory; provider after provider.
 TEST(Conv2d, PlansStayInsideTheirMemory) {
   const PoisonScope poison;

@@ -1,6 +1,7 @@
 // The programs with --device cuda, on the stand-in for a GPU: the same figures as on the CPU, the same promises.
 #include <fmt/core.h>
 
+#include <chrono>
 #include <sstream>
 
 #include "tests/programs/small_data.h"
@@ -74,11 +75,13 @@ TEST_F(CudaPrograms, StoppedAndResumedEndsAsTheRunLeftAlone) {
   for (const char* precision : {"fp32", "bf16"}) {
     const fs::path alone = folder_ / fmt::format("alone_{}", precision), output = folder_ / precision;
     const Words words{"--device", "cuda", "--precision", precision, "--save-every", "0"};
+    const auto begin = std::chrono::steady_clock::now();
     ASSERT_EQ(train("train_unet_on_shim", alone, words).code, 0);
+    const std::chrono::duration<double> whole = std::chrono::steady_clock::now() - begin;
     int stops = 0;
     Words resume;
-    for (int attempt = 0; attempt < 100; ++attempt) {
-      const std::string seconds = fmt::format("0.{}", 200 + attempt * 37 % 300);
+    for (int attempt = 0; attempt < 30; ++attempt) {
+      const std::string seconds = fmt::format("{:.3f}", whole.count() * (0.2 + 0.001 * (attempt * 37 % 300)));
       const ProgramResult result =
           run(Words{"timeout", "--preserve-status", "-s", "TERM", seconds, program("train_unet_on_shim")} +
               small_run(data_, output, Words{"-e", "2", "-b", "2"} + words + resume));

@@ -20,14 +20,14 @@ void copy(const T* __restrict from, std::int64_t size, T* __restrict to) {
 template <class T>
 void zero(std::int64_t size, T* __restrict to) {
 #pragma GCC ivdep
-  for (std::int64_t e = 0; e < size; ++e) to[e] = T(0);
+  for (std::int64_t e = 0; e < size; ++e) to[e] = T{};
 }
 
 /// `run` columns, from element c of the pixel under tap (tap_h, tap_w) on, for rows [m0, m1). They may reach into the
 /// pixels to the right.
-template <class T>
+template <class T, class D>
 void gather_run(const Gather<T>& g, std::int64_t m0, std::int64_t m1, std::int64_t tap_h, std::int64_t tap_w,
-                std::int64_t c, std::int64_t run, Compute<T>* to, std::int64_t stride) {
+                std::int64_t c, std::int64_t run, D* to, std::int64_t stride) {
   const std::int64_t line = g.W * g.pitch;
   for (std::int64_t m = m0; m < m1;) {
     // One row of the grid, as far as it is wanted.
@@ -55,8 +55,8 @@ void gather_run(const Gather<T>& g, std::int64_t m0, std::int64_t m1, std::int64
   }
 }
 
-template <class T>
-void gather(const Gather<T>& g, std::int64_t m0, std::int64_t m1, std::int64_t k0, std::int64_t k1, Compute<T>* dst,
+template <class T, class D>
+void gather(const Gather<T>& g, std::int64_t m0, std::int64_t m1, std::int64_t k0, std::int64_t k1, D* dst,
             std::int64_t stride, std::int64_t row_pad, std::int64_t col_pad) {
   // In a dense tensor the taps of one kernel row are neighbours in memory: one long run instead of taps_w short ones.
   const bool dense = g.pitch == g.C;
@@ -97,6 +97,52 @@ void weights(const T* __restrict w, std::int64_t stride_c, std::int64_t stride_j
   }
 }
 
+/// To nearest, ties to even; a NaN stays one.
+[[gnu::always_inline]] inline std::uint32_t bf16_bits(float x) {
+  const std::uint32_t bits = __builtin_bit_cast(std::uint32_t, x);
+  return (x == x ? bits + 0x7fff + ((bits >> 16) & 1) : bits | 0x400000) >> 16;
+}
+
+void pair_weights(const float* __restrict w, std::int64_t stride_c, std::int64_t stride_j, std::int64_t depth,
+                  std::int64_t cols, std::int64_t width, BfPair* __restrict dst) {
+  constexpr std::int64_t kRun = 64;  // as in weights()
+  for (std::int64_t c0 = 0; c0 < depth; c0 += kRun) {
+    const std::int64_t c1 = c0 + kRun < depth ? c0 + kRun : depth;
+    if (stride_j == 1) {
+      for (std::int64_t c = c0; c < c1; c += 2) {
+        const float* first = w + c * stride_c;
+        const float* second = first + stride_c;
+        BfPair* to = dst + c / 2 * width;
+#pragma GCC ivdep
+        for (std::int64_t j = 0; j < cols; ++j) to[j].bits = bf16_bits(first[j]) | bf16_bits(second[j]) << 16;
+      }
+    } else {
+      for (std::int64_t j = 0; j < cols; ++j) {
+        for (std::int64_t c = c0; c < c1; c += 2) {
+          const float* at = w + c * stride_c + j * stride_j;
+          dst[c / 2 * width + j].bits = bf16_bits(at[0]) | bf16_bits(at[stride_c]) << 16;
+        }
+      }
+    }
+    for (std::int64_t c = c0; c < c1; c += 2) {
+      for (std::int64_t j = cols; j < width; ++j) dst[c / 2 * width + j] = {};
+    }
+  }
+}
+
+void interleave(const bf16* __restrict rows, std::int64_t stride, std::int64_t count, std::int64_t cols,
+                BfPair* __restrict dst) {
+  for (std::int64_t r = 0; r < count; ++r) {
+    const bf16* first = rows + 2 * r * stride;
+    const bf16* second = first + stride;
+    BfPair* to = dst + r * stride;
+#pragma GCC ivdep
+    for (std::int64_t j = 0; j < cols; ++j) {
+      to[j].bits = first[j].bits | static_cast<std::uint32_t>(second[j].bits) << 16;
+    }
+  }
+}
+
 template <class T>
 void add_partials(const T* __restrict partials, std::int64_t distance, std::int64_t count, std::int64_t size,
                   T* __restrict dst) {
@@ -109,8 +155,9 @@ void add_partials(const T* __restrict partials, std::int64_t distance, std::int6
 
 }  // namespace
 
-const ConvPackTable conv_pack_loops{{gather<float>, weights<float>, add_partials<float>},
-                                    {gather<double>, weights<double>, add_partials<double>},
-                                    {gather<bf16>, weights<float>, add_partials<float>}};
+const ConvPackTable conv_pack_loops{{gather<float, float>, weights<float>, add_partials<float>},
+                                    {gather<double, double>, weights<double>, add_partials<double>},
+                                    {gather<bf16, float>, weights<float>, add_partials<float>}};
+const PairPackLoops pair_pack_loops{gather<bf16, bf16>, pair_weights, interleave};
 
 }  // namespace unet::kernels::cpu::UNET_ISA

@@ -1,6 +1,7 @@
 // Copies between NHWC tensors and the packed blocks of isa/gemm.h: rows of the implicit im2col matrix, and weights.
 #pragma once
 
+#include "kernels/cpu/isa/gemm.h"
 #include "kernels/cpu/isa/storage.h"
 
 namespace unet::kernels::cpu {
@@ -35,14 +36,29 @@ struct ConvPackLoops {
 
 using ConvPackTable = ByStorage<ConvPackLoops>;
 
+/// The same for products of bf16 pairs.
+struct PairPackLoops {
+  /// As ConvPackLoops::gather, without a conversion; neighbouring columns are a pair.
+  void (*gather)(const Gather<bf16>&, std::int64_t m0, std::int64_t m1, std::int64_t k0, std::int64_t k1, bf16* dst,
+                 std::int64_t stride, std::int64_t row_pad, std::int64_t col_pad);
+  /// As ConvPackLoops::weights, rounded: dst[c/2*width + j] holds c and c + 1. depth is even.
+  void (*weights)(const float* w, std::int64_t stride_c, std::int64_t stride_j, std::int64_t depth, std::int64_t cols,
+                  std::int64_t width, BfPair* dst);
+  /// dst[r*stride + j] = (rows[2*r*stride + j], rows[(2*r + 1)*stride + j]) for r < count, j < cols.
+  void (*interleave)(const bf16* rows, std::int64_t stride, std::int64_t count, std::int64_t cols, BfPair* dst);
+};
+
 namespace baseline {
 extern const ConvPackTable conv_pack_loops;
-}
+extern const PairPackLoops pair_pack_loops;
+}  // namespace baseline
 namespace avx2 {
 extern const ConvPackTable conv_pack_loops;
-}
+extern const PairPackLoops pair_pack_loops;
+}  // namespace avx2
 namespace avx512 {
 extern const ConvPackTable conv_pack_loops;
-}
+extern const PairPackLoops pair_pack_loops;
+}  // namespace avx512
 
 }  // namespace unet::kernels::cpu

@@ -7,6 +7,23 @@
 
 namespace unet::kernels::cpu {
 
+/// Two bf16, of neighbouring k, as one operand; their products are added in f32, the lower half's first.
+struct [[gnu::may_alias]] BfPair {
+  std::uint32_t bits;
+};
+
+/// What products of T are added in.
+template <class T>
+struct GemmSumOf {
+  using type = T;
+};
+template <>
+struct GemmSumOf<BfPair> {
+  using type = float;
+};
+template <class T>
+using GemmSum = typename GemmSumOf<T>::type;
+
 template <class T>
 struct GemmBlock {
   const T* a;  // element (i,k) at a[i*a_stride + k], or with a_k_major at a[k*a_stride + i]
@@ -16,11 +33,11 @@ struct GemmBlock {
   std::int64_t b_panel;
   std::int64_t b_stride;
   std::int64_t rows, cols, depth;
-  T* c;  // element (i,j) at c[c_row[i] + j]
+  GemmSum<T>* c;  // element (i,j) at c[c_row[i] + j]
   const std::int64_t* c_row;
-  bool accumulate;  // add to c instead of overwriting it
-  const T* bias;    // [cols], added to every row; or null
-  bool relu;        // after the bias; NaN stays NaN
+  bool accumulate;         // add to c instead of overwriting it
+  const GemmSum<T>* bias;  // [cols], added to every row; or null
+  bool relu;               // after the bias; NaN stays NaN
 };
 
 /// Whole register tiles are read, never stored: A must be readable up to rows rounded up to row_step, B up to cols
@@ -44,6 +61,7 @@ extern const GemmLoops<double> gemm_f64;
 namespace avx512 {
 extern const GemmLoops<float> gemm_f32;
 extern const GemmLoops<double> gemm_f64;
+extern const GemmLoops<BfPair> gemm_bf16;  // to be called where isa() is avx512_bf16
 }  // namespace avx512
 
 }  // namespace unet::kernels::cpu

@@ -49,7 +49,8 @@ struct WinogradOutput {
   std::int64_t product_stride, row_stride;
   void* data;  // first channel of the block in y
   std::int64_t channels, pitch;
-  const float* bias;  // of the block, padded with zeros to a whole group; or null
+  const float* scale;  // of the block, padded with zeros to a whole group; or null
+  const float* bias;   // likewise
   bool relu;
   bool stream;  // write past the caches: f32, pitch and address whole cache lines, channels whole vectors
 };
@@ -121,7 +122,7 @@ struct WinogradTileLoops {
   void (*input)(const WinogradGrid&, const WinogradTiles&, const WinogradPixels&, const WinogradPanels&);
   /// A dy A^T of the MxM gradients of every tile, zero outside the image.
   void (*output_gradient)(const WinogradGrid&, const WinogradTiles&, const WinogradPixels&, const WinogradPanels&);
-  /// y = act(A^T Q A + bias).
+  /// y = act(scale * A^T Q A + bias).
   void (*output)(const WinogradGrid&, const WinogradTiles&, const WinogradOutput&);
 };
 

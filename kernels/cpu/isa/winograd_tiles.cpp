@@ -120,6 +120,7 @@ template <int M, Write how, bool epilogue, class T>
 #pragma GCC unroll 4
     for (int j = 0; j < M; ++j) {
       if constexpr (epilogue) {
+        if (output.scale != nullptr) o[j] = o[j] * load(output.scale + channel);
         if (output.bias != nullptr) o[j] = o[j] + load(output.bias + channel);
         if (output.relu) o[j] = relu(o[j]);
       }
@@ -211,7 +212,7 @@ void transform_output_gradient(const WinogradGrid& grid, const WinogradTiles& ti
 
 template <int M, class T>
 void transform_output(const WinogradGrid& grid, const WinogradTiles& tiles, const WinogradOutput& output) {
-  if (output.bias != nullptr || output.relu) {
+  if (output.scale != nullptr || output.bias != nullptr || output.relu) {
     output_tiles<M, true, T>(grid, tiles, output);
   } else {
     output_tiles<M, false, T>(grid, tiles, output);
