@@ -36,8 +36,6 @@ if [ ! -x "$ROOT/build/release/bin/test_cuda_device" ]; then
   if [ -n "${UNET_REQUIRE_CUDA:-}" ]; then exit 1; fi
 fi
 
-if [ "$LONG" -eq 1 ]; then export UNET_LONG=1; fi
-
 if [ "$QUICK" -eq 0 ]; then
   SANITIZED=(test_ops test_conv test_kernels_norm test_kernels_loss test_cuda test_cuda_engine)
   if [ "$LONG" -eq 1 ]; then SANITIZED=(all); fi
@@ -71,4 +69,5 @@ if [ "$LONG" -eq 1 ]; then
 fi
 
 say "all tests: release"
+if [ "$LONG" -eq 1 ]; then export UNET_LONG=1; fi  # the large sizes; under the sanitizers they would take hours
 ctest --test-dir "$ROOT/build/release" -j "$JOBS" --output-on-failure --no-tests=error

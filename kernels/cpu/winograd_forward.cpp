@@ -9,6 +9,8 @@
 // Every element of Q is one sum over input channels in ascending order, whatever the schedule: the result does not
 // depend on the cut or on the number of threads.
 #include <algorithm>
+#include <atomic>
+#include <utility>
 
 #include "kernels/cpu/float_element.h"
 #include "kernels/cpu/parallel.h"
@@ -84,11 +86,27 @@ Schedule make_schedule(const WinogradKernels& kernels, const ConvShape& shape, b
   return s;
 }
 
+/// Pieces of work, numbered, for whoever is free: a thread that shares its core with others takes fewer. A thread
+/// claims one ahead of what it does, so that the operands of the one can be fetched behind the products of the other.
+class Claims {
+ public:
+  explicit Claims(std::atomic<std::int64_t>& counter) : counter_(counter), next_(claim()) {}
+  /// Moves on to the piece claimed before.
+  std::int64_t take() { return std::exchange(next_, claim()); }
+  std::int64_t next() const { return next_; }
+
+ private:
+  std::int64_t claim() { return counter_.fetch_add(1, std::memory_order_relaxed); }
+
+  std::atomic<std::int64_t>& counter_;
+  std::int64_t next_;
+};
+
 /// One thread's part of one run.
 class Worker {
  public:
   Worker(const Schedule& schedule, ConstView x, ConstView weights, View y, const float* scale, const float* bias,
-         float* workspace, int id, int size)
+         float* workspace, std::atomic<std::int64_t>& counter, int id, int size)
       : s_(schedule),
         x_(x),
         weights_(weights),
@@ -98,6 +116,7 @@ class Worker {
         u_(workspace + s_.u_offset),
         v_{workspace + s_.v_offset + id * s_.v_of_thread, s_.in_block, s_.v_stride, s_.v_block},
         q_(workspace + s_.q_offset + id * s_.q_of_thread),
+        claims_(counter),
         id_(id),
         size_(size),
         stream_(s_.stream && y.pitch % 16 == 0 && reinterpret_cast<std::uintptr_t>(y.data) % 64 == 0) {
@@ -127,14 +146,14 @@ class Worker {
   }
 
   void run_private() {
-    const std::int64_t begin = share(s_.grid.tiles(), id_, size_), end = share(s_.grid.tiles(), id_ + 1, size_);
-    for (std::int64_t t = begin; t < end; t += s_.chunk) {
-      const std::int64_t next = std::min(t + s_.chunk, end);
-      s_.kernels.tiles->input(s_.grid, {t, next, 0}, pixels_of(x_), v_);
-      prefetch_pixels(next, std::min(next + s_.chunk, end), s_.out_blocks, next - t);
+    const std::int64_t tiles = s_.grid.tiles();
+    for (std::int64_t t = claims_.take() * s_.chunk; t < tiles; t = claims_.take() * s_.chunk) {
+      const std::int64_t end = std::min(t + s_.chunk, tiles), ahead = std::min(claims_.next() * s_.chunk, tiles);
+      s_.kernels.tiles->input(s_.grid, {t, end, 0}, pixels_of(x_), v_);
+      prefetch_pixels(ahead, std::min(ahead + s_.chunk, tiles), s_.out_blocks, end - t);
       for (std::int64_t out = 0; out < s_.out_blocks; ++out) {
-        multiply_stored(out, 0, next - t);
-        write(out, t, next);
+        multiply_stored(out, 0, end - t);
+        write(out, t, end);
       }
     }
   }
@@ -142,7 +161,8 @@ class Worker {
   template <class Barrier>
   void run_shared(const Barrier& barrier) {
     const std::int64_t items = s_.out_blocks * s_.splits;
-    for (std::int64_t t = 0; t < s_.grid.tiles(); t += s_.chunk) {
+    std::int64_t claimed = claims_.take();  // numbered through all chunks
+    for (std::int64_t t = 0, base = 0; t < s_.grid.tiles(); t += s_.chunk, base += items) {
       const std::int64_t next = std::min(t + s_.chunk, s_.grid.tiles()), count = next - t;
       const std::int64_t mine = share(count, id_, size_), end = share(count, id_ + 1, size_);
       s_.kernels.tiles->input(s_.grid, {t + mine, t + end, mine}, pixels_of(x_), v_);
@@ -152,8 +172,8 @@ class Worker {
         prefetch_pixels(next + share(after, id_, size_), next + share(after, id_ + 1, size_),
                         divide_up(items - id_, size_), count / s_.splits);
       }
-      for (std::int64_t item = id_; item < items; item += size_) {
-        const std::int64_t out = item / s_.splits, part = item % s_.splits;
+      for (; claimed < base + items; claimed = claims_.take()) {
+        const std::int64_t item = claimed - base, out = item / s_.splits, part = item % s_.splits;
         const std::int64_t first = share(count, part, s_.splits), last = share(count, part + 1, s_.splits);
         if (s_.just_in_time) {
           multiply_just_in_time(out, last);
@@ -241,7 +261,7 @@ class Worker {
     for (std::int64_t in = 0; in < s_.in_blocks; ++in) {
       make_filters(out, in, u_);
       const bool same_out = in + 1 < s_.in_blocks;
-      const std::int64_t next_in = same_out ? in + 1 : 0, next_out = same_out ? out : out + size_;
+      const std::int64_t next_in = same_out ? in + 1 : 0, next_out = same_out ? out : claims_.next();
       queue_ = {};
       if (next_out < s_.out_blocks) queue_.area[queue_.areas++] = weights_ahead(next_out, next_in);
       set_pace(queue_, products * s_.kernels.product->micro_kernels(count, s_.out_block));
@@ -270,6 +290,7 @@ class Worker {
   float* u_;
   WinogradPanels v_;
   float* q_;
+  Claims claims_;
   int id_, size_;
   bool stream_;
   PrefetchQueue queue_;
@@ -288,8 +309,9 @@ void run(const Schedule& s, const ConstView& x, const ConstView& weights, const 
   float* workspace = static_cast<float*>(memory);
   const float* scale = padded(s, scale_of_y, workspace + s.scale_offset);
   const float* bias = padded(s, bias_of_y, workspace + s.bias_offset);
+  std::atomic<std::int64_t> counter{0};
   parallel_team(std::min(s.team, threads()), [&](int id, int size, const auto& barrier) {
-    Worker(s, x, weights, y, scale, bias, workspace, id, size).run(barrier);
+    Worker(s, x, weights, y, scale, bias, workspace, counter, id, size).run(barrier);
   });
 }
 

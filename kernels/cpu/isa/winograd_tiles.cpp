@@ -157,6 +157,24 @@ template <int M, bool epilogue, class T>
   }
 }
 
+struct Range {
+  int begin, end;
+};
+
+/// The first `count` lanes of the pixels (i, j) of a window with i in `rows` and j in `columns`, zeros elsewhere.
+template <int size, class T>
+[[gnu::noinline]] void copy_window(const T* from, std::int64_t row_pitch, std::int64_t pitch, Range rows, Range columns,
+                                   int count, T* patch) {
+  for (int i = 0; i < size * size; ++i) store(patch + i * lanes, Vec{});
+  if (count <= 0) return;
+  for (int i = rows.begin; i < rows.end; ++i) {
+    for (int j = columns.begin; j < columns.end; ++j) {
+      const T* p = from + i * row_pitch + j * pitch;
+      store(patch + (i * size + j) * lanes, count >= lanes ? load(p) : load(p, count));
+    }
+  }
+}
+
 /// Calls tile(window, destination) for every tile and every vector of channels. A window of size x size pixels that
 /// lies in the image is read where it is; one that reaches beyond, or has fewer channels than lanes, is copied first,
 /// with zeros for what is missing.
@@ -170,7 +188,10 @@ template <int M, int size, class T, class Tile>
   for (std::int64_t t = tiles.begin; t < tiles.end; ++t) {
     const Corner corner = corner_of<M>(grid, t);
     const std::int64_t h0 = corner.h - halo, w0 = corner.w - halo;
-    const bool inside = h0 >= 0 && w0 >= 0 && h0 + size <= grid.H && w0 + size <= grid.W;
+    // The rows and columns of the window that the image has.
+    const int top = h0 < 0 ? 1 : 0, bottom = grid.H - h0 < size ? static_cast<int>(grid.H - h0) : size;
+    const int first = w0 < 0 ? 1 : 0, last = grid.W - w0 < size ? static_cast<int>(grid.W - w0) : size;
+    const bool inside = top == 0 && first == 0 && bottom == size && last == size;
     const T* pixel = static_cast<const T*>(x.data) + ((corner.n * grid.H + h0) * grid.W + w0) * x.pitch;
     float* to = v.data + (tiles.slot + t - tiles.begin) * v.block;
     for (std::int64_t c0 = 0; c0 < padded; c0 += v.block, to += v.block_stride) {
@@ -182,13 +203,7 @@ template <int M, int size, class T, class Tile>
           tile(Window<T>{from, row_pitch, x.pitch}, to + c);
           continue;
         }
-        for (int i = 0; i < size; ++i) {
-          for (int j = 0; j < size; ++j) {
-            const bool there = h0 + i >= 0 && h0 + i < grid.H && w0 + j >= 0 && w0 + j < grid.W && left > 0;
-            store(patch + (i * size + j) * lanes,
-                  there ? load(from + i * row_pitch + j * x.pitch, static_cast<int>(left)) : Vec{});
-          }
-        }
+        copy_window<size>(from, row_pitch, x.pitch, {top, bottom}, {first, last}, static_cast<int>(left), patch);
         tile(Window<T>{patch, size * lanes, lanes}, to + c);
       }
     }
