@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <fstream>
 #include <iterator>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "engine/core/error.h"
@@ -94,18 +95,17 @@ std::vector<PlanChoice> parse_plans(std::string_view text, const std::string& so
     const Json json = Json::parse(text);
     if (whole(json.at("version"), "version", 1) != 1) throw Error("version {} is unknown", json.at("version").dump());
     std::vector<PlanChoice> out;
+    std::map<std::string, std::size_t> known;  // what a choice is for, and its number
     for (const Json& plan : json.at("plans")) {
       try {
         out.push_back(choice_of(plan));
       } catch (const std::exception& error) {
         throw Error("plan {}: {}", out.size() + 1, error.what());
       }
-      PlanChoice same = out.back();
-      for (std::size_t i = 0; i + 1 < out.size(); ++i) {
-        same.id = out[i].id;
-        same.machine = out[i].machine;
-        if (same == out[i]) throw Error("plans {} and {} are for the same convolution", i + 1, out.size());
-      }
+      PlanChoice of = out.back();
+      of.id = of.machine = "";
+      const auto [at, fresh] = known.emplace(plans_text({of}), out.size());
+      if (!fresh) throw Error("plans {} and {} are for the same convolution", at->second, out.size());
     }
     return out;
   } catch (const std::exception& error) {

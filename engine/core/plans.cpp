@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <tuple>
 
+#include "engine/core/device_memory.h"
 #include "engine/core/dispatch.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/elementwise.h"
@@ -89,7 +90,12 @@ void run(const ConvPlan& plan, Device device, const ConvOperands& operands) {
   Tensor& workspace = cache().workspace;
   const auto needed = static_cast<std::int64_t>(plan.workspace);
   if (needed > 0 && (!workspace.defined() || workspace.size() < needed || workspace.device() != device)) {
-    workspace = Tensor();  // give the old block back before asking for a larger one
+    if (workspace.defined()) {  // the old block goes back to the system: a tensor of its size is not likely to come
+      const Device of = workspace.device();
+      const std::size_t bytes = workspace.bytes();
+      workspace = Tensor();
+      pool_of(of).trim(bytes);
+    }
     workspace = Tensor::empty({needed}, Dtype::u8, device);
   }
   ConvOperands given = operands;

@@ -109,12 +109,21 @@ void Pool::trim() noexcept {
   trim_locked();
 }
 
-void Pool::trim_locked() noexcept {
-  for (auto& [size, blocks] : cache_) {
-    for (void* block : blocks) system_.release(block, size);
-    blocks.clear();
+void Pool::trim(std::size_t bytes) noexcept {
+  const std::lock_guard lock(mutex_);
+  if (const auto found = cache_.find(size_class(bytes)); found != cache_.end()) {
+    trim_locked(found->first, found->second);
   }
-  stats_.cached = 0;
+}
+
+void Pool::trim_locked() noexcept {
+  for (auto& [size, blocks] : cache_) trim_locked(size, blocks);
+}
+
+void Pool::trim_locked(std::size_t size, std::vector<void*>& blocks) noexcept {
+  for (void* block : blocks) system_.release(block, size);
+  stats_.cached -= size * blocks.size();
+  blocks.clear();
 }
 
 PoolStats Pool::stats() const {

@@ -49,12 +49,15 @@ class Pool {
   void release(void* block, std::size_t bytes) noexcept;
   /// Gives every cached block back to the system.
   void trim() noexcept;
+  /// Gives the cached blocks that could serve allocate(bytes) back to the system.
+  void trim(std::size_t bytes) noexcept;
   PoolStats stats() const;
   /// Tests: fill every block handed out with 0xff bytes, which are NaN in every float dtype.
   void poison(bool on) { poison_ = on; }
 
  private:
   void trim_locked() noexcept;
+  void trim_locked(std::size_t size, std::vector<void*>& blocks) noexcept;
 
   SystemAllocator& system_;
   mutable std::mutex mutex_;

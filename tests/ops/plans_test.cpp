@@ -1,5 +1,6 @@
 // Choices of convolutions: timed, saved, read and repeated; and what a folded layer does with its output.
 #include "engine/core/plans.h"
+#include "engine/core/pool.h"
 
 #include <algorithm>
 
@@ -142,6 +143,19 @@ TEST_F(Plans, EveryCandidateWritesASlice) {
     EXPECT_LE(nmse(run(out.tensor()), expected), 1e-10) << plan.id;
     EXPECT_TRUE(out.guards_intact()) << plan.id;
   }
+}
+
+TEST(Workspace, AnOutgrownOneIsGivenBackToTheSystem) {
+  const auto convolve = [](std::int64_t C) {
+    Tape tape(Tape::Mode::inference);
+    const Var x = tape.input(Tensor::zeros({1, 16, 16, C}, Dtype::f32));
+    conv2d(tape, x, tape.input(Tensor::zeros({C, 3, 3, C}, Dtype::f32)), {}, {.pad = 1});
+  };
+  for (const std::int64_t C : {250, 520}) convolve(C);  // the workspace is of the pass with 520 channels now, or larger
+  cpu_pool().trim();
+  convolve(800);
+  // x, y and weights of 800 channels are cached, and nothing as large as the workspace was.
+  EXPECT_LT(cpu_pool().stats().cached, std::size_t{800 * (9 * 800 + 2 * 256)} * sizeof(float) * 9 / 8 + (1 << 16));
 }
 
 TEST(FoldedLayer, PoolsAndWritesSlicesLikeTheUnfoldedOne) {

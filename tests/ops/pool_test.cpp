@@ -101,6 +101,22 @@ TEST(Pool, GivesEverythingBackInTheEnd) {
   EXPECT_EQ(system.released, 2);
 }
 
+TEST(Pool, GivesBackTheBlocksOfOneSize) {
+  LimitedSystem system;
+  Pool pool(system);
+  void* a = pool.allocate(10000);
+  void* b = pool.allocate(5 * kMiB);
+  pool.release(a, 10000);
+  pool.release(b, 5 * kMiB);
+  pool.trim(9000);  // the class of 10000
+  EXPECT_EQ(pool.stats().cached, 5 * kMiB);
+  EXPECT_EQ(system.held, 5 * kMiB);
+  pool.trim(kMiB);  // none there
+  EXPECT_EQ(system.held, 5 * kMiB);
+  EXPECT_EQ(pool.allocate(5 * kMiB), b);
+  pool.release(b, 5 * kMiB);
+}
+
 TEST(Pool, TrimsTheCacheAndTriesAgain) {
   LimitedSystem system(8 * kMiB);
   Pool pool(system);
