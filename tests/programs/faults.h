@@ -28,7 +28,7 @@ ProgramResult run_into(const Fault& fault, const Words& words, const fs::path& f
 std::vector<std::string> calls_of(const Words& words, const fs::path& folder, const std::string& calls = "",
                                   const std::string& name = "");
 
-/// run(words) where call number `at` of operator new for 512 bytes or more throws; with 0 none does, and `total`
+/// run(words) where call number `at` of operator new for 4 KiB or more throws; with 0 none does, and `total`
 /// becomes their number. (Smaller ones also fail inside destructors and noexcept functions of the standard library and
 /// of the JSON library, which end the program whatever its own code does.)
 ProgramResult run_without_memory(long at, const Words& words, long* total = nullptr);
