@@ -16,7 +16,8 @@ enum class Isa {
 };
 
 /// The best set that this CPU (and its operating system) runs, or the lower one named by the environment variable
-/// UNET_ISA=baseline|avx2|avx512|avx512_bf16. Read once. Throws std::invalid_argument for any other value of the variable.
+/// UNET_ISA=baseline|avx2|avx512|avx512_bf16. Read once. Throws std::invalid_argument for any other value of the
+/// variable.
 Isa isa();
 const char* name_of(Isa isa);
 

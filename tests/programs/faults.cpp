@@ -37,9 +37,10 @@ std::vector<std::string> calls_of(const Words& words, const fs::path& folder, co
 
 ProgramResult run_without_memory(long at, const Words& words, long* total) {
   const Folder log;
-  const ProgramResult result = run(words, preload("unet_allocation_faults.so") +
-                                              Words{fmt::format("UNET_FAULT_NEW_AT={}", at), "UNET_FAULT_NEW_BYTES=4096",
-                                                    "UNET_FAULT_NEW_LOG=" + (log / "count").string()});
+  const ProgramResult result =
+      run(words, preload("unet_allocation_faults.so") + Words{fmt::format("UNET_FAULT_NEW_AT={}", at),
+                                                              "UNET_FAULT_NEW_BYTES=4096",
+                                                              "UNET_FAULT_NEW_LOG=" + (log / "count").string()});
   if (total != nullptr) *total = std::stol(text_of(log / "count"));
   return result;
 }
