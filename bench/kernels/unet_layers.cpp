@@ -19,24 +19,23 @@ using kernels::ConvPass;
 using kernels::ConvShape;
 using kernels::ConvSpec;
 
-Tensor filled(const Shape& shape) {
-  const Tensor out = Tensor::empty(shape, Dtype::f32);
+Tensor filled(const Shape& shape, Dtype dtype = Dtype::f32) {
+  std::vector<float> values(static_cast<std::size_t>(shape.size()));
   std::uint32_t random = 1;
-  for (std::int64_t i = 0; i < out.size(); ++i) {
-    out.data<float>()[i] = static_cast<float>((random = random * 1664525u + 1013904223u) >> 8) * 0x1p-23f - 1.0f;
+  for (float& value : values) {
+    value = static_cast<float>((random = random * 1664525u + 1013904223u) >> 8) * 0x1p-23f - 1.0f;
   }
-  return out;
+  return Tensor::of(shape, dtype, values);
 }
 
 /// candidate < 0: the automatic choice.
-void convolution(benchmark::State& state, ConvPass pass, const ConvShape& s, int candidate) {
+void convolution(benchmark::State& state, ConvPass pass, const ConvShape& s, Dtype dtype, int candidate) {
   ConvSpec spec;
   spec.pad = s.Kh / 2;
   const kernels::ConvPlan plan =
-      candidate < 0
-          ? kernels::cpu::plan_conv(pass, spec, s, Dtype::f32, kernels::ConvProvider::automatic)
-          : kernels::cpu::plan_conv_candidates(pass, spec, s, Dtype::f32)[static_cast<std::size_t>(candidate)];
-  const Tensor x = filled({s.N, s.H, s.W, s.Cin}), y = filled({s.N, s.H, s.W, s.Cout});
+      candidate < 0 ? kernels::cpu::plan_conv(pass, spec, s, dtype, kernels::ConvProvider::automatic)
+                    : kernels::cpu::plan_conv_candidates(pass, spec, s, dtype)[static_cast<std::size_t>(candidate)];
+  const Tensor x = filled({s.N, s.H, s.W, s.Cin}, dtype), y = filled({s.N, s.H, s.W, s.Cout}, dtype);
   const Tensor w = filled({s.Cout, s.Kh, s.Kw, s.Cin});
   const Scratch workspace(plan.workspace, {});
   kernels::ConvOperands io;
@@ -53,14 +52,19 @@ void convolution(benchmark::State& state, ConvPass pass, const ConvShape& s, int
 
 struct NormActData {
   explicit NormActData(const benchmark::State& state)
-      : N(state.range(0)), S(state.range(1)), C(state.range(2)), pool(state.range(3) != 0) {}
+      : N(state.range(0)),
+        S(state.range(1)),
+        C(state.range(2)),
+        pool(state.range(3) != 0),
+        dtype(state.range(4) != 0 ? Dtype::bf16 : Dtype::f32) {}
   std::int64_t N, S, C;
   bool pool;
-  Tensor x = filled({N, S, S, C}), y = filled({N, S, S, C}), pooled = filled({N, S / 2, S / 2, C});
-  Tensor dx = filled({N, S, S, C});
+  Dtype dtype;
+  Tensor x = filled({N, S, S, C}, dtype), y = filled({N, S, S, C}, dtype), pooled = filled({N, S / 2, S / 2, C}, dtype);
+  Tensor dx = filled({N, S, S, C}, dtype);
   Tensor gamma = filled({C}), beta = filled({C}), mean = filled({C}), rstd = filled({C}), variance = filled({C});
   Scratch scratch{kernels::cpu::norm_act_scratch(x.const_view()), {}};
-  std::int64_t bytes() const { return N * S * S * C * 4; }
+  std::int64_t bytes() const { return static_cast<std::int64_t>(x.bytes()); }
 };
 
 /// Statistics and apply: x is read twice, y (and a quarter of it, pooled) written.
@@ -88,8 +92,12 @@ void norm_act_backward(benchmark::State& state) {
 }
 
 void norm_act_shapes(benchmark::internal::Benchmark* b) {
-  b->ArgNames({"N", "side", "C", "pool"})->UseRealTime()->Unit(benchmark::kMicrosecond);
-  b->Args({2, 256, 64, 0})->Args({2, 256, 64, 1})->Args({2, 64, 256, 0})->Args({8, 128, 32, 0})->Args({8, 128, 32, 1});
+  b->ArgNames({"N", "side", "C", "pool", "bf16"})->UseRealTime()->Unit(benchmark::kMicrosecond);
+  for (const std::int64_t half : {0, 1}) {
+    b->Args({2, 256, 64, 0, half})->Args({2, 256, 64, 1, half})->Args({2, 64, 256, 0, half});
+    b->Args({8, 128, 32, 0, half})->Args({8, 128, 32, 1, half});
+    b->Args({16, 256, 64, 0, half})->Args({16, 256, 64, 1, half});  // larger than any cache
+  }
 }
 BENCHMARK(norm_act_forward)->Apply(norm_act_shapes);
 BENCHMARK(norm_act_backward)->Apply(norm_act_shapes);
@@ -118,16 +126,16 @@ void head_shapes(benchmark::internal::Benchmark* b) {
 BENCHMARK_CAPTURE(pixel_linear, forward, false)->Apply(head_shapes);
 BENCHMARK_CAPTURE(pixel_linear, backward, true)->Apply(head_shapes);
 
-void add_convolution(ConvPass pass, const ConvShape& s) {
+void add_convolution(ConvPass pass, const ConvShape& s, Dtype dtype) {
   ConvSpec spec;
   spec.pad = s.Kh / 2;
-  const std::string name =
-      fmt::format("conv_{}/N:{}/side:{}/{}->{}{}", name_of(pass), s.N, s.H, s.Cin, s.Cout, s.Kh == 1 ? "/1x1" : "");
-  const auto count = static_cast<int>(kernels::cpu::plan_conv_candidates(pass, spec, s, Dtype::f32).size());
+  const std::string name = fmt::format("conv_{}/N:{}/side:{}/{}->{}{}{}", name_of(pass), s.N, s.H, s.Cin, s.Cout,
+                                       s.Kh == 1 ? "/1x1" : "", dtype == Dtype::bf16 ? "/bf16" : "");
+  const auto count = static_cast<int>(kernels::cpu::plan_conv_candidates(pass, spec, s, dtype).size());
   for (int candidate = -1; candidate < count; ++candidate) {
     benchmark::RegisterBenchmark(
         fmt::format("{}/{}", name, candidate < 0 ? "automatic" : std::to_string(candidate)).c_str(),
-        [=](benchmark::State& state) { convolution(state, pass, s, candidate); })
+        [=](benchmark::State& state) { convolution(state, pass, s, dtype, candidate); })
         ->UseRealTime()
         ->Unit(benchmark::kMillisecond);
   }
@@ -138,13 +146,15 @@ void add_convolution(ConvPass pass, const ConvShape& s) {
 void add_unet_convolutions() {
   for (const ConvPass pass : {ConvPass::forward, ConvPass::backward_data, ConvPass::backward_weights}) {
     for (const auto& [N, side, base] : {std::array<std::int64_t, 3>{2, 256, 64}, {8, 128, 32}}) {
-      if (pass != ConvPass::backward_data) add_convolution(pass, {N, side, side, 3, base, 3, 3});
-      for (int level = 0; level <= 4; ++level) {
-        const std::int64_t S = side >> level, C = base << level;
-        add_convolution(pass, {N, S, S, C, C, 3, 3});
-        if (level < 4) add_convolution(pass, {N, S, S, 2 * C, C, 3, 3});
+      for (const Dtype dtype : {Dtype::f32, Dtype::bf16}) {
+        if (pass != ConvPass::backward_data) add_convolution(pass, {N, side, side, 3, base, 3, 3}, dtype);
+        for (int level = 0; level <= 4; ++level) {
+          const std::int64_t S = side >> level, C = base << level;
+          add_convolution(pass, {N, S, S, C, C, 3, 3}, dtype);
+          if (level < 4) add_convolution(pass, {N, S, S, 2 * C, C, 3, 3}, dtype);
+        }
+        add_convolution(pass, {N, side, side, base, 2, 1, 1}, dtype);
       }
-      add_convolution(pass, {N, side, side, base, 2, 1, 1});
     }
   }
 }
