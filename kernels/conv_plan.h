@@ -5,9 +5,9 @@
 //
 // x [N,H,W,Cin], y and dy [N,Ho,Wo,Cout], weights [Cout,Kh,Kw,Cin], all dense (a pitched operand costs a hidden copy in
 // most providers). A plan's dtype is that of the activations x, dx, y, dy. On the CPU weights, dweights and bias are
-// f64 beside f64 and f32 otherwise: bf16 is storage for activations alone, products and sums are f32. Each of the three
-// passes is planned by name; a plan is made once per (pass, spec, shape, dtype) and run many times. The caller owns the
-// workspace.
+// f64 beside f64 and f32 otherwise: bf16 is storage for activations alone, products and sums are f32 (but own:gemm
+// rounds weights where the CPU multiplies bf16, Isa::avx512_bf16). Each of the three passes is planned by name; a plan
+// is made once per (pass, spec, shape, dtype) and run many times. The caller owns the workspace.
 #pragma once
 
 #include <functional>

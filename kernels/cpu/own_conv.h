@@ -1,5 +1,5 @@
 // Our own convolution, "own:gemm": an implicit matrix product for any kernel size, stride, padding and channel count,
-// activations in f32, f64 or bf16 (computed in f32, rounded once when a result is complete). Shapes and formula as in
+// activations in f32, f64 or bf16 (summed in f32, rounded once when a result is complete). Shapes and formula as in
 // kernels/conv_plan.h; here activations may also be pitched, and the backward data pass takes a bias, so that the
 // transposed convolution is the same code.
 //
