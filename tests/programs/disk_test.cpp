@@ -38,7 +38,7 @@ class Disk : public TinyTraining {
 TEST_F(Disk, FullAtAnyWriteOfARun) {
   const std::vector<std::string> writes = calls_of(command(output_, options_), folder_.path(), "write", "run/");
   ASSERT_GT(writes.size(), 500u);
-  const std::size_t step = long_run() ? 13 : 97;
+  const std::size_t step = long_run() ? 1 : 97;
   int count = 0;
   for (std::size_t at = 1; at <= writes.size(); at += at < 4 ? 1 : step) {
     const std::string where = fmt::format("write {}: {}", at, writes[at - 1]);
@@ -61,7 +61,7 @@ TEST_F(Disk, FullAtAnyWriteOfARun) {
 TEST_F(Disk, AnyCallThatFailsOnce) {
   const std::vector<std::string> calls =
       calls_of(command(output_, options_), folder_.path(), "open write fsync rename unlink", "run/");
-  const std::size_t step = long_run() ? 13 : 149;
+  const std::size_t step = long_run() ? 1 : 149;
   // Of each kind the first few, and then one in so many of all.
   std::map<std::string, int> seen;
   int count = 0, unnoticed = 0;
