@@ -20,7 +20,7 @@ GROUPS = [
     ("Winograd: products", r"micro_kernel|winograd_product|::multiply\b|fetch_some"),
     ("Winograd: inputs and gradients in", r"input_tile|transform_input|output_gradient|copy_window"),
     ("Winograd: outputs", r"transform_output\b|output_tile"),
-    ("Winograd: filters and their gradients", r"filter|sum_of_parts|add_up"),
+    ("Winograd: filters and their gradients", r"filter"),
     ("transposed convolutions and other own products", r"::tile<|gather|interleave|pair_weights|::weights<|add_partials"
                                                        r"|GridProduct|backward_weights|GemmBlock"),
     ("first convolution", r"first_layer|forward_columns|backward_columns|FirstLayer"),
@@ -29,7 +29,7 @@ GROUPS = [
     ("Adam and gradient norm", r"::step<|adam|sum_of_squares|norm_of"),
     ("oneDNN", r"dnnl|jit"),
     ("waiting for the other thread", r"libgomp"),
-    ("pages from the system", r"clear_page|page_fault|kernel"),
+    ("pages from the system", r"\[kernel"),
 ]
 
 

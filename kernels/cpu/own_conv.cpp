@@ -35,9 +35,6 @@ const ConvPackLoops<T>& pack_loops(T of) {
   return select(baseline::conv_pack_loops, avx2::conv_pack_loops, avx512::conv_pack_loops).of(of);
 }
 const GemmLoops<BfPair>& gemm_loops(BfPair) { return avx512::gemm_bf16; }
-const PairPackLoops& pair_loops() {
-  return select(baseline::pair_pack_loops, avx2::pair_pack_loops, avx512::pair_pack_loops);
-}
 
 /// Results in bf16 are summed in f32 and rounded once when complete, everything else is written as it is.
 template <class T>
@@ -62,7 +59,7 @@ template <class T, class P>
 void pack_rows(const Gather<T>& rows, std::int64_t m0, std::int64_t m1, std::int64_t k0, std::int64_t k1, P* to,
                std::int64_t stride, std::int64_t row_pad) {
   if constexpr (kPer<P> == 2) {
-    pair_loops().gather(rows, m0, m1, k0, k1, reinterpret_cast<bf16*>(to), 2 * stride, row_pad, 0);
+    avx512::pair_pack_loops.gather(rows, m0, m1, k0, k1, reinterpret_cast<bf16*>(to), 2 * stride, row_pad, 0);
   } else {
     pack_loops(T{}).gather(rows, m0, m1, k0, k1, to, stride, row_pad, 0);
   }
@@ -77,8 +74,8 @@ void pack_columns(const Gather<T>& rows, std::int64_t m0, std::int64_t m1, std::
     alignas(64) bf16 slice[kSlice * (kCols + kSkew)];
     for (std::int64_t m = m0; m < m1; m += kSlice) {
       const std::int64_t count = std::min(kSlice, m1 - m), pairs = ceil_div(count, 2);
-      pair_loops().gather(rows, m, m + count, k0, k1, slice, stride, 2 * pairs, col_pad);
-      pair_loops().interleave(slice, stride, pairs, std::max(k1 - k0, col_pad), to + (m - m0) / 2 * stride);
+      avx512::pair_pack_loops.gather(rows, m, m + count, k0, k1, slice, stride, 2 * pairs, col_pad);
+      avx512::pair_pack_loops.interleave(slice, stride, pairs, std::max(k1 - k0, col_pad), to + (m - m0) / 2 * stride);
     }
   } else {
     pack_loops(T{}).gather(rows, m0, m1, k0, k1, to, stride, 0, col_pad);
@@ -120,7 +117,7 @@ void run(const GridProduct<T>& p, P* packed) {
     P* to = packed + (task / taps * depth + tap * (p.rows.C / kPer<P>)) * width;
     const std::int64_t cols = std::min(width, p.cols - col);
     if constexpr (kPer<P> == 2) {
-      pair_loops().weights(w, p.stride_c, p.stride_col, p.rows.C, cols, width, to);
+      avx512::pair_pack_loops.weights(w, p.stride_c, p.stride_col, p.rows.C, cols, width, to);
     } else {
       pack_loops(T{}).weights(w, p.stride_c, p.stride_col, p.rows.C, cols, width, to);
     }

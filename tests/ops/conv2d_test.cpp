@@ -237,6 +237,10 @@ TEST(Conv2d, SaysWhatIsWrong) {
             }),
             "conv2d \"down2.conv1.weight\": stride must be >= 1 and pad >= 0, got 0 and 1");
   EXPECT_EQ(error_of([&] {
+              conv2d(tape, x, weight({4, 3, 3, 3}), {}, {.pad = 1, .scale = Tensor::zeros({4}, Dtype::f32)});
+            }),
+            "conv2d \"down2.conv1.weight\": scale of conv2d is for inference tapes");
+  EXPECT_EQ(error_of([&] {
               conv2d(tape, x, weight({4, 3, 3, 3}), {}, {.pad = 1, .relu = true});
             }),
             "conv2d \"down2.conv1.weight\": relu inside conv2d is for inference tapes");

@@ -1,10 +1,10 @@
 // Choices of convolutions: timed, saved, read and repeated; and what a folded layer does with its output.
 #include "engine/core/plans.h"
-#include "engine/core/pool.h"
 
 #include <algorithm>
 
 #include "engine/core/plan_file.h"
+#include "engine/core/pool.h"
 #include "engine/nn/layers.h"
 #include "kernels/cpu/parallel.h"
 #include "tests/support/op_case.h"

@@ -1,5 +1,7 @@
 #include "kernels/cpu/isa/conv_pack.h"
 
+#include "kernels/cpu/isa/lanes.h"
+
 namespace unet::kernels::cpu::UNET_ISA {
 namespace {
 
@@ -97,11 +99,8 @@ void weights(const T* __restrict w, std::int64_t stride_c, std::int64_t stride_j
   }
 }
 
-/// To nearest, ties to even; a NaN stays one.
-[[gnu::always_inline]] inline std::uint32_t bf16_bits(float x) {
-  const std::uint32_t bits = __builtin_bit_cast(std::uint32_t, x);
-  return (x == x ? bits + 0x7fff + ((bits >> 16) & 1) : bits | 0x400000) >> 16;
-}
+#if defined(UNET_ISA_avx512)
+std::uint32_t bf16_bits(float x) { return stored<bf16, 1>(x); }
 
 void pair_weights(const float* __restrict w, std::int64_t stride_c, std::int64_t stride_j, std::int64_t depth,
                   std::int64_t cols, std::int64_t width, BfPair* __restrict dst) {
@@ -143,6 +142,8 @@ void interleave(const bf16* __restrict rows, std::int64_t stride, std::int64_t c
   }
 }
 
+#endif
+
 template <class T>
 void add_partials(const T* __restrict partials, std::int64_t distance, std::int64_t count, std::int64_t size,
                   T* __restrict dst) {
@@ -158,6 +159,8 @@ void add_partials(const T* __restrict partials, std::int64_t distance, std::int6
 const ConvPackTable conv_pack_loops{{gather<float, float>, weights<float>, add_partials<float>},
                                     {gather<double, double>, weights<double>, add_partials<double>},
                                     {gather<bf16, float>, weights<float>, add_partials<float>}};
+#if defined(UNET_ISA_avx512)
 const PairPackLoops pair_pack_loops{gather<bf16, bf16>, pair_weights, interleave};
+#endif
 
 }  // namespace unet::kernels::cpu::UNET_ISA

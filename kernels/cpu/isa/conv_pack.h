@@ -36,7 +36,7 @@ struct ConvPackLoops {
 
 using ConvPackTable = ByStorage<ConvPackLoops>;
 
-/// The same for products of bf16 pairs.
+/// The same for products of bf16 pairs (Isa::avx512_bf16).
 struct PairPackLoops {
   /// As ConvPackLoops::gather, without a conversion; neighbouring columns are a pair.
   void (*gather)(const Gather<bf16>&, std::int64_t m0, std::int64_t m1, std::int64_t k0, std::int64_t k1, bf16* dst,
@@ -50,12 +50,10 @@ struct PairPackLoops {
 
 namespace baseline {
 extern const ConvPackTable conv_pack_loops;
-extern const PairPackLoops pair_pack_loops;
-}  // namespace baseline
+}
 namespace avx2 {
 extern const ConvPackTable conv_pack_loops;
-extern const PairPackLoops pair_pack_loops;
-}  // namespace avx2
+}
 namespace avx512 {
 extern const ConvPackTable conv_pack_loops;
 extern const PairPackLoops pair_pack_loops;

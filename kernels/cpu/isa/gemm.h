@@ -3,7 +3,7 @@
 // tile_rows x tile_cols accumulators stay in registers, a panel of B stays in L1, the block of A in L2.
 #pragma once
 
-#include <cstdint>
+#include "kernels/cpu/isa/storage.h"
 
 namespace unet::kernels::cpu {
 
@@ -12,17 +12,10 @@ struct [[gnu::may_alias]] BfPair {
   std::uint32_t bits;
 };
 
-/// What products of T are added in.
-template <class T>
-struct GemmSumOf {
-  using type = T;
-};
 template <>
-struct GemmSumOf<BfPair> {
-  using type = float;
+struct Storage<BfPair> {
+  using Compute = float;
 };
-template <class T>
-using GemmSum = typename GemmSumOf<T>::type;
 
 template <class T>
 struct GemmBlock {
@@ -33,10 +26,10 @@ struct GemmBlock {
   std::int64_t b_panel;
   std::int64_t b_stride;
   std::int64_t rows, cols, depth;
-  GemmSum<T>* c;  // element (i,j) at c[c_row[i] + j]
+  Compute<T>* c;  // element (i,j) at c[c_row[i] + j]
   const std::int64_t* c_row;
   bool accumulate;         // add to c instead of overwriting it
-  const GemmSum<T>* bias;  // [cols], added to every row; or null
+  const Compute<T>* bias;  // [cols], added to every row; or null
   bool relu;               // after the bias; NaN stays NaN
 };
 

@@ -45,9 +45,9 @@ struct Operand {
 /// The end of a tile with fewer columns than the vectors hold; sums: [rows][width].
 template <class T>
 [[gnu::noinline]] void store_ragged(const GemmBlock<T>& g, std::int64_t i0, std::int64_t rows, std::int64_t j0,
-                                    std::int64_t cols, const typename Simd<GemmSum<T>>::Scalar* sums,
+                                    std::int64_t cols, const typename Simd<Compute<T>>::Scalar* sums,
                                     std::int64_t width) {
-  using S = GemmSum<T>;
+  using S = Compute<T>;
   for (std::int64_t i = 0; i < rows; ++i) {
     S* c = g.c + g.c_row[i0 + i] + j0;
     for (std::int64_t j = 0; j < cols; ++j) {
@@ -64,7 +64,7 @@ template <class T>
 template <class T, int kRows, int kVectors, bool kKMajor>
 [[gnu::noinline]] void tile(const GemmBlock<T>& g, std::int64_t i0, std::int64_t rows, std::int64_t j0,
                             std::int64_t cols) {
-  using S = GemmSum<T>;
+  using S = Compute<T>;
   using Vector = typename Simd<S>::Vector;
   using Unaligned = typename Simd<S>::Unaligned;
   constexpr std::int64_t lanes = kLanes<T>;
