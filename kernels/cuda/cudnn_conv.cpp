@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <iterator>
 #include <set>
 #include <stdexcept>
 
@@ -213,34 +214,44 @@ std::vector<CudnnForm> forms_of(const Wanted& w, bool tf32) {
   return {CudnnForm::plain};
 }
 
-/// What cuDNN repacks, it repacks whole: a workspace as large as an activation is a hidden copy of one. Small ones hold
-/// the partial sums of layers with few pixels as well, and cost little either way.
-std::size_t workspace_limit(const Wanted& w) {
+/// What cuDNN repacks, it repacks whole: a workspace as large as an activation may be a hidden copy of one.
+std::size_t smaller_activation(const Wanted& w) {
   const ConvShape& s = w.shape;
   const std::int64_t x = s.N * s.H * s.W * s.Cin, y = s.N * s.Ho(w.spec) * s.Wo(w.spec) * s.Cout;
-  const std::size_t smaller = static_cast<std::size_t>(std::min(x, y)) * size_of(w.dtype);
-  return std::clamp(smaller, kCudnnSmallWorkspace, kCudnnWorkspaceLimit);
+  return static_cast<std::size_t>(std::min(x, y)) * size_of(w.dtype);
 }
 
-/// Appends to `out` what passes, until it holds `most`.
+std::size_t workspace_limit(const Wanted& w) {
+  return std::clamp(smaller_activation(w), kCudnnSmallWorkspace, kCudnnWorkspaceLimit);
+}
+
+/// What passes the filters, in the heuristics' order.
+struct Found {
+  std::vector<CudnnConv> lean;     // less workspace than the smaller activation
+  std::vector<CudnnConv> roomier;  // within the limit: partial sums and transforms of layers with few pixels
+};
+
+/// Adds what passes, until `most` lean ones are there.
 void collect(const std::shared_ptr<const CudnnGraph>& graph, CudnnForm form, cudnnBackendHeurMode_t mode,
-             const Wanted& w, bool tf32, std::size_t most, std::vector<CudnnConv>& out) {
-  if (out.size() >= most) return;
+             const Wanted& w, bool tf32, std::size_t most, Found& found) {
+  if (found.lean.size() >= most) return;
   for (CudnnDescriptor& proposal : propose(*graph, mode)) {
     CudnnConfig config = examine(std::move(proposal));
     if (!may_run(config, w.dtype, tf32)) continue;
-    if (config.engine_index == kNaiveEngine && mode != CUDNN_HEUR_MODE_FALLBACK) continue;
+    const bool last_resort = mode == CUDNN_HEUR_MODE_FALLBACK && found.roomier.empty();
+    if (config.engine_index == kNaiveEngine && !last_resort) continue;
     CudnnConv entry{id_of(form, config), form, {}};
     const auto known = [&](const CudnnConv& other) { return other.id == entry.id; };
-    if (std::any_of(out.begin(), out.end(), known)) continue;
+    if (std::any_of(found.lean.begin(), found.lean.end(), known)) continue;
+    if (std::any_of(found.roomier.begin(), found.roomier.end(), known)) continue;
     try {
       entry.plan = std::make_shared<CudnnPlan>(graph, std::move(config));
     } catch (const std::runtime_error&) {
       continue;  // a heuristic may propose what the engine then refuses
     }
     if (entry.plan->workspace() > workspace_limit(w)) continue;
-    out.push_back(std::move(entry));
-    if (out.size() >= most) return;
+    (entry.plan->workspace() < smaller_activation(w) ? found.lean : found.roomier).push_back(std::move(entry));
+    if (found.lean.size() >= most) return;
   }
 }
 
@@ -270,16 +281,19 @@ std::vector<CudnnConv> cudnn_conv_candidates(const std::shared_ptr<const CudnnTa
                                              std::size_t most) {
   const Wanted wanted{pass, spec, shape, dtype};
   std::vector<std::pair<CudnnForm, std::shared_ptr<const CudnnGraph>>> graphs;
-  std::vector<CudnnConv> out;
+  Found found;
   for (const CudnnForm form : forms_of(wanted, tf32)) {
-    if (out.size() >= most) break;
+    if (found.lean.size() >= most) break;
     graphs.emplace_back(form, make_graph(target, wanted, form));
-    collect(graphs.back().second, form, CUDNN_HEUR_MODE_A, wanted, tf32, most, out);
-    collect(graphs.back().second, form, CUDNN_HEUR_MODE_B, wanted, tf32, most, out);
+    collect(graphs.back().second, form, CUDNN_HEUR_MODE_A, wanted, tf32, most, found);
+    collect(graphs.back().second, form, CUDNN_HEUR_MODE_B, wanted, tf32, most, found);
   }
   for (const auto& [form, graph] : graphs) {
-    if (out.empty()) collect(graph, form, CUDNN_HEUR_MODE_FALLBACK, wanted, tf32, 1, out);
+    if (found.lean.empty()) collect(graph, form, CUDNN_HEUR_MODE_FALLBACK, wanted, tf32, 1, found);
   }
+  std::vector<CudnnConv> out = std::move(found.lean);
+  std::move(found.roomier.begin(), found.roomier.end(), std::back_inserter(out));
+  out.resize(std::min(out.size(), most));
   if (out.empty()) {
     throw std::runtime_error(fmt::format("{}: cuDNN {} has no deterministic kernel within {} MiB of workspace",
                                          describe(wanted), cudnn_version(), workspace_limit(wanted) >> 20));

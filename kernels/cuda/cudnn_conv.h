@@ -2,7 +2,9 @@
 // beside this file runs what is planned here.
 //
 // A config of cuDNN's heuristics is taken if it is deterministic, accumulates in f32, does not round f32 operands
-// (TF32 only when asked for) and keeps within the workspace; of two that pass, the one the heuristic thinks faster.
+// (TF32 only when asked for) and keeps within the workspace limit. Of those that pass the lean ones come first, whose
+// workspace is smaller than x and than y, so that none of them can be a hidden copy of a tensor in another layout; of
+// two lean ones, the one the heuristic thinks faster.
 #pragma once
 
 #include <memory>
@@ -22,7 +24,9 @@ enum class CudnnForm {
   rotated,  // backward data of stride 1 as the forward convolution of dy with rotated weights [Cin,Kh,Kw,Cout]
 };
 
-/// The most workspace that a plan may ask for: the smaller of x and y, within these bounds.
+/// The most workspace that any plan may ask for: the smaller of x and y, within these bounds. Below the lower one are
+/// the partial sums and the transforms of layers with few pixels, which may well be worth their memory: --autotune
+/// times them.
 constexpr std::size_t kCudnnSmallWorkspace = std::size_t{64} << 20, kCudnnWorkspaceLimit = std::size_t{256} << 20;
 
 /// Unique ids of the tensors in the graphs: src and dst as the graph sees them (forward: x and y).
@@ -38,8 +42,8 @@ struct CudnnConv {
 /// cuDNN has no config that passes; both name pass, dtype and shape.
 CudnnConv plan_cudnn_conv(const std::shared_ptr<const CudnnTarget>& target, ConvPass pass, const ConvSpec& spec,
                           const ConvShape& shape, Dtype dtype, bool tf32);
-/// The first `most` configs that pass, of the heuristics' modes A and B, best guess first, for timing; a fallback where
-/// these have none. Throws as plan_cudnn_conv.
+/// The first `most` configs that pass, of the heuristics' modes A and B, for timing: the lean ones, best guess first,
+/// then the others; a fallback where these modes have no lean one. Throws as plan_cudnn_conv.
 std::vector<CudnnConv> cudnn_conv_candidates(const std::shared_ptr<const CudnnTarget>& target, ConvPass pass,
                                              const ConvSpec& spec, const ConvShape& shape, Dtype dtype, bool tf32,
                                              std::size_t most);

@@ -93,9 +93,9 @@ class CudnnPlan : public NeedsCudnn, public testing::WithParamInterface<Describe
     const double element = precision.dtype == Dtype::bf16 ? 2 : 4;
     const double x = element * double(s.N * s.H * s.W * s.Cin);
     const double y = element * double(s.N * s.Ho(c.spec) * s.Wo(c.spec) * s.Cout);
-    const double mib = 1 << 20, workspace = double(conv.plan->workspace());
-    EXPECT_LE(workspace, 256 * mib);
-    EXPECT_LE(workspace, std::max(64 * mib, std::min(x, y))) << "a hidden copy";
+    const double workspace = double(conv.plan->workspace());
+    EXPECT_LE(workspace, double(256 << 20));
+    EXPECT_LT(workspace, std::min(x, y)) << "a whole tensor";
     const auto& config = conv.plan->config();
     EXPECT_FALSE(config.has(CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC));
     EXPECT_FALSE(config.has(CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS));

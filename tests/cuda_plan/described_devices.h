@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,8 @@ struct DescribedDevice {
         R"( "isTccDriver": 0}})",
         compute_capability * 10, name, multiprocessors, l2_mib << 20, (shared_memory_kib - 1) << 10, blocks, threads);
   }
+
+  friend std::ostream& operator<<(std::ostream& out, const DescribedDevice& device) { return out << device.name; }
 };
 
 inline std::vector<DescribedDevice> described_devices() {
