@@ -25,8 +25,8 @@ Evaluation evaluate(models::UNet& model, const Machine& machine, Loader& loader,
   while (const std::optional<Batch> batch = loader.next()) {
     const auto [images, labels] = to_tensors(*batch, device);
     Tape tape(Tape::Mode::inference);
-    const Var logits =
-        model.forward(tape, normalize_images(tape, images, imagenet_normalization(), 3, machine.activations));
+    const Var logits = model.forward(tape, normalize_images(tape, images, imagenet_normalization(),
+                                                            image_channels(3, machine.device), machine.activations));
     const kernels::ConstView x = logits.value.const_view();
     const kernels::ConstView truth = labels.reshape({batch->N, batch->H, batch->W, 1}).const_view();
 

@@ -137,8 +137,8 @@ void run(const PredictOptions& options) {
     const Image small = resize_bilinear(photo, static_cast<int>(width), static_cast<int>(height));
     Tape tape(Tape::Mode::inference);
     const Tensor pixels = Tensor::copy_of({1, height, width, 3}, Dtype::u8, small.pixels.data(), machine.device);
-    const Var logits =
-        model.forward(tape, normalize_images(tape, pixels, imagenet_normalization(), 3, machine.activations));
+    const Var logits = model.forward(tape, normalize_images(tape, pixels, imagenet_normalization(),
+                                                            image_channels(3, machine.device), machine.activations));
     const std::vector<std::uint8_t> labels =
         labels_of(softmax(logits.value), height, width, C, photo.height, photo.width, options.threshold);
 

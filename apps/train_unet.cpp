@@ -87,7 +87,8 @@ IssuedStep issue_step(const Run& run, const Phase& phase, Loader& loader, Adam& 
     const Batch batch = loader.next().value();
     const auto [pixels, labels] = to_tensors(batch, run.machine.device);
     Tape tape;
-    const Var images = normalize_images(tape, pixels, imagenet_normalization(), 3, run.machine.activations);
+    const Var images = normalize_images(tape, pixels, imagenet_normalization(), image_channels(3, run.machine.device),
+                                        run.machine.activations);
     const Var logits = run.model.forward(tape, images);
     const Var loss = loss_of(phase.loss, tape, logits, labels);
     tape.backward(loss, 1.0 / static_cast<double>(passes));

@@ -62,7 +62,8 @@ nlohmann::ordered_json measure(const StepOptions& options) {
   const Tensor images = Tensor::copy_of({N, S, S, 3}, Dtype::u8, pixels.data(), device);
   const Tensor labels = Tensor::copy_of({N, S, S}, Dtype::u8, classes.data(), device);
   const auto input = [&](Tape& tape) {
-    return normalize_images(tape, images, imagenet_normalization(), 3, machine.activations);
+    return normalize_images(tape, images, imagenet_normalization(), image_channels(3, machine.device),
+                            machine.activations);
   };
 
   Adam adam(model.parameters(), {});

@@ -44,7 +44,9 @@ UNet::UNet(const UNetSpec& spec, std::uint64_t seed, Dtype dtype, Device device,
 }
 
 Var UNet::forward(Tape& tape, const Var& images) {
-  if (images.shape().rank() != 4 || images.shape()[3] != spec_.in_channels) {
+  const bool padded = images.shape().rank() == 4 && images.shape()[3] != spec_.in_channels &&
+                      images.shape()[3] == image_channels(spec_.in_channels, images.value.device());
+  if (images.shape().rank() != 4 || (images.shape()[3] != spec_.in_channels && !padded)) {
     throw Error("unet: images must be [N,H,W,{}], got {}", spec_.in_channels, images.shape().str());
   }
   if (tape.recording()) parameters_.begin_pass();
@@ -60,8 +62,9 @@ Var UNet::forward(Tape& tape, const Var& images) {
     const std::int64_t C = width_[level];
     const Shape& s = x.shape();
     cat[level] = Tensor::empty({s[0], s[1], s[2], 2 * C}, x.value.dtype(), x.value.device());
-    x = down_[level].first.forward(tape, x);  // [N,H,W,C]
-    nn::ConvNormAct::Options options;
+    nn::ConvNormAct::Options of_first, options;
+    of_first.padded = padded && level == 0;
+    x = down_[level].first.forward(tape, x, of_first).y;  // [N,H,W,C]
     options.out = cat[level].slice(0, C);
     options.pool = true;
     const NormActResult second = down_[level].second.forward(tape, x, options);

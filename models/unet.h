@@ -24,7 +24,7 @@ class UNet {
                 bool with_copies = false);
 
   /// images [N,H,W,in_channels] (normalised) -> logits [N,H,W,classes]; any H, W >= 1: padded with zeros to multiples
-  /// of 16 inside, and cropped again.
+  /// of 16 inside, and cropped again. On a GPU images may have image_channels(in_channels), the further ones 0.
   Var forward(Tape& tape, const Var& images);
 
   const UNetSpec& spec() const { return spec_; }

@@ -63,7 +63,9 @@ ConvNormAct::ConvNormAct(Parameters& parameters, const std::string& conv, const 
 NormActResult ConvNormAct::forward(Tape& tape, const Var& x, const Options& options) const {
   const bool writes_anywhere = x.value.device().is_cpu() || (!options.pool && !options.out.defined());
   if (!tape.recording() && writes_anywhere && !options.residual.defined()) return forward_folded(tape, x, options);
-  const Var conv = conv2d(tape, x, tape.operand(*parameters_, weight_), Var(), options_);
+  Var weight = tape.operand(*parameters_, weight_);
+  if (options.padded) weight = pad_channels(tape, weight, x.shape()[3]);
+  const Var conv = conv2d(tape, x, weight, Var(), options_);
   NormActOptions norm;
   norm.relu = options.relu;
   norm.pool = options.pool;
@@ -90,7 +92,9 @@ NormActResult ConvNormAct::forward_folded(Tape& tape, const Var& x, const Option
   conv.scale = scale;
   conv.out = options.out;
   NormActResult result;
-  result.y = conv2d(tape, x, tape.param(*parameters_, weight_), tape.input(bias), conv);
+  Var weight = tape.param(*parameters_, weight_);
+  if (options.padded) weight = pad_channels(tape, weight, x.shape()[3]);
+  result.y = conv2d(tape, x, weight, tape.input(bias), conv);
   if (options.pool) result.pooled = max_pool2d(tape, result.y);
   return result;
 }

@@ -62,6 +62,7 @@ class ConvNormAct {
     bool pool = false;  // also the 2x2 max-pool
     Var residual;       // added before the ReLU
     bool relu = true;
+    bool padded = false;  // x may have more channels than Cin, which are 0: images on a GPU (image_channels())
   };
 
   ConvNormAct(Parameters& parameters, const std::string& conv, const std::string& norm, std::int64_t Cin,

@@ -6,6 +6,10 @@ namespace unet {
 
 kernels::NormalizeSpec imagenet_normalization() { return {{0.485f, 0.456f, 0.406f}, {0.229f, 0.224f, 0.225f}}; }
 
+std::int64_t image_channels(std::int64_t channels, Device device) {
+  return device.is_cpu() ? channels : (channels + 7) / 8 * 8;
+}
+
 Var normalize_images(Tape& tape, const Tensor& images, const kernels::NormalizeSpec& spec, std::int64_t channels,
                      Dtype dtype) {
   const std::string op = "normalize_images";

@@ -66,6 +66,13 @@ Var upsample_bilinear(Tape& tape, const Var& x, bool align_corners, const Tensor
 /// [N,H,W,C] -> [N,height,width,C]: zeros at the bottom and right, or cropped there.
 Var pad_or_crop(Tape& tape, const Var& x, std::int64_t height, std::int64_t width);
 
+/// [...,C] -> [...,channels], channels >= C, further ones 0.
+Var pad_channels(Tape& tape, const Var& x, std::int64_t channels);
+
+/// Of `channels` that images have, those that a device should be given: itself on the CPU, the next multiple of 8 on a
+/// GPU, where cuDNN's kernels for tensor cores would make a padded copy of anything else.
+std::int64_t image_channels(std::int64_t channels, Device device);
+
 /// images u8 [N,H,W,Cin] -> [N,H,W,channels], channels >= Cin, further ones 0. A constant.
 Var normalize_images(Tape& tape, const Tensor& images, const kernels::NormalizeSpec& spec, std::int64_t channels,
                      Dtype dtype);

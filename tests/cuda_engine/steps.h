@@ -36,7 +36,8 @@ inline void issue(models::UNet& model, Adam& adam, Loss loss, const Batch& batch
   const Device device = model.parameters().device();
   const Tensor labels = batch.labels.to(device);
   Tape tape;
-  const Var images = normalize_images(tape, batch.images.to(device), imagenet_normalization(), 3, activations);
+  const Var images =
+      normalize_images(tape, batch.images.to(device), imagenet_normalization(), image_channels(3, device), activations);
   const Var value = loss_of(tape, loss, model.forward(tape, images), labels);
   tape.backward(value);
   adam.commit({value.value}, kLr, clip_norm);
