@@ -32,6 +32,8 @@ void conv_transpose_forward(ConstView x, ConstView weights, ConstView bias, View
 void conv_transpose_backward_data(ConstView dy, ConstView weights, View dx, void* scratch);
 void conv_transpose_backward_weights(ConstView x, ConstView dy, View dweights, void* scratch);
 std::size_t conv_transpose_scratch(ConstView x, std::int64_t Cout);
+/// Whether f32 products may round their operands to TF32 (10 bits) from now on; not unless asked for.
+void allow_tf32_in_conv_transpose(bool allowed);
 
 }  // namespace cuda
 }  // namespace unet::kernels

@@ -10,6 +10,7 @@
 
 #include "engine/core/device_memory.h"
 #include "engine/core/dispatch.h"
+#include "kernels/conv_transpose.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/elementwise.h"
 #include "kernels/fold_norm.h"
@@ -166,6 +167,7 @@ void set_conv_provider(kernels::ConvProvider provider) {
 }
 
 void set_conv_tf32(bool allowed) {
+  if constexpr (kHasCuda) cuda::allow_tf32_in_conv_transpose(allowed);
   cache().tf32 = allowed;
   cache().entries.clear();
 }

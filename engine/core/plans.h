@@ -18,7 +18,8 @@ namespace unet {
 /// What may provide convolutions from now on (`--conv`); forgets the plans made so far.
 void set_conv_provider(kernels::ConvProvider provider);
 
-/// Whether f32 convolutions on CUDA may round their operands to TF32 (no, unless asked for); forgets the plans.
+/// Whether f32 convolutions on CUDA, transposed ones too, may round their operands to TF32 (no, unless asked for);
+/// forgets the plans.
 void set_conv_tf32(bool allowed);
 /// Whether conv_seconds() is to hold on a device with a queue of its own: each convolution is waited for. Benchmarks.
 void set_conv_timing(bool on);

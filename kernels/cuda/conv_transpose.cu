@@ -75,23 +75,28 @@ void* gather(ConstView dy, void* matrix) {
   return static_cast<char*>(matrix) + matrix_bytes(dy.pixels() / 4, dy.c(), dy.dtype);
 }
 
+bool tf32 = false;
+
 }  // namespace
+
+void allow_tf32_in_conv_transpose(bool allowed) { tf32 = allowed; }
 
 void conv_transpose_forward(ConstView x, ConstView weights, ConstView bias, View y, void* scratch) {
   const std::int64_t pixels = x.pixels(), Cin = x.c(), Cout = y.c();
   void* const workspace = static_cast<char*>(scratch) + matrix_bytes(pixels, Cout, x.dtype);
-  gemm({pixels, 4 * Cout, Cin}, x.data, weights.data, x.dtype, scratch, x.dtype, workspace);
+  gemm({pixels, 4 * Cout, Cin, false, false, tf32}, x.data, weights.data, x.dtype, scratch, x.dtype, workspace);
   shuffle<true>(x.w(), y, bias, scratch);
 }
 
 void conv_transpose_backward_data(ConstView dy, ConstView weights, View dx, void* scratch) {
   void* const workspace = gather(dy, scratch);
-  gemm({dx.pixels(), dx.c(), 4 * dy.c(), false, true}, scratch, weights.data, dy.dtype, dx.data, dx.dtype, workspace);
+  gemm({dx.pixels(), dx.c(), 4 * dy.c(), false, true, tf32}, scratch, weights.data, dy.dtype, dx.data, dx.dtype,
+       workspace);
 }
 
 void conv_transpose_backward_weights(ConstView x, ConstView dy, View dweights, void* scratch) {
   void* const workspace = gather(dy, scratch);
-  gemm({x.c(), 4 * dy.c(), x.pixels(), true, false}, x.data, scratch, x.dtype, dweights.data, dweights.dtype,
+  gemm({x.c(), 4 * dy.c(), x.pixels(), true, false, tf32}, x.data, scratch, x.dtype, dweights.data, dweights.dtype,
        workspace);
 }
 

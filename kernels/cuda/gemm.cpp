@@ -75,7 +75,8 @@ Plan make_plan(const GemmShape& s, Dtype in, Dtype out) {
                   s.transpose_b ? ", B transposed" : "", name_of(in), name_of(out));
   const auto ok = [&](cublasStatus_t status) { check(api(), status, doing); };
   Plan plan;
-  ok(api().create_operation(&plan.operation, CUBLAS_COMPUTE_32F, CUDA_R_32F));
+  const bool rounds = s.tf32 && in == Dtype::f32;
+  ok(api().create_operation(&plan.operation, rounds ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F, CUDA_R_32F));
   const cublasOperation_t first = s.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N;
   const cublasOperation_t second = s.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N;
   ok(api().set_operation(plan.operation, CUBLASLT_MATMUL_DESC_TRANSA, &first, sizeof first));

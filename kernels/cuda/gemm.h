@@ -1,5 +1,5 @@
 // Matrix products by cuBLASLt, row-major: C [m,n] = op(A) [m,k] * op(B) [k,n], where op transposes if asked. Dense, f32
-// products and sums (no TF32), the same bytes every time.
+// products and sums, the same bytes every time.
 #pragma once
 
 #include "kernels/view.h"
@@ -10,6 +10,7 @@ struct GemmShape {
   std::int64_t m = 0, n = 0, k = 0;
   bool transpose_a = false;  // A is stored [k,m]
   bool transpose_b = false;  // B is stored [n,k]
+  bool tf32 = false;         // f32 operands may be rounded to TF32
 
   auto operator<=>(const GemmShape&) const = default;
 };

@@ -1,4 +1,6 @@
 // Convolutions' surroundings, transposed convolution and the head on the device, held against the CPU's.
+#include <array>
+
 #include "kernels/conv_plan.h"
 #include "kernels/conv_transpose.h"
 #include "kernels/cuda/conv_epilogue.h"
@@ -51,6 +53,29 @@ TEST_F(CudaProducts, PixelLinearIsTheCpus) {
         expect_same(dx_alone.values(), dx.values());
       }
     }
+  }
+}
+
+TEST_F(CudaProducts, ConvTransposeRoundsToTf32WhereThatIsAllowed) {
+  const Shape shape{2, 8, 10, 64}, matrix{64, 2, 2, 24}, out{2, 16, 20, 24};
+  const Values x = random_values(1, Dtype::f32, shape.size()), w = random_values(2, Dtype::f32, matrix.size());
+  const Values dy = random_values(3, Dtype::f32, out.size());
+  const DeviceTensor tx(Dtype::f32, shape, x), tw(Dtype::f32, matrix, w), tdy(Dtype::f32, out, dy);
+  const DeviceMemory scratch(cuda::conv_transpose_scratch(tx.view(), 24));
+  const auto all_passes = [&](bool tf32) {
+    cuda::allow_tf32_in_conv_transpose(tf32);
+    DeviceTensor y(Dtype::f32, out), dx(Dtype::f32, shape), dw(Dtype::f32, matrix);
+    cuda::conv_transpose_forward(tx.view(), tw.view(), {}, y.view(), scratch.data());
+    cuda::conv_transpose_backward_data(tdy.view(), tw.view(), dx.view(), scratch.data());
+    cuda::conv_transpose_backward_weights(tx.view(), tdy.view(), dw.view(), scratch.data());
+    return std::array{y.values(), dx.values(), dw.values()};
+  };
+  const auto exact = all_passes(false), rounded = all_passes(true), again = all_passes(false);
+  for (std::size_t pass = 0; pass < exact.size(); ++pass) {
+    // Each operand is off by 2^-11 of itself at most, and so a product by 2^-10.
+    EXPECT_LE(nmse(rounded[pass], exact[pass]), 0x1p-20) << pass;
+    EXPECT_GE(nmse(rounded[pass], exact[pass]), 1e-9) << pass;
+    expect_same(again[pass], exact[pass]);
   }
 }
 

@@ -1,6 +1,7 @@
 // cuBLASLt's place is taken by a plain loop, on device memory that is host memory here.
 #include "kernels/cuda/gemm.h"
 
+#include <bit>
 #include <cstring>
 #include <vector>
 
@@ -19,9 +20,13 @@ View flat(const void* data, Dtype dtype, std::int64_t size) {
   return out;
 }
 
-std::vector<float> widened(const void* data, Dtype dtype, std::int64_t size) {
+/// To f32 and, with tf32, from there to 10 bits behind the point, to nearest.
+std::vector<float> operand(const void* data, Dtype dtype, std::int64_t size, bool tf32) {
   std::vector<float> out(static_cast<std::size_t>(size));
   cpu::copy(flat(data, dtype, size), flat(out.data(), Dtype::f32, size));
+  if (tf32) {
+    for (float& value : out) value = std::bit_cast<float>((std::bit_cast<std::uint32_t>(value) + 0x1000) & 0xffffe000);
+  }
   return out;
 }
 
@@ -30,7 +35,7 @@ std::vector<float> widened(const void* data, Dtype dtype, std::int64_t size) {
 void gemm(const GemmShape& s, const void* a, const void* b, Dtype in, void* c, Dtype out, void* workspace) {
   runtime().synchronize();             // what is on the stream comes first
   std::memset(workspace, 0xff, 4096);  // it may be written, so it must be there
-  const std::vector<float> wide_a = widened(a, in, s.m * s.k), wide_b = widened(b, in, s.k * s.n);
+  const std::vector<float> wide_a = operand(a, in, s.m * s.k, s.tf32), wide_b = operand(b, in, s.k * s.n, s.tf32);
   std::vector<float> wide_c(static_cast<std::size_t>(s.m * s.n));
   for (std::int64_t i = 0; i < s.m; ++i) {
     for (std::int64_t j = 0; j < s.n; ++j) {
