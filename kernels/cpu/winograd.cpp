@@ -7,8 +7,8 @@
 namespace unet::kernels::cpu {
 
 WinogradKernels winograd_kernels(WinogradTile tile, Dtype activations, Isa set) {
-  const int size = tile == WinogradTile::f4x4, type = activations == Dtype::bf16;
-  const std::int64_t m = size ? 4 : 2;
+  const int size = static_cast<int>(tile), type = activations == Dtype::bf16;
+  const std::int64_t m = 2 * (size + 1);
   const std::int64_t element = static_cast<std::int64_t>(size_of(activations));
   const auto bundle = [&](const auto& tiles, const auto& filters, const auto& product) {
     return WinogradKernels{
@@ -65,7 +65,7 @@ ConvPlan winograd_plan(ConvPass pass, const ConvSpec& spec, const ConvShape& sha
   ConvPlan plan = pass == ConvPass::forward         ? plan_winograd_forward(spec, shape, kernels)
                   : pass == ConvPass::backward_data ? plan_winograd_backward_data(shape, kernels)
                                                     : plan_winograd_backward_weights(shape, kernels);
-  plan.id = tile == WinogradTile::f4x4 ? "winograd:f4x4" : "winograd:f2x2";
+  plan.id = "winograd:f" + std::to_string(kernels.m) + "x" + std::to_string(kernels.m);
   return plan;
 }
 

@@ -51,20 +51,19 @@ Schedule make_schedule(const WinogradKernels& kernels, const ConvShape& shape, b
   s.team = threads();
 
   const std::int64_t tiles = s.grid.tiles(), in_padded = round_up(s.Cin, kWinogradChannelGroup);
-  const std::int64_t scale = kernels.m == 4 ? 1 : 2;  // F(2x2) has 16 products in place of 36: larger chunks
   s.shared = in_padded >= 192 || tiles < 96 * s.team;
   s.in_block = std::min<std::int64_t>(in_padded, 128);
   s.out_block = s.Cout <= 32 || (s.shared && divide_up(s.Cout, 64) % s.team != 0) ? 32 : 64;
   s.in_blocks = divide_up(in_padded, s.in_block);
   s.out_blocks = divide_up(s.Cout, s.out_block);
   if (s.shared) {
-    const std::int64_t most = 128 * scale;
+    const std::int64_t most = kernels.tiles_like(128);
     s.splits = divide_up(s.team, s.out_blocks);
     s.just_in_time = tiles <= most && s.splits == 1;
     s.chunk = even_chunk(tiles, most * s.splits);
   } else {
     s.splits = 1;
-    s.chunk = even_chunk(divide_up(tiles, s.team), scale * (in_padded <= 64 ? 64 : 48));
+    s.chunk = even_chunk(divide_up(tiles, s.team), kernels.tiles_like(in_padded <= 64 ? 64 : 48));
   }
   s.stream = shape.N * shape.H * shape.W * s.Cout * kernels.element >= std::int64_t{16} << 20 &&
              s.Cout % kWinogradChannelGroup == 0 && kernels.element == 4;

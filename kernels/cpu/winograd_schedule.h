@@ -32,6 +32,8 @@ struct WinogradKernels {
   const WinogradProductLoops* product;
 
   const WinogradFilterLoops& filter_loops(Dtype weights) const { return *filters[weights == Dtype::bf16]; }
+  /// So many tiles of F(4x4), in tiles of this size whose transforms take as much memory.
+  std::int64_t tiles_like(std::int64_t of_f4x4) const { return of_f4x4 * 36 / products; }
   WinogradGrid grid(const ConvShape& shape) const {
     return {shape.N, shape.H, shape.W, divide_up(shape.H, m), divide_up(shape.W, m)};
   }

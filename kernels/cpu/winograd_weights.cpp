@@ -55,9 +55,8 @@ Schedule make_schedule(const WinogradKernels& kernels, const ConvShape& shape) {
   s.blocks = s.x_blocks * s.dy_blocks;
 
   const std::int64_t tiles = s.grid.tiles();
-  const std::int64_t scale = kernels.m == 4 ? 1 : 2;  // F(2x2) has 16 products in place of 36: larger chunks
   s.groups = s.blocks <= 2 ? std::clamp<std::int64_t>(tiles / kGroupTiles, 1, kMostGroups) : 1;
-  s.chunk = even_chunk(divide_up(tiles, s.groups), scale * (s.is_private() ? 64 : 128));
+  s.chunk = even_chunk(divide_up(tiles, s.groups), kernels.tiles_like(s.is_private() ? 64 : 128));
   s.fused =
       !s.is_private() && tiles <= s.chunk && s.blocks >= s.team && (s.blocks % s.team == 0 || s.blocks >= 8 * s.team);
   s.stream = s.Cin * s.Cout * 36 >= std::int64_t{8} << 20 && s.Cin % kWinogradChannelGroup == 0;

@@ -17,7 +17,7 @@ using kernels::cpu::Isa;
 using kernels::cpu::WinogradTile;
 
 const std::vector<ConvPass> kPasses = {ConvPass::forward, ConvPass::backward_data, ConvPass::backward_weights};
-constexpr WinogradTile kTiles[] = {WinogradTile::f2x2, WinogradTile::f4x4};
+constexpr WinogradTile kTiles[] = {WinogradTile::f2x2, WinogradTile::f4x4, WinogradTile::f6x6};
 
 const ConvCase kCases[] = {{1, 1, 1, 1, 1},    {2, 1, 1, 16, 17},    {1, 5, 7, 3, 16},    {2, 5, 7, 17, 3},
                            {3, 5, 7, 100, 33}, {1, 33, 31, 16, 64},  {2, 33, 31, 1, 130}, {1, 33, 31, 130, 32},
@@ -90,7 +90,8 @@ struct Variant {
 };
 std::string name(const ::testing::TestParamInfo<Variant>& info) {
   const Variant& v = info.param;
-  return std::string(name_of(v.pass)) + (v.tile == WinogradTile::f4x4 ? "_f4x4_" : "_f2x2_") + cpu::name_of(v.set);
+  constexpr const char* tiles[] = {"_f2x2_", "_f4x4_", "_f6x6_"};
+  return std::string(name_of(v.pass)) + tiles[static_cast<int>(v.tile)] + cpu::name_of(v.set);
 }
 std::vector<Variant> variants(const std::vector<ConvPass>& passes) {
   std::vector<Variant> all;
@@ -119,6 +120,14 @@ TEST_P(Winograd, F32AgreesWithF64) {
     Trial trial(c, GetParam().pass, Dtype::f32, Dtype::f32);
     EXPECT_LE(trial.error(plan(c, Dtype::f32), trial.reference()), bound) << c.name();
   }
+}
+
+// The most channels that the rule sums over in f32 with the largest tiles: the error grows with them.
+TEST(Winograd512Channels, F32StaysWithinTheBound) {
+  const ConvCase c{1, 60, 60, 512, 16};
+  Trial trial(c, ConvPass::forward, Dtype::f32, Dtype::f32);
+  const ConvPlan plan = cpu::winograd_plan(ConvPass::forward, spec(), c.shape(), Dtype::f32, WinogradTile::f6x6);
+  EXPECT_LE(trial.error(plan, trial.reference()), 1e-10);
 }
 
 // The result is rounded to bf16 where it is an activation (2^-9 relative, uniform: 1.3e-6); gradients are f32 here.

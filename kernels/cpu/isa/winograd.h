@@ -140,20 +140,20 @@ struct WinogradProductLoops {
   void (*fence)();  // after streamed writes, before another thread reads them
 };
 
-// Indexed [F(2x2), F(4x4)][f32, bf16].
+// Indexed [F(2x2), F(4x4), F(6x6)][f32, bf16].
 namespace baseline {
-extern const WinogradTileLoops winograd_tiles[2][2];
-extern const WinogradFilterLoops winograd_filters[2][2];
+extern const WinogradTileLoops winograd_tiles[3][2];
+extern const WinogradFilterLoops winograd_filters[3][2];
 extern const WinogradProductLoops winograd_products;
 }  // namespace baseline
 namespace avx2 {
-extern const WinogradTileLoops winograd_tiles[2][2];
-extern const WinogradFilterLoops winograd_filters[2][2];
+extern const WinogradTileLoops winograd_tiles[3][2];
+extern const WinogradFilterLoops winograd_filters[3][2];
 extern const WinogradProductLoops winograd_products;
 }  // namespace avx2
 namespace avx512 {
-extern const WinogradTileLoops winograd_tiles[2][2];
-extern const WinogradFilterLoops winograd_filters[2][2];
+extern const WinogradTileLoops winograd_tiles[3][2];
+extern const WinogradFilterLoops winograd_filters[3][2];
 extern const WinogradProductLoops winograd_products;
 }  // namespace avx512
 

@@ -17,14 +17,14 @@ template <int M>
     const Vec column[3] = {g[j * tap_stride], g[(3 + j) * tap_stride], g[(6 + j) * tap_stride]};
     Vec o[size];
     Points<M>::filter(column, o);
-#pragma GCC unroll 6
+#pragma GCC unroll 8
     for (int i = 0; i < size; ++i) columns[i][j] = o[i];
   }
-#pragma GCC unroll 6
+#pragma GCC unroll 8
   for (int i = 0; i < size; ++i) {
     Vec o[size];
     Points<M>::filter(columns[i], o);
-#pragma GCC unroll 6
+#pragma GCC unroll 8
     for (int j = 0; j < size; ++j) store(u + (i * size + j) * product_stride, o[j]);
   }
 }
@@ -128,10 +128,10 @@ void transform_gradient(const WinogradFilterGradient& block) {
     for (std::int64_t in = 0; in < block.in_count; in += lanes) {
       const float* du = block.du + out * block.row_stride + in;
       Vec half[3][size];
-#pragma GCC unroll 6
+#pragma GCC unroll 8
       for (int j = 0; j < size; ++j) {
         Vec d[size], o[3];
-#pragma GCC unroll 6
+#pragma GCC unroll 8
         for (int i = 0; i < size; ++i) d[i] = load(du + (i * size + j) * block.product_stride);
         Points<M>::filter_gradient(d, o);
 #pragma GCC unroll 3
@@ -174,7 +174,7 @@ constexpr WinogradFilterLoops kLoops{transform_filter<M, T>, transform_gradient<
 
 }  // namespace
 
-extern const WinogradFilterLoops winograd_filters[2][2] = {{kLoops<2, float>, kLoops<2, bf16>},
-                                                           {kLoops<4, float>, kLoops<4, bf16>}};
+extern const WinogradFilterLoops winograd_filters[3][2] = {
+    {kLoops<2, float>, kLoops<2, bf16>}, {kLoops<4, float>, kLoops<4, bf16>}, {kLoops<6, float>, kLoops<6, bf16>}};
 
 }  // namespace unet::kernels::cpu::UNET_ISA

@@ -34,13 +34,13 @@ struct Window {
 template <int size, int count, class T, class Use>
 [[gnu::always_inline]] inline void for_each_column(const Window<T>& window, Use&& use) {
   const T* row[size];
-#pragma GCC unroll 6
+#pragma GCC unroll 8
   for (int i = 0; i < size; ++i) row[i] = window.data + i * window.row;
   std::int64_t offset = 0;
-#pragma GCC unroll 6
+#pragma GCC unroll 8
   for (int j = 0; j < count; ++j) {
     Vec column[size];
-#pragma GCC unroll 6
+#pragma GCC unroll 8
     for (int i = 0; i < size; ++i) column[i] = load(row[i] + offset);
     use(j, column);
     offset = opaque(offset + window.pixel);
@@ -64,16 +64,42 @@ template <int M, int half, class T>
     Vec o[size];
     Points<M>::template input<0>(columns[i], o);
     Points<M>::template input<1>(columns[i], o + rows);
-#pragma GCC unroll 6
+#pragma GCC unroll 8
     for (int j = 0; j < size; ++j) store(v + ((half * rows + i) * size + j) * product_stride, o[j]);
+  }
+}
+
+/// All rows of B^T d B, where not even half of the intermediate values fit into the registers: they go by way of the
+/// stack.
+template <int M, class T>
+[[gnu::always_inline]] inline void input_whole(const Window<T>& window, float* v, std::int64_t product_stride) {
+  constexpr int size = M + 2;
+  Vec columns[size][size];
+  for_each_column<size, size>(
+      window, [&](int j, const Vec* d) __attribute__((always_inline)) {
+        Vec o[size];
+        Points<M>::input(d, o);
+#pragma GCC unroll 8
+        for (int i = 0; i < size; ++i) columns[i][j] = o[i];
+      });
+#pragma GCC unroll 8
+  for (int i = 0; i < size; ++i) {
+    Vec o[size];
+    Points<M>::input(columns[i], o);
+#pragma GCC unroll 8
+    for (int j = 0; j < size; ++j) store(v + (i * size + j) * product_stride, o[j]);
   }
 }
 
 /// V of one tile, `lanes` channels.
 template <int M, class T>
 [[gnu::noinline]] void input_tile(const Window<T>& window, float* v, std::int64_t product_stride) {
-  input_half<M, 0>(window, v, product_stride);
-  input_half<M, 1>(window, v, product_stride);
+  if constexpr (M == 6) {
+    input_whole<M>(window, v, product_stride);
+  } else {
+    input_half<M, 0>(window, v, product_stride);
+    input_half<M, 1>(window, v, product_stride);
+  }
 }
 
 /// A dy A^T of one tile, `lanes` channels.
@@ -85,14 +111,14 @@ template <int M, class T>
       window, [&](int j, const Vec* d) __attribute__((always_inline)) {
         Vec o[size];
         Points<M>::output_gradient(d, o);
-#pragma GCC unroll 6
+#pragma GCC unroll 8
         for (int i = 0; i < size; ++i) columns[i][j] = o[i];
       });
-#pragma GCC unroll 6
+#pragma GCC unroll 8
   for (int i = 0; i < size; ++i) {
     Vec o[size];
     Points<M>::output_gradient(columns[i], o);
-#pragma GCC unroll 6
+#pragma GCC unroll 8
     for (int j = 0; j < size; ++j) store(v + (i * size + j) * product_stride, o[j]);
   }
 }
@@ -104,20 +130,20 @@ template <int M, Write how, bool epilogue, class T>
                                                std::int64_t row_pitch, int rows, int columns, int count) {
   constexpr int size = M + 2;
   Vec half[M][size];
-#pragma GCC unroll 6
+#pragma GCC unroll 8
   for (int j = 0; j < size; ++j) {
     Vec d[size], o[M];
-#pragma GCC unroll 6
+#pragma GCC unroll 8
     for (int i = 0; i < size; ++i) d[i] = load(q + (i * size + j) * output.product_stride);
     Points<M>::output(d, o);
-#pragma GCC unroll 4
+#pragma GCC unroll 6
     for (int i = 0; i < M; ++i) half[i][j] = o[i];
   }
-#pragma GCC unroll 4
+#pragma GCC unroll 6
   for (int i = 0; i < M; ++i) {
     Vec o[M];
     Points<M>::output(half[i], o);
-#pragma GCC unroll 4
+#pragma GCC unroll 6
     for (int j = 0; j < M; ++j) {
       if constexpr (epilogue) {
         if (output.scale != nullptr) o[j] = o[j] * load(output.scale + channel);
@@ -165,12 +191,17 @@ struct Range {
 template <int size, class T>
 [[gnu::noinline]] void copy_window(const T* from, std::int64_t row_pitch, std::int64_t pitch, Range rows, Range columns,
                                    int count, T* patch) {
-  for (int i = 0; i < size * size; ++i) store(patch + i * lanes, Vec{});
-  if (count <= 0) return;
-  for (int i = rows.begin; i < rows.end; ++i) {
-    for (int j = columns.begin; j < columns.end; ++j) {
+  if (count < 0) count = 0;
+  for (int i = 0; i < size; ++i) {
+    for (int j = 0; j < size; ++j, patch += lanes) {
+      const bool there = i >= rows.begin && i < rows.end && j >= columns.begin && j < columns.end;
       const T* p = from + i * row_pitch + j * pitch;
-      store(patch + (i * size + j) * lanes, count >= lanes ? load(p) : load(p, count));
+      if (there && count >= lanes) {
+        __builtin_memcpy(patch, p, lanes * sizeof(T));
+      } else {
+        __builtin_memset(patch, 0, lanes * sizeof(T));
+        if (there) __builtin_memcpy(patch, p, static_cast<std::size_t>(count) * sizeof(T));
+      }
     }
   }
 }
@@ -239,7 +270,7 @@ constexpr WinogradTileLoops kLoops{transform_input<M, T>, transform_output_gradi
 
 }  // namespace
 
-extern const WinogradTileLoops winograd_tiles[2][2] = {{kLoops<2, float>, kLoops<2, bf16>},
-                                                       {kLoops<4, float>, kLoops<4, bf16>}};
+extern const WinogradTileLoops winograd_tiles[3][2] = {
+    {kLoops<2, float>, kLoops<2, bf16>}, {kLoops<4, float>, kLoops<4, bf16>}, {kLoops<6, float>, kLoops<6, bf16>}};
 
 }  // namespace unet::kernels::cpu::UNET_ISA
