@@ -1,4 +1,6 @@
 // relu, max_pool, elementwise, pad: exact against naive loops.
+#include <array>
+
 #include "kernels/cpu/parallel.h"
 #include "kernels/elementwise.h"
 #include "kernels/max_pool.h"
@@ -48,6 +50,37 @@ TEST(Movements, ReluForwardAndBackward) {
     expect_same(y.values(), want_y);
     expect_same(dx.values(), want_dx);
   });
+}
+
+/// Every upper half of a float, with the lower halves around a tie.
+TEST(Movements, CopyRoundsEveryFloatToTheNearestBf16AndBack) {
+  constexpr std::array<std::uint32_t, 6> lower{0, 1, 0x7fff, 0x8000, 0x8001, 0xffff};
+  std::vector<std::uint32_t> floats;
+  for (std::uint32_t upper = 0; upper < 0x10000; ++upper) {
+    for (const std::uint32_t half : lower) floats.push_back(upper << 16 | half);
+  }
+  std::vector<std::uint16_t> halves(floats.size());
+  std::vector<std::uint32_t> back(floats.size());
+  const auto view = [&](auto& values, Dtype dtype) {
+    View out;
+    out.dtype = dtype;
+    out.dims = {1, 1, 1, static_cast<std::int64_t>(values.size())};
+    out.pitch = out.dims[3];
+    out.data = values.data();
+    return out;
+  };
+  cpu::copy(view(floats, Dtype::f32), view(halves, Dtype::bf16));
+  cpu::copy(view(halves, Dtype::bf16), view(back, Dtype::f32));
+  std::size_t wrong = 0;
+  for (std::size_t i = 0; i < floats.size(); ++i) {
+    const std::uint32_t x = floats[i], below = x >> 16, rest = x & 0xffff;
+    const bool nan = (x & 0x7fffffff) > 0x7f800000, up = rest > 0x8000 || (rest == 0x8000 && below % 2 == 1);
+    const std::uint32_t expected = nan ? below | 0x40 : below + up;
+    if ((halves[i] != expected || back[i] != expected << 16) && ++wrong < 5) {
+      ADD_FAILURE() << std::hex << x << " became " << halves[i] << " and " << back[i];
+    }
+  }
+  EXPECT_EQ(wrong, 0u);
 }
 
 TEST(Movements, AddCopyFill) {

@@ -10,6 +10,7 @@
 
 #include <cstdint>
 
+#include "kernels/cpu/isa/bf16_avx512.h"
 #include "kernels/cpu/isa/storage.h"
 
 namespace unet::kernels::cpu::UNET_ISA {
@@ -46,33 +47,41 @@ using U16 = typename VectorOf<std::uint16_t, N>::type;
 template <int N>
 using U32 = typename VectorOf<std::uint32_t, N>::type;
 
-// GCC finds neither of the two AVX-512 instructions; their forms without a mask make it warn.
-#if defined(__AVX512F__)
-inline constexpr auto all_of_16 = static_cast<__mmask16>(0xffff);
-#endif
+/// bf16 as it is stored, as floats.
 template <int N>
-[[gnu::always_inline]] inline U32<N> widened(U16<N> half) {
+[[gnu::always_inline]] inline typename VectorOf<float, N>::type widened(U16<N> stored) {
 #if defined(__AVX512F__)
-  if constexpr (N == 16) {
-    return reinterpret_cast<U32<N>>(_mm512_maskz_cvtepu16_epi32(all_of_16, reinterpret_cast<__m256i>(half)));
-  }
+  if constexpr (N == 16) return widen_bf16(reinterpret_cast<__m256i>(stored));
 #endif
+  U32<N> bits;
+  if constexpr (N == 1) {
+    bits = stored;
 #if defined(__AVX2__)
-  if constexpr (N == 8) return reinterpret_cast<U32<N>>(_mm256_cvtepu16_epi32(reinterpret_cast<__m128i>(half)));
+  } else if constexpr (N == 8) {  // GCC does not find the instruction
+    bits = reinterpret_cast<U32<N>>(_mm256_cvtepu16_epi32(reinterpret_cast<__m128i>(stored)));
 #endif
-  if constexpr (N == 1) return half;
-  if constexpr (N > 1) return __builtin_convertvector(half, U32<N>);
+  } else {
+    bits = __builtin_convertvector(stored, U32<N>);
+  }
+  bits = bits << 16;
+  typename VectorOf<float, N>::type v;
+  __builtin_memcpy(&v, &bits, sizeof v);
+  return v;
 }
 
+/// The nearest bf16.
 template <int N>
-[[gnu::always_inline]] inline U16<N> narrowed(U32<N> word) {
+[[gnu::always_inline]] inline U16<N> narrowed(typename VectorOf<float, N>::type v) {
 #if defined(__AVX512F__)
-  if constexpr (N == 16) {
-    return reinterpret_cast<U16<N>>(_mm512_maskz_cvtepi32_epi16(all_of_16, reinterpret_cast<__m512i>(word)));
-  }
+  if constexpr (N == 16) return reinterpret_cast<U16<N>>(round_to_bf16(v));
 #endif
-  if constexpr (N == 1) return static_cast<U16<N>>(word);
-  if constexpr (N > 1) return __builtin_convertvector(word, U16<N>);
+  U32<N> bits;
+  __builtin_memcpy(&bits, &v, sizeof v);
+  const U32<N> nearest = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+  const U32<N> nan = (bits >> 16) | 0x40;
+  const U32<N> upper = (v != v) ? nan : nearest;
+  if constexpr (N == 1) return static_cast<U16<N>>(upper);
+  if constexpr (N > 1) return __builtin_convertvector(upper, U16<N>);
 }
 
 template <class T, int N>
@@ -86,22 +95,14 @@ template <class T, int N>
 requires(sizeof(T) == 2) [[gnu::always_inline]] inline Vector<T, N> load(const T* from) {
   U16<N> half;
   __builtin_memcpy(&half, from, sizeof half);
-  const U32<N> bits = widened<N>(half) << 16;
-  Vector<T, N> v;
-  __builtin_memcpy(&v, &bits, sizeof v);
-  return v;
+  return widened<N>(half);
 }
 
 /// v as it lies in memory.
 template <class T, int N>
 [[gnu::always_inline]] inline auto stored(Vector<T, N> v) {
   if constexpr (sizeof(T) == 2) {
-    U32<N> bits;
-    __builtin_memcpy(&bits, &v, sizeof v);
-    const U32<N> nearest = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
-    const U32<N> nan = (bits >> 16) | 0x40;
-    const U32<N> upper = (v != v) ? nan : nearest;
-    return narrowed<N>(upper);
+    return narrowed<N>(v);
   } else {
     return v;
   }

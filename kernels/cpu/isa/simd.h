@@ -8,6 +8,7 @@
 #include <immintrin.h>
 #endif
 
+#include "kernels/cpu/isa/bf16_avx512.h"
 #include "kernels/view.h"
 
 namespace unet::kernels::cpu::UNET_ISA {
@@ -55,18 +56,8 @@ using HalfVec = std::uint16_t __attribute__((vector_size(2 * lanes)));
 using LooseHalfVec = std::uint16_t __attribute__((vector_size(2 * lanes), aligned(2)));
 
 #if defined(__AVX512F__)
-/// One permutation into the upper halves instead of a conversion and a shift.
-[[gnu::always_inline]] inline Vec widened(HalfVec bits) {
-  constexpr unsigned upper = 0xaaaaaaaa;
-  const __m512i from = _mm512_set_epi16(15, 0, 14, 0, 13, 0, 12, 0, 11, 0, 10, 0, 9, 0, 8, 0, 7, 0, 6, 0, 5, 0, 4, 0, 3,
-                                        0, 2, 0, 1, 0, 0, 0);
-  return reinterpret_cast<Vec>(
-      _mm512_maskz_permutexvar_epi16(upper, from, _mm512_castsi256_si512(reinterpret_cast<__m256i>(bits))));
-}
-[[gnu::always_inline]] inline HalfVec narrowed(Vec x) {  // one instruction that GCC does not find
-  return reinterpret_cast<HalfVec>(
-      _mm512_maskz_cvtepi32_epi16(static_cast<__mmask16>(0xffff), reinterpret_cast<__m512i>(rounded_to_bf16(x))));
-}
+[[gnu::always_inline]] inline Vec widened(HalfVec bits) { return widen_bf16(reinterpret_cast<__m256i>(bits)); }
+[[gnu::always_inline]] inline HalfVec narrowed(Vec x) { return reinterpret_cast<HalfVec>(round_to_bf16(x)); }
 #else
 [[gnu::always_inline]] inline Vec widened(HalfVec bits) {
   return reinterpret_cast<Vec>(__builtin_convertvector(bits, BitsVec) << 16);
