@@ -250,12 +250,13 @@ TEST(WinogradRule, TakesTheLargestTilesWhereTheyFit) {
     return cpu::plan_conv(pass, spec(), shape, dtype, ConvProvider::automatic).id;
   };
   const ConvShape large{2, 256, 256, 64, 64, 3, 3}, padded_away{8, 32, 32, 512, 512, 3, 3},
-      few{1, 48, 48, 64, 64, 3, 3};
+      few{1, 48, 48, 64, 64, 3, 3}, tiny{8, 2, 2, 512, 512, 3, 3};
   for (const ConvPass pass : kPasses) {
     for (const Dtype dtype : {Dtype::f32, Dtype::bf16}) {
       EXPECT_EQ(chosen(pass, large, dtype), "winograd:f6x6");
       EXPECT_EQ(chosen(pass, padded_away, dtype), "winograd:f4x4");
       EXPECT_EQ(chosen(pass, few, dtype), "winograd:f4x4");
+      EXPECT_EQ(chosen(pass, tiny, dtype), "winograd:f2x2");
     }
   }
   const ConvShape narrow{8, 128, 128, 32, 32, 3, 3}, deep{2, 64, 64, 1024, 64, 3, 3};

@@ -69,33 +69,33 @@ template <int M, int half, class T>
   }
 }
 
-/// All rows of B^T d B, where not even half of the intermediate values fit into the registers: they go by way of the
-/// stack.
-template <int M, class T>
-[[gnu::always_inline]] inline void input_whole(const Window<T>& window, float* v, std::int64_t product_stride) {
-  constexpr int size = M + 2;
-  Vec columns[size][size];
-  for_each_column<size, size>(
+/// A transform of `from` values to `to`, applied to the columns of a window of `from` x `from` pixels and then to the
+/// rows: the (to * to) products of one tile.
+template <int from, int to, class T, class Transform>
+[[gnu::always_inline]] inline void both_ways(const Window<T>& window, float* v, std::int64_t product_stride,
+                                             Transform&& transform) {
+  Vec columns[to][from];
+  for_each_column<from, from>(
       window, [&](int j, const Vec* d) __attribute__((always_inline)) {
-        Vec o[size];
-        Points<M>::input(d, o);
+        Vec o[to];
+        transform(d, o);
 #pragma GCC unroll 8
-        for (int i = 0; i < size; ++i) columns[i][j] = o[i];
+        for (int i = 0; i < to; ++i) columns[i][j] = o[i];
       });
 #pragma GCC unroll 8
-  for (int i = 0; i < size; ++i) {
-    Vec o[size];
-    Points<M>::input(columns[i], o);
+  for (int i = 0; i < to; ++i) {
+    Vec o[to];
+    transform(columns[i], o);
 #pragma GCC unroll 8
-    for (int j = 0; j < size; ++j) store(v + (i * size + j) * product_stride, o[j]);
+    for (int j = 0; j < to; ++j) store(v + (i * to + j) * product_stride, o[j]);
   }
 }
 
 /// V of one tile, `lanes` channels.
 template <int M, class T>
 [[gnu::noinline]] void input_tile(const Window<T>& window, float* v, std::int64_t product_stride) {
-  if constexpr (M == 6) {
-    input_whole<M>(window, v, product_stride);
+  if constexpr (M == 6) {  // not even half of the intermediate values would fit: they go by way of the stack
+    both_ways<8, 8>(window, v, product_stride, Points<6>::input);
   } else {
     input_half<M, 0>(window, v, product_stride);
     input_half<M, 1>(window, v, product_stride);
@@ -105,22 +105,7 @@ template <int M, class T>
 /// A dy A^T of one tile, `lanes` channels.
 template <int M, class T>
 [[gnu::noinline]] void output_gradient_tile(const Window<T>& window, float* v, std::int64_t product_stride) {
-  constexpr int size = M + 2;
-  Vec columns[size][M];
-  for_each_column<M, M>(
-      window, [&](int j, const Vec* d) __attribute__((always_inline)) {
-        Vec o[size];
-        Points<M>::output_gradient(d, o);
-#pragma GCC unroll 8
-        for (int i = 0; i < size; ++i) columns[i][j] = o[i];
-      });
-#pragma GCC unroll 8
-  for (int i = 0; i < size; ++i) {
-    Vec o[size];
-    Points<M>::output_gradient(columns[i], o);
-#pragma GCC unroll 8
-    for (int j = 0; j < size; ++j) store(v + (i * size + j) * product_stride, o[j]);
-  }
+  both_ways<M, M + 2>(window, v, product_stride, Points<M>::output_gradient);
 }
 
 enum class Write { plain, stream, checked };
