@@ -4,8 +4,8 @@
 // Any channel count, any image size. x, y, dy and dx may be pitched.
 //
 // Error against exact arithmetic on the same stored numbers (NMSE, normal data, f32): F(6x6) 7e-12 to 5e-11 (32 to 512
-// input channels), backward weights up to 1e-10; F(4x4) 4e-13 to 1e-11, about ten times that of the direct method; F(2x2)
-// below the direct method's. A NaN or Inf spreads over its tile.
+// input channels), backward weights up to 1e-10; F(4x4) 4e-13 to 1e-11, about ten times that of the direct method;
+// F(2x2) below the direct method's. A NaN or Inf spreads over its tile.
 //
 // Results do not depend on the number of threads. A plan runs on the threads there were when it was made, or fewer.
 #pragma once

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <iterator>
 #include <set>
 #include <stdexcept>
 
@@ -225,33 +224,32 @@ std::size_t workspace_limit(const Wanted& w) {
   return std::clamp(smaller_activation(w), kCudnnSmallWorkspace, kCudnnWorkspaceLimit);
 }
 
-/// What passes the filters, in the heuristics' order.
-struct Found {
-  std::vector<CudnnConv> lean;     // less workspace than the smaller activation
-  std::vector<CudnnConv> roomier;  // within the limit: partial sums and transforms of layers with few pixels
-};
+bool lean(const CudnnConv& conv, const Wanted& w) { return conv.plan->workspace() < smaller_activation(w); }
+std::vector<CudnnConv>::iterator first_lean(std::vector<CudnnConv>& found, const Wanted& w) {
+  return std::find_if(found.begin(), found.end(), [&](const CudnnConv& conv) { return lean(conv, w); });
+}
 
-/// Adds what passes, until `most` lean ones are there.
+/// Appends to `found` what passes, until it holds `most` and a lean one is among them.
 void collect(const std::shared_ptr<const CudnnGraph>& graph, CudnnForm form, cudnnBackendHeurMode_t mode,
-             const Wanted& w, bool tf32, std::size_t most, Found& found) {
-  if (found.lean.size() >= most) return;
+             const Wanted& w, bool tf32, std::size_t most, std::vector<CudnnConv>& found) {
+  const auto enough = [&] { return found.size() >= most && first_lean(found, w) != found.end(); };
+  if (enough()) return;
   for (CudnnDescriptor& proposal : propose(*graph, mode)) {
     CudnnConfig config = examine(std::move(proposal));
     if (!may_run(config, w.dtype, tf32)) continue;
-    const bool last_resort = mode == CUDNN_HEUR_MODE_FALLBACK && found.roomier.empty();
+    const bool last_resort = mode == CUDNN_HEUR_MODE_FALLBACK && found.empty();
     if (config.engine_index == kNaiveEngine && !last_resort) continue;
     CudnnConv entry{id_of(form, config), form, {}};
     const auto known = [&](const CudnnConv& other) { return other.id == entry.id; };
-    if (std::any_of(found.lean.begin(), found.lean.end(), known)) continue;
-    if (std::any_of(found.roomier.begin(), found.roomier.end(), known)) continue;
+    if (std::any_of(found.begin(), found.end(), known)) continue;
     try {
       entry.plan = std::make_shared<CudnnPlan>(graph, std::move(config));
     } catch (const std::runtime_error&) {
       continue;  // a heuristic may propose what the engine then refuses
     }
     if (entry.plan->workspace() > workspace_limit(w)) continue;
-    (entry.plan->workspace() < smaller_activation(w) ? found.lean : found.roomier).push_back(std::move(entry));
-    if (found.lean.size() >= most) return;
+    found.push_back(std::move(entry));
+    if (enough()) return;
   }
 }
 
@@ -281,24 +279,26 @@ std::vector<CudnnConv> cudnn_conv_candidates(const std::shared_ptr<const CudnnTa
                                              std::size_t most) {
   const Wanted wanted{pass, spec, shape, dtype};
   std::vector<std::pair<CudnnForm, std::shared_ptr<const CudnnGraph>>> graphs;
-  Found found;
+  std::vector<CudnnConv> found;
   for (const CudnnForm form : forms_of(wanted, tf32)) {
-    if (found.lean.size() >= most) break;
+    if (found.size() >= most && first_lean(found, wanted) != found.end()) break;
     graphs.emplace_back(form, make_graph(target, wanted, form));
     collect(graphs.back().second, form, CUDNN_HEUR_MODE_A, wanted, tf32, most, found);
     collect(graphs.back().second, form, CUDNN_HEUR_MODE_B, wanted, tf32, most, found);
   }
   for (const auto& [form, graph] : graphs) {
-    if (found.lean.empty()) collect(graph, form, CUDNN_HEUR_MODE_FALLBACK, wanted, tf32, 1, found);
+    if (first_lean(found, wanted) == found.end()) {
+      collect(graph, form, CUDNN_HEUR_MODE_FALLBACK, wanted, tf32, 1, found);
+    }
   }
-  std::vector<CudnnConv> out = std::move(found.lean);
-  std::move(found.roomier.begin(), found.roomier.end(), std::back_inserter(out));
-  out.resize(std::min(out.size(), most));
-  if (out.empty()) {
+  if (found.empty()) {
     throw std::runtime_error(fmt::format("{}: cuDNN {} has no deterministic kernel within {} MiB of workspace",
                                          describe(wanted), cudnn_version(), workspace_limit(wanted) >> 20));
   }
-  return out;
+  const auto best = first_lean(found, wanted);
+  if (best != found.end()) std::rotate(found.begin(), best, best + 1);
+  found.resize(std::min(found.size(), most));
+  return found;
 }
 
 CudnnConv plan_cudnn_conv(const std::shared_ptr<const CudnnTarget>& target, ConvPass pass, const ConvSpec& spec,

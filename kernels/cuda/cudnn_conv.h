@@ -2,9 +2,9 @@
 // beside this file runs what is planned here.
 //
 // A config of cuDNN's heuristics is taken if it is deterministic, accumulates in f32, does not round f32 operands
-// (TF32 only when asked for) and keeps within the workspace limit. Of those that pass the lean ones come first, whose
-// workspace is smaller than x and than y, so that none of them can be a hidden copy of a tensor in another layout; of
-// two lean ones, the one the heuristic thinks faster.
+// (TF32 only when asked for) and keeps within the workspace limit. Of those that pass, a lean one is chosen, whose
+// workspace is smaller than x and than y, so that it cannot be a hidden copy of a tensor in another layout; of two, the
+// one the heuristic thinks faster.
 #pragma once
 
 #include <memory>
@@ -42,8 +42,8 @@ struct CudnnConv {
 /// cuDNN has no config that passes; both name pass, dtype and shape.
 CudnnConv plan_cudnn_conv(const std::shared_ptr<const CudnnTarget>& target, ConvPass pass, const ConvSpec& spec,
                           const ConvShape& shape, Dtype dtype, bool tf32);
-/// The first `most` configs that pass, of the heuristics' modes A and B, for timing: the lean ones, best guess first,
-/// then the others; a fallback where these modes have no lean one. Throws as plan_cudnn_conv.
+/// The first `most` configs that pass, of the heuristics' modes A and B, for timing: the first lean one, then the rest
+/// in the heuristics' order; a fallback where these modes have no lean one. Throws as plan_cudnn_conv.
 std::vector<CudnnConv> cudnn_conv_candidates(const std::shared_ptr<const CudnnTarget>& target, ConvPass pass,
                                              const ConvSpec& spec, const ConvShape& shape, Dtype dtype, bool tf32,
                                              std::size_t most);
