@@ -16,9 +16,10 @@ enum class Method { winograd, first_layer, own_gemm, onednn_nhwc, onednn_own_lay
 
 /// F(6x6) where it has fewer products than F(4x4) after padding to whole tiles, enough tiles to pay for its larger
 /// filters, and enough channels for its longer transforms. Measured on 2 threads of the same EPYC, both tiles in turn,
-/// times faster than F(4x4): 256^2 and 128^2 1.05 to 1.18, 64^2 (of 2 images and more) 1.00 to 1.13; 32^2 and below,
-/// where padding takes the advantage, 0.55 to 0.98; 16 channels 0.87 to 1.07, gradients of fewer than 64 0.76 to 0.97.
-/// With AVX2 alike.
+/// times faster than F(4x4): 256^2 and 128^2 0.99 to 1.18, 64^2 1.00 to 1.13 (of one image 0.92 to 1.06); 32^2 and
+/// below, where padding takes the advantage, 0.55 to 0.98; 16 channels 0.87 to 1.07, gradients of fewer than 64 0.76 to
+/// 0.97. With AVX2 (f32, base 32) 1.05 to 1.14 where it is taken.
+///
 /// In f32 sums over more than 512 channels come too near to an error (NMSE) of 1e-10. F(2x2) where a tile of it covers
 /// the image: 1.6 to 2.1 times faster than F(4x4).
 WinogradTile winograd_tile(ConvPass pass, const ConvShape& s, Dtype dtype) {

@@ -224,9 +224,11 @@ std::size_t workspace_limit(const Wanted& w) {
   return std::clamp(smaller_activation(w), kCudnnSmallWorkspace, kCudnnWorkspaceLimit);
 }
 
-bool lean(const CudnnConv& conv, const Wanted& w) { return conv.plan->workspace() < smaller_activation(w); }
+/// The first that is lean (cudnn_conv.h).
 std::vector<CudnnConv>::iterator first_lean(std::vector<CudnnConv>& found, const Wanted& w) {
-  return std::find_if(found.begin(), found.end(), [&](const CudnnConv& conv) { return lean(conv, w); });
+  const std::size_t whole = smaller_activation(w);
+  return std::find_if(found.begin(), found.end(),
+                      [&](const CudnnConv& conv) { return conv.plan->workspace() < whole; });
 }
 
 /// Appends to `found` what passes, until it holds `most` and a lean one is among them.
