@@ -48,6 +48,30 @@ double peak_memory_mb(Device device) {
   return static_cast<double>(usage.ru_maxrss) * 1024 / 1e6;
 }
 
+/// A row for every convolution that has run since: what it is, who runs it and its milliseconds.
+nlohmann::ordered_json convolutions_since(const std::vector<PlanUse>& before) {
+  nlohmann::ordered_json out = nlohmann::ordered_json::array();
+  for (const PlanUse& use : conv_plan_uses()) {
+    std::uint64_t runs = use.runs;
+    double seconds = use.seconds;
+    for (const PlanUse& then : before) {
+      if (then.pass != use.pass || !(then.spec == use.spec) || !(then.shape == use.shape)) continue;
+      runs -= then.runs;
+      seconds -= then.seconds;
+    }
+    if (runs == 0) continue;
+    const kernels::ConvShape& s = use.shape;
+    out.push_back({{"pass", name_of(use.pass)},
+                   {"x", {s.N, s.H, s.W, s.Cin}},
+                   {"weights", {s.Cout, s.Kh, s.Kw, s.Cin}},
+                   {"id", use.id},
+                   {"runs", runs},
+                   {"ms", 1e3 * seconds / static_cast<double>(runs)},
+                   {"tflops", s.flops(use.spec) * static_cast<double>(runs) / seconds / 1e12}});
+  }
+  return out;
+}
+
 nlohmann::ordered_json measure(const StepOptions& options) {
   const Machine machine = machine_of(options.machine);
   const Device device = machine.device;
@@ -105,11 +129,13 @@ nlohmann::ordered_json measure(const StepOptions& options) {
   }
   if (!device.is_cpu()) {  // waiting for every convolution slows the step down, so these steps are others
     set_conv_timing(true);
+    const std::vector<PlanUse> before = conv_plan_uses();
     for (std::int64_t step = 0; step < 3; ++step) {
       const double convolutions = conv_seconds();
       const double ms = milliseconds(device, 1, train_step);
       share.push_back(1e3 * (conv_seconds() - convolutions) / ms);
     }
+    out["convolutions"] = convolutions_since(before);
   }
   out["convolution_share"] = median(share);
   return out;

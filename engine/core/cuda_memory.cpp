@@ -83,6 +83,18 @@ void synchronize() {
   uploads().clear();
 }
 
+double seconds_of(int calls, const std::function<void()>& work) {
+  struct Timed {
+    kernels::cuda::Event event = runtime().create_event(true);
+    ~Timed() { runtime().destroy_event(event); }
+  } begin, end;
+  runtime().record(begin.event);
+  for (int i = 0; i < calls; ++i) work();
+  runtime().record(end.event);
+  runtime().wait(end.event);
+  return 1e-3 * static_cast<double>(runtime().elapsed_ms(begin.event, end.event)) / calls;
+}
+
 DeviceChoice choose() {
   const kernels::cuda::DeviceCount found = runtime().devices();
   if (found.count == 0) return {Device{}, found.reason};

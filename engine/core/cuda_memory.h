@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <string>
 
 #include "engine/core/device.h"
@@ -38,6 +39,8 @@ class Staged {
 void upload(void* to, const void* from, std::size_t bytes);
 /// Waits for the device and gives back what uploads no longer need.
 void synchronize();
+/// Seconds on the device of one call of work, of `calls` in a row. Waits for them.
+double seconds_of(int calls, const std::function<void()>& work);
 DeviceChoice choose();  // the device, or the CPU with the reason
 
 }  // namespace unet::cuda_memory

@@ -10,7 +10,7 @@
 namespace unet::kernels::cuda {
 namespace {
 
-constexpr std::size_t kCandidates = 8;
+constexpr CudnnChoice kCandidates{20, 3};
 
 const std::shared_ptr<const CudnnTarget>& device() {
   // Never destroyed: CUDA may be gone when the process ends.

@@ -231,16 +231,22 @@ std::vector<CudnnConv>::iterator first_lean(std::vector<CudnnConv>& found, const
                       [&](const CudnnConv& conv) { return conv.plan->workspace() < whole; });
 }
 
-/// Appends to `found` what passes, until it holds `most` and a lean one is among them.
+/// Appends to `found` what passes, until it holds as many as are wanted and a lean one is among them.
 void collect(const std::shared_ptr<const CudnnGraph>& graph, CudnnForm form, cudnnBackendHeurMode_t mode,
-             const Wanted& w, bool tf32, std::size_t most, std::vector<CudnnConv>& found) {
-  const auto enough = [&] { return found.size() >= most && first_lean(found, w) != found.end(); };
+             const Wanted& w, bool tf32, const CudnnChoice& choice, std::vector<CudnnConv>& found) {
+  const auto has_lean = [&] { return first_lean(found, w) != found.end(); };
+  const auto enough = [&] { return found.size() >= choice.most && has_lean(); };
   if (enough()) return;
   for (CudnnDescriptor& proposal : propose(*graph, mode)) {
     CudnnConfig config = examine(std::move(proposal));
     if (!may_run(config, w.dtype, tf32)) continue;
     const bool last_resort = mode == CUDNN_HEUR_MODE_FALLBACK && found.empty();
     if (config.engine_index == kNaiveEngine && !last_resort) continue;
+    const auto same_engine = [&](const CudnnConv& other) {
+      return other.form == form && other.plan->config().engine_index == config.engine_index;
+    };
+    const auto of_engine = static_cast<std::size_t>(std::count_if(found.begin(), found.end(), same_engine));
+    if (of_engine >= choice.most_of_an_engine && has_lean()) continue;
     CudnnConv entry{id_of(form, config), form, {}};
     const auto known = [&](const CudnnConv& other) { return other.id == entry.id; };
     if (std::any_of(found.begin(), found.end(), known)) continue;
@@ -278,19 +284,19 @@ std::vector<std::string_view> split(std::string_view text, char separator) {
 
 std::vector<CudnnConv> cudnn_conv_candidates(const std::shared_ptr<const CudnnTarget>& target, ConvPass pass,
                                              const ConvSpec& spec, const ConvShape& shape, Dtype dtype, bool tf32,
-                                             std::size_t most) {
+                                             const CudnnChoice& choice) {
   const Wanted wanted{pass, spec, shape, dtype};
   std::vector<std::pair<CudnnForm, std::shared_ptr<const CudnnGraph>>> graphs;
   std::vector<CudnnConv> found;
   for (const CudnnForm form : forms_of(wanted, tf32)) {
-    if (found.size() >= most && first_lean(found, wanted) != found.end()) break;
+    if (found.size() >= choice.most && first_lean(found, wanted) != found.end()) break;
     graphs.emplace_back(form, make_graph(target, wanted, form));
-    collect(graphs.back().second, form, CUDNN_HEUR_MODE_A, wanted, tf32, most, found);
-    collect(graphs.back().second, form, CUDNN_HEUR_MODE_B, wanted, tf32, most, found);
+    collect(graphs.back().second, form, CUDNN_HEUR_MODE_A, wanted, tf32, choice, found);
+    collect(graphs.back().second, form, CUDNN_HEUR_MODE_B, wanted, tf32, choice, found);
   }
   for (const auto& [form, graph] : graphs) {
     if (first_lean(found, wanted) == found.end()) {
-      collect(graph, form, CUDNN_HEUR_MODE_FALLBACK, wanted, tf32, 1, found);
+      collect(graph, form, CUDNN_HEUR_MODE_FALLBACK, wanted, tf32, {}, found);
     }
   }
   if (found.empty()) {
@@ -299,13 +305,13 @@ std::vector<CudnnConv> cudnn_conv_candidates(const std::shared_ptr<const CudnnTa
   }
   const auto best = first_lean(found, wanted);
   if (best != found.end()) std::rotate(found.begin(), best, best + 1);
-  found.resize(std::min(found.size(), most));
+  found.resize(std::min(found.size(), choice.most));
   return found;
 }
 
 CudnnConv plan_cudnn_conv(const std::shared_ptr<const CudnnTarget>& target, ConvPass pass, const ConvSpec& spec,
                           const ConvShape& shape, Dtype dtype, bool tf32) {
-  return std::move(cudnn_conv_candidates(target, pass, spec, shape, dtype, tf32, 1).front());
+  return std::move(cudnn_conv_candidates(target, pass, spec, shape, dtype, tf32, {}).front());
 }
 
 CudnnConv cudnn_conv_by_id(const std::shared_ptr<const CudnnTarget>& target, ConvPass pass, const ConvSpec& spec,

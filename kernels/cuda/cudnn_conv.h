@@ -42,11 +42,15 @@ struct CudnnConv {
 /// cuDNN has no config that passes; both name pass, dtype and shape.
 CudnnConv plan_cudnn_conv(const std::shared_ptr<const CudnnTarget>& target, ConvPass pass, const ConvSpec& spec,
                           const ConvShape& shape, Dtype dtype, bool tf32);
-/// The first `most` configs that pass, of the heuristics' modes A and B, for timing: the first lean one, then the rest
-/// in the heuristics' order; a fallback where these modes have no lean one. Throws as plan_cudnn_conv.
+/// How many configs to take. Most proposals are the settings of a few engines, so each engine has a limit of its own.
+struct CudnnChoice {
+  std::size_t most = 1, most_of_an_engine = 1;
+};
+/// The first configs that pass, of the heuristics' modes A and B, for timing: the first lean one, then the rest in the
+/// heuristics' order; a fallback where these modes have no lean one. Throws as plan_cudnn_conv.
 std::vector<CudnnConv> cudnn_conv_candidates(const std::shared_ptr<const CudnnTarget>& target, ConvPass pass,
                                              const ConvSpec& spec, const ConvShape& shape, Dtype dtype, bool tf32,
-                                             std::size_t most);
+                                             const CudnnChoice& choice);
 /// The plan of an id as above. Throws std::invalid_argument if the id is not one of this cuDNN's, std::runtime_error if
 /// cuDNN refuses it for this shape.
 CudnnConv cudnn_conv_by_id(const std::shared_ptr<const CudnnTarget>& target, ConvPass pass, const ConvSpec& spec,

@@ -161,7 +161,8 @@ TEST_P(CudnnPlan, AnIdNamesTheSamePlanAgain) {
       for (const bool epilogue : {false, true}) {
         if (epilogue && pass != ConvPass::forward) continue;
         const ConvSpec spec{1, 1, epilogue, epilogue};
-        const auto candidates = cudnn_conv_candidates(target(), pass, spec, kShape, precision.dtype, precision.tf32, 6);
+        const auto candidates =
+            cudnn_conv_candidates(target(), pass, spec, kShape, precision.dtype, precision.tf32, {6, 6});
         ASSERT_FALSE(candidates.empty()) << precision.name << " " << name_of(pass);
         std::set<std::string> ids;
         for (const CudnnConv& conv : candidates) {
