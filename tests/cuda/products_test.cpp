@@ -17,7 +17,8 @@ std::string label(Dtype dtype, const Shape& shape, std::int64_t other) {
 }
 
 TEST_F(CudaProducts, PixelLinearIsTheCpus) {
-  const std::vector<Shape> large{{1, 20, 30, 64}, {1, 15, 20, 300}};  // several blocks; several chunks a thread
+  // Several blocks; several chunks a thread; every number of threads that share a pixel.
+  const std::vector<Shape> large{{1, 20, 30, 64}, {1, 15, 20, 300}, {1, 9, 5, 16}, {1, 6, 7, 24}, {1, 5, 9, 128}};
   std::vector<Shape> all = shapes();
   all.insert(all.end(), large.begin(), large.end());
   for (const Dtype dtype : device_dtypes()) {

@@ -1,5 +1,6 @@
 // How many kernels an op launches, where that was paid for: fewer than its parts one by one.
 #include "kernels/conv_transpose.h"
+#include "kernels/pixel_linear.h"
 #include "tests/cuda/harness.h"
 #include "tests/support/cuda_shim/shim_runtime.h"
 
@@ -28,6 +29,18 @@ TEST_F(CudaLaunches, ATransposedConvolutionGathersItsGradientOnce) {
   };
   EXPECT_EQ(backward({}), 1u);         // beside the products, which are no kernels of ours
   EXPECT_EQ(backward(db.view()), 2u);  // what the blocks have summed up is added
+}
+
+TEST_F(CudaLaunches, TheHeadAddsItsGradientsUpTogether) {
+  const Shape shape{1, 4, 6, 16}, matrix{2, 1, 1, 16}, out{1, 4, 6, 2};
+  const DeviceTensor x(Dtype::bf16, shape), w(Dtype::f32, matrix), dy(Dtype::f32, out), dx(Dtype::bf16, shape);
+  const DeviceTensor dw(Dtype::f32, matrix), db(Dtype::f32, {1, 1, 1, 2});
+  const DeviceMemory scratch(cuda::pixel_linear_scratch(x.view(), 2));
+  EXPECT_EQ(launches_of([&] {
+              cuda::pixel_linear_backward(x.view(), w.view(), dy.view(), dx.view(), dw.view(), db.view(),
+                                          scratch.data());
+            }),
+            2u);
 }
 
 }  // namespace
