@@ -1,9 +1,9 @@
 // Sum of squares of a flat range, in f64 over fixed blocks added in order; not finite as soon as one value is NaN or
 // Inf, which makes it the finite check of gradients too (f32 values cannot overflow the sum; f64 values beyond 1e150
-// can). x: flat, dense.
+// can).
 #pragma once
 
-#include "kernels/view.h"
+#include "kernels/ranges.h"
 
 namespace unet::kernels {
 
@@ -15,16 +15,18 @@ struct SquareSum {
 
 namespace cpu {
 
-void sum_of_squares(ConstView x, SquareSum* out, void* scratch);
+/// x: one part, f32 or f64.
+void sum_of_squares(const Ranges& x, SquareSum* out, void* scratch);
 /// Bytes of scratch, 64-byte aligned.
-std::size_t sum_of_squares_scratch(ConstView x);
+std::size_t sum_of_squares_scratch(const Ranges& x);
 
 }  // namespace cpu
 
 namespace cuda {
 
-void sum_of_squares(ConstView x, SquareSum* out, void* scratch);
-std::size_t sum_of_squares_scratch(ConstView x);
+/// Each part f32 or bf16.
+void sum_of_squares(const Ranges& x, SquareSum* out, void* scratch);
+std::size_t sum_of_squares_scratch(const Ranges& x);
 
 }  // namespace cuda
 }  // namespace unet::kernels

@@ -101,10 +101,10 @@ void adam(benchmark::State& state, std::int64_t count, bool copies) {
                v = filled({count}, Dtype::f32), copy = copies ? Tensor::empty({count}, Dtype::bf16, kCuda) : Tensor();
   kernels::StepControl control;
   control.steps = 1;
-  control.lr = 1e-4;
+  control.lr = control.step_size = 1e-4;
   const Tensor there = Tensor::copy_of({sizeof control}, Dtype::u8, &control, kCuda);
   measure(state, static_cast<double>(count) * (28 + (copies ? 2 : 0)), [&] {
-    cuda::adam({}, there.data<kernels::StepControl>(), g.const_view(), p.view(), m.view(), v.view(), copy.view());
+    cuda::adam({}, there.data<kernels::StepControl>(), g.view(), p.view(), m.view(), v.view(), copy.view());
   });
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <stdexcept>
 
 #include "kernels/cpu/isa.h"
 #include "kernels/cpu/isa/grad_norm.h"
@@ -10,14 +11,22 @@
 
 namespace unet::kernels::cpu {
 namespace {
-Blocks blocks_of(ConstView x) { return cut(x.size(), 16384); }
-}  // namespace
 
-std::size_t sum_of_squares_scratch(ConstView x) {
-  return static_cast<std::size_t>(blocks_of(x).count) * sizeof(double);
+ConstView only_part(const Ranges& x) {
+  if (x.first.size() != 0) throw std::logic_error("gradients in two parts are for devices that have them in bf16");
+  return x.second;
 }
 
-void sum_of_squares(ConstView x, SquareSum* out, void* scratch) {
+Blocks blocks_of(ConstView x) { return cut(x.size(), 16384); }
+
+}  // namespace
+
+std::size_t sum_of_squares_scratch(const Ranges& x) {
+  return static_cast<std::size_t>(blocks_of(only_part(x)).count) * sizeof(double);
+}
+
+void sum_of_squares(const Ranges& ranges, SquareSum* out, void* scratch) {
+  const ConstView x = only_part(ranges);
   const Blocks blocks = blocks_of(x);
   auto* partial = static_cast<double*>(scratch);
   dispatch_float(x.dtype, [&](auto zero) {

@@ -13,7 +13,8 @@ void begin_step(StepControl* control, double lr, double clip_norm) {
 
 void add_loss(StepControl* control, const double* loss, double share) { control->loss += *loss * share; }
 
-void decide(StepControl* control, const SquareSum* gradients, const SquareSum* statistics, std::int64_t passes) {
+void decide(StepControl* control, double beta1, double beta2, const SquareSum* gradients, const SquareSum* statistics,
+            std::int64_t passes) {
   StepControl& c = *control;
   c.grad_norm = std::sqrt(gradients->sum);
   c.first_bad_gradient = gradients->first_bad;
@@ -29,7 +30,10 @@ void decide(StepControl* control, const SquareSum* gradients, const SquareSum* s
               : !(c.grad_norm <= StepControl::max_grad_norm) ? StepVerdict::bad_gradient
               : !finite_statistics                           ? StepVerdict::bad_statistics
                                                              : StepVerdict::commit;
-  if (c.verdict == StepVerdict::commit) ++c.steps;
+  if (c.verdict != StepVerdict::commit) return;
+  const auto t = static_cast<double>(++c.steps);
+  c.step_size = c.lr / (1 - std::pow(beta1, t));
+  c.root_factor = 1 / std::sqrt(1 - std::pow(beta2, t));
 }
 
 }  // namespace unet::kernels::cpu

@@ -16,8 +16,8 @@ __global__ void add_loss_kernel(StepControl* control, const double* loss, double
   control->loss += *loss * share;
 }
 
-__global__ void decide_kernel(StepControl* control, const SquareSum* gradients, const SquareSum* statistics,
-                              std::int64_t passes) {
+__global__ void decide_kernel(StepControl* control, double beta1, double beta2, const SquareSum* gradients,
+                              const SquareSum* statistics, std::int64_t passes) {
   StepControl c = *control;
   c.grad_norm = sqrt(gradients->sum);
   c.first_bad_gradient = gradients->first_bad;
@@ -34,7 +34,11 @@ __global__ void decide_kernel(StepControl* control, const SquareSum* gradients, 
               : !(c.grad_norm <= StepControl::max_grad_norm) ? StepVerdict::bad_gradient
               : !finite_statistics                           ? StepVerdict::bad_statistics
                                                              : StepVerdict::commit;
-  if (c.verdict == StepVerdict::commit) ++c.steps;
+  if (c.verdict == StepVerdict::commit) {
+    const auto t = static_cast<double>(++c.steps);
+    c.step_size = c.lr / (1 - pow(beta1, t));
+    c.root_factor = 1 / sqrt(1 - pow(beta2, t));
+  }
   *control = c;
 }
 
@@ -48,8 +52,9 @@ void add_loss(StepControl* control, const double* loss, double share) {
   launch(add_loss_kernel, Grid{}, Grid{}, control, loss, share);
 }
 
-void decide(StepControl* control, const SquareSum* gradients, const SquareSum* statistics, std::int64_t passes) {
-  launch(decide_kernel, Grid{}, Grid{}, control, gradients, statistics, passes);
+void decide(StepControl* control, double beta1, double beta2, const SquareSum* gradients, const SquareSum* statistics,
+            std::int64_t passes) {
+  launch(decide_kernel, Grid{}, Grid{}, control, beta1, beta2, gradients, statistics, passes);
 }
 
 }  // namespace unet::kernels::cuda

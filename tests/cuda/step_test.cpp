@@ -43,6 +43,41 @@ TEST_F(CudaStep, SumsOfSquares) {
   }
 }
 
+/// A flat range whose first part is bf16: the gradients of a model that multiplies in bf16.
+struct TwoParts {
+  explicit TwoParts(std::int64_t narrow, std::int64_t wide)
+      : numbers(random_values(1, Dtype::bf16, narrow)), behind(random_values(2, Dtype::f32, wide)) {
+    numbers.insert(numbers.end(), behind.begin(), behind.end());
+  }
+  Values front() const { return {numbers.begin(), numbers.end() - static_cast<std::ptrdiff_t>(behind.size())}; }
+
+  Values numbers, behind;  // all; those of the second part
+};
+
+TEST_F(CudaStep, SumsOfSquaresOfTwoParts) {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  for (const auto& [narrow, wide] : {std::pair{64, 64}, {16389, 7}, {70000, 40000}}) {
+    for (const int bad : {-1, 3, narrow - 1, narrow, narrow + wide - 1}) {
+      SCOPED_TRACE(std::to_string(narrow) + " and " + std::to_string(wide) + ", " + std::to_string(bad));
+      TwoParts parts(narrow, wide);
+      Values front = parts.front();
+      if (bad >= narrow) parts.behind[static_cast<std::size_t>(bad - narrow)] = nan;
+      if (bad >= 0 && bad < narrow) front[static_cast<std::size_t>(bad)] = nan;
+      const DeviceTensor first(Dtype::bf16, flat(narrow), front), second(Dtype::f32, flat(wide), parts.behind);
+      const Ranges ranges(first.view(), second.view());
+      const DeviceValues<SquareSum> out;
+      const DeviceMemory scratch(cuda::sum_of_squares_scratch(ranges));
+      cuda::sum_of_squares(ranges, out.data(), scratch.data());
+      EXPECT_EQ(out.value().first_bad, bad);
+      double want = 0;
+      for (const double value : parts.numbers) want += value * value;
+      if (bad < 0) {
+        EXPECT_NEAR(out.value().sum, want, 1e-12 * want);
+      }
+    }
+  }
+}
+
 TEST_F(CudaStep, OfNothingIsZero) {
   const SquareSum sum = square_sum({}, Dtype::f32);
   EXPECT_EQ(sum.sum, 0);
@@ -74,18 +109,21 @@ TEST_F(CudaStep, DecidesAsTheCpu) {
     cpu::begin_step(&want, c.lr, c.clip);
     cpu::add_loss(&want, &loss, 0.25);
     cpu::add_loss(&want, &loss, 0.5);
-    cpu::decide(&want, &c.gradients, c.statistics.data(), static_cast<std::int64_t>(c.statistics.size()));
+    cpu::decide(&want, 0.9, 0.999, &c.gradients, c.statistics.data(), static_cast<std::int64_t>(c.statistics.size()));
     const DeviceValues<double> loss_there(std::vector<double>{loss});
     const DeviceValues<SquareSum> gradients(std::vector<SquareSum>{c.gradients}), statistics(c.statistics);
     cuda::begin_step(got.data(), c.lr, c.clip);
     cuda::add_loss(got.data(), loss_there.data(), 0.25);
     cuda::add_loss(got.data(), loss_there.data(), 0.5);
-    cuda::decide(got.data(), gradients.data(), statistics.data(), static_cast<std::int64_t>(c.statistics.size()));
+    cuda::decide(got.data(), 0.9, 0.999, gradients.data(), statistics.data(),
+                 static_cast<std::int64_t>(c.statistics.size()));
     const StepControl seen = got.value();
     EXPECT_EQ(seen.verdict, want.verdict);
     EXPECT_EQ(seen.steps, want.steps);
     expect_same({seen.lr, seen.clip_norm, seen.loss, seen.grad_norm, seen.grad_scale},
                 {want.lr, want.clip_norm, want.loss, want.grad_norm, want.grad_scale});
+    EXPECT_NEAR(seen.step_size, want.step_size, 1e-14);  // powers of another library
+    EXPECT_NEAR(seen.root_factor, want.root_factor, 1e-12);
     EXPECT_EQ(seen.first_bad_gradient, want.first_bad_gradient);
     EXPECT_EQ(seen.first_bad_statistic, want.first_bad_statistic);
   }
@@ -101,8 +139,7 @@ TEST_F(CudaStep, AdamIsTheCpus) {
         spec.weight_decay = 0.125;
         spec.decoupled = decoupled;
         StepControl control;
-        control.lr = 0.01;
-        control.grad_scale = 0.75;
+        const SquareSum nothing_bad;
         const Values g = random_values(1, gradient_dtype, size), p = random_values(2, Dtype::f32, size);
         // v is well above zero: an update of m / sqrt(v) would magnify the rounding of a gradient near zero.
         const Values m = random_values(3, Dtype::f32, size, 0, 0.1), v = random_values(4, Dtype::f32, size, 1, 0.1);
@@ -110,7 +147,10 @@ TEST_F(CudaStep, AdamIsTheCpus) {
             cv(Dtype::f32, flat(size), v);
         DeviceTensor dg(gradient_dtype, flat(size), g), dp(Dtype::f32, flat(size), p), dm(Dtype::f32, flat(size), m),
             dv(Dtype::f32, flat(size), v), copy(Dtype::bf16, flat(size));
-        for (control.steps = 1; control.steps <= 3; ++control.steps) {
+        for (int step = 0; step < 3; ++step) {
+          cpu::begin_step(&control, 0.01, 0);
+          cpu::decide(&control, spec.beta1, spec.beta2, &nothing_bad, nullptr, 0);
+          control.grad_scale = 0.75;
           cpu::adam(spec, &control, cg.view(), cp.view(), cm.view(), cv.view(), {});
           const DeviceValues<StepControl> there(std::vector<StepControl>{control});
           cuda::adam(spec, there.data(), dg.view(), dp.view(), dm.view(), dv.view(), copy.view());
@@ -123,6 +163,33 @@ TEST_F(CudaStep, AdamIsTheCpus) {
         expect_same(copy.values(), rounded);
       }
     }
+  }
+}
+
+TEST_F(CudaStep, AdamReadsGradientsOfTwoParts) {
+  for (const auto& [narrow, wide] : {std::pair{64, 64}, {9024, 128}, {20000, 8192}, {7, 5}}) {
+    SCOPED_TRACE(std::to_string(narrow) + " and " + std::to_string(wide));
+    const std::int64_t size = narrow + wide;
+    const TwoParts g(narrow, wide);
+    StepControl control;
+    control.lr = control.step_size = 0.01;
+    const Values p = random_values(3, Dtype::f32, size), m = random_values(4, Dtype::f32, size, 0, 0.1),
+                 v = random_values(5, Dtype::f32, size, 1, 0.1);
+    Buffer cg(Dtype::f32, flat(size), g.numbers), cp(Dtype::f32, flat(size), p), cm(Dtype::f32, flat(size), m),
+        cv(Dtype::f32, flat(size), v);
+    cpu::adam({}, &control, cg.view(), cp.view(), cm.view(), cv.view(), {});
+    const DeviceTensor first(Dtype::bf16, flat(narrow), g.front()), second(Dtype::f32, flat(wide), g.behind);
+    DeviceTensor dp(Dtype::f32, flat(size), p), dm(Dtype::f32, flat(size), m), dv(Dtype::f32, flat(size), v),
+        copy(Dtype::bf16, flat(narrow));
+    const DeviceValues<StepControl> there(std::vector<StepControl>{control});
+    cuda::adam({}, there.data(), {first.view(), second.view()}, dp.view(), dm.view(), dv.view(), copy.view());
+    expect_close(Dtype::f32, dp.values(), cp.values());
+    expect_close(Dtype::f32, dm.values(), cm.values());
+    expect_close(Dtype::f32, dv.values(), cv.values());
+    Values rounded = dp.values();
+    rounded.resize(static_cast<std::size_t>(narrow));
+    for (double& value : rounded) value = stored(Dtype::bf16, value);
+    expect_same(copy.values(), rounded);
   }
 }
 
