@@ -1,9 +1,17 @@
-// A cuBLASLt that multiplies nothing and remembers what it was asked.
-#include <cublasLt.h>
-
+// A cuBLASLt that multiplies nothing and remembers what it was asked. Types as the calls pass them: a status is an int,
+// 0 for success, and every descriptor a pointer.
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <cstring>
+
+namespace {
+
+constexpr int kInvalidValue = 7, kMinAlignmentA = 5;  // of CUBLASLT_MATMUL_PREF_...; B, C and D follow
+
+using Alignments = std::array<std::uint32_t, 4>;  // that a preference allows of A, B, C and D
+
+}  // namespace
 
 extern "C" {
 
@@ -12,60 +20,41 @@ int fake_heuristics = 0, fake_products = 0;
 std::uint32_t fake_alignment = 0;
 
 std::size_t cublasLtGetVersion() { return 130000; }
-const char* cublasLtGetStatusName(cublasStatus_t) { return "CUBLAS_STATUS_FAKE"; }
-cublasStatus_t cublasLtCreate(cublasLtHandle_t*) { return CUBLAS_STATUS_SUCCESS; }
-cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t*, cublasComputeType_t, cudaDataType_t) {
-  return CUBLAS_STATUS_SUCCESS;
-}
-cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t, cublasLtMatmulDescAttributes_t, const void*,
-                                              std::size_t) {
-  return CUBLAS_STATUS_SUCCESS;
-}
-cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t*, cudaDataType_t, std::uint64_t, std::uint64_t,
-                                          std::int64_t) {
-  return CUBLAS_STATUS_SUCCESS;
-}
+const char* cublasLtGetStatusName(int) { return "CUBLAS_STATUS_FAKE"; }
+int cublasLtCreate(void**) { return 0; }
+int cublasLtMatmulDescCreate(void**, int, int) { return 0; }
+int cublasLtMatmulDescSetAttribute(void*, int, const void*, std::size_t) { return 0; }
+int cublasLtMatrixLayoutCreate(void**, int, std::uint64_t, std::uint64_t, std::int64_t) { return 0; }
 
-// A preference is the alignments it allows of A, B, C and D.
-cublasStatus_t cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t* made) {
-  *made = new cublasLtMatmulPreferenceOpaque_t;
-  std::fill_n((*made)->data, 4, 256);  // the library's default
-  return CUBLAS_STATUS_SUCCESS;
+int cublasLtMatmulPreferenceCreate(void** made) {
+  *made = new Alignments{256, 256, 256, 256};  // the library's default
+  return 0;
 }
-cublasStatus_t cublasLtMatmulPreferenceDestroy(cublasLtMatmulPreference_t preference) {
-  delete preference;
-  return CUBLAS_STATUS_SUCCESS;
+int cublasLtMatmulPreferenceDestroy(void* preference) {
+  delete static_cast<Alignments*>(preference);
+  return 0;
 }
-cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t preference,
-                                                    cublasLtMatmulPreferenceAttributes_t attribute, const void* value,
-                                                    std::size_t bytes) {
-  const int operand = attribute - CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES;
-  if (operand < 0 || operand > 3) return CUBLAS_STATUS_SUCCESS;
+int cublasLtMatmulPreferenceSetAttribute(void* preference, int attribute, const void* value, std::size_t bytes) {
+  const int operand = attribute - kMinAlignmentA;
+  if (operand < 0 || operand > 3) return 0;
   std::uint32_t given = 0;
-  if (bytes != sizeof given) return CUBLAS_STATUS_INVALID_VALUE;
+  if (bytes != sizeof given) return kInvalidValue;
   std::memcpy(&given, value, bytes);
-  preference->data[operand] = given;
-  return CUBLAS_STATUS_SUCCESS;
+  (*static_cast<Alignments*>(preference))[static_cast<std::size_t>(operand)] = given;
+  return 0;
 }
 
-cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t, cublasLtMatrixLayout_t,
-                                              cublasLtMatrixLayout_t, cublasLtMatrixLayout_t, cublasLtMatrixLayout_t,
-                                              cublasLtMatmulPreference_t preference, int,
-                                              cublasLtMatmulHeuristicResult_t* found, int* count) {
+int cublasLtMatmulAlgoGetHeuristic(void*, void*, void*, void*, void*, void*, void* preference, int, void*, int* count) {
   ++fake_heuristics;
-  for (int operand = 0; operand < 4; ++operand) {
-    fake_alignment = std::max(fake_alignment, static_cast<std::uint32_t>(preference->data[operand]));
-  }
-  *found = {};
+  const auto& allowed = *static_cast<const Alignments*>(preference);
+  fake_alignment = std::max(fake_alignment, *std::max_element(allowed.begin(), allowed.end()));
   *count = 1;
-  return CUBLAS_STATUS_SUCCESS;
+  return 0;
 }
-cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t, const void*, const void*, cublasLtMatrixLayout_t,
-                              const void*, cublasLtMatrixLayout_t, const void*, const void*, cublasLtMatrixLayout_t,
-                              void*, cublasLtMatrixLayout_t, const cublasLtMatmulAlgo_t*, void*, std::size_t,
-                              cudaStream_t) {
+int cublasLtMatmul(void*, void*, const void*, const void*, void*, const void*, void*, const void*, const void*, void*,
+                   void*, void*, const void*, void*, std::size_t, void*) {
   ++fake_products;
-  return CUBLAS_STATUS_SUCCESS;
+  return 0;
 }
 
 }  // extern "C"
