@@ -39,8 +39,9 @@ namespace cpu {
 void begin_step(StepControl* control, double lr, double clip_norm);
 /// The loss of a pass counts with its share.
 void add_loss(StepControl* control, const double* loss, double share);
-/// gradients: of the whole arena; statistics: one sum per pass; beta1, beta2: the moments' decay.
-void decide(StepControl* control, double beta1, double beta2, const SquareSum* gradients, const SquareSum* statistics,
+/// gradients: of the whole arena; statistics: of a pass, those of the other passes behind them; beta1, beta2: the
+/// moments' decay.
+void decide(StepControl* control, double beta1, double beta2, SquareSums gradients, SquareSums statistics,
             std::int64_t passes);
 
 }  // namespace cpu
@@ -49,7 +50,7 @@ namespace cuda {
 
 void begin_step(StepControl* control, double lr, double clip_norm);
 void add_loss(StepControl* control, const double* loss, double share);
-void decide(StepControl* control, double beta1, double beta2, const SquareSum* gradients, const SquareSum* statistics,
+void decide(StepControl* control, double beta1, double beta2, SquareSums gradients, SquareSums statistics,
             std::int64_t passes);
 
 }  // namespace cuda

@@ -50,11 +50,10 @@ void adam(benchmark::State& state) {
 template <class T>
 void sum_of_squares(benchmark::State& state) {
   std::vector<T> x(static_cast<std::size_t>(state.range(0)), T(0.5));
-  std::vector<double> scratch(cpu::sum_of_squares_scratch(flat(x)) / sizeof(double) + 1);
-  SquareSum sum;
+  std::vector<SquareSum> sums(static_cast<std::size_t>(cpu::square_sums(flat(x))));
   for (auto _ : state) {
-    cpu::sum_of_squares(flat(x), &sum, scratch.data());
-    benchmark::DoNotOptimize(sum);
+    cpu::sum_of_squares(flat(x), sums.data());
+    benchmark::DoNotOptimize(sums.data());
   }
   report_bytes(state, state.iterations() * state.range(0) * static_cast<std::int64_t>(sizeof(T)));
 }

@@ -12,14 +12,22 @@ class CudaStep : public CudaTest {};
 
 Shape flat(std::int64_t size) { return {1, 1, 1, size}; }
 
+SquareSum square_sum(const Ranges& x) {
+  const std::vector<SquareSum> room(static_cast<std::size_t>(cuda::square_sums(x)));
+  const DeviceValues<SquareSum> sums(room), again(room);
+  cuda::sum_of_squares(x, sums.data());
+  cuda::sum_of_squares(x, again.data());
+  expect_same_bytes(sums.values(), again.values());
+  SquareSum out;
+  for (const SquareSum& of_block : sums.values()) {
+    out.sum += of_block.sum;
+    if (out.first_bad < 0) out.first_bad = of_block.first_bad;
+  }
+  return out;
+}
+
 SquareSum square_sum(const Values& numbers, Dtype dtype, std::int64_t offset = 0) {
-  const DeviceTensor x(dtype, flat(static_cast<std::int64_t>(numbers.size())), numbers, 0, offset);
-  const DeviceValues<SquareSum> out, again;
-  const DeviceMemory scratch(cuda::sum_of_squares_scratch(x.view()));
-  cuda::sum_of_squares(x.view(), out.data(), scratch.data());
-  cuda::sum_of_squares(x.view(), again.data(), scratch.data());
-  expect_same_bytes(out.values(), again.values());
-  return out.value();
+  return square_sum(DeviceTensor(dtype, flat(static_cast<std::int64_t>(numbers.size())), numbers, 0, offset).view());
 }
 
 TEST_F(CudaStep, SumsOfSquares) {
@@ -64,15 +72,12 @@ TEST_F(CudaStep, SumsOfSquaresOfTwoParts) {
       if (bad >= narrow) parts.behind[static_cast<std::size_t>(bad - narrow)] = nan;
       if (bad >= 0 && bad < narrow) front[static_cast<std::size_t>(bad)] = nan;
       const DeviceTensor first(Dtype::bf16, flat(narrow), front), second(Dtype::f32, flat(wide), parts.behind);
-      const Ranges ranges(first.view(), second.view());
-      const DeviceValues<SquareSum> out;
-      const DeviceMemory scratch(cuda::sum_of_squares_scratch(ranges));
-      cuda::sum_of_squares(ranges, out.data(), scratch.data());
-      EXPECT_EQ(out.value().first_bad, bad);
+      const SquareSum got = square_sum(Ranges(first.view(), second.view()));
+      EXPECT_EQ(got.first_bad, bad);
       double want = 0;
       for (const double value : parts.numbers) want += value * value;
       if (bad < 0) {
-        EXPECT_NEAR(out.value().sum, want, 1e-12 * want);
+        EXPECT_NEAR(got.sum, want, 1e-12 * want);
       }
     }
   }
@@ -88,19 +93,24 @@ TEST_F(CudaStep, DecidesAsTheCpu) {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   struct Case {
     double lr, clip, loss;
-    SquareSum gradients;
+    std::vector<SquareSum> gradients;
     std::vector<SquareSum> statistics;
+    std::int64_t of_pass = 1;  // sums of a pass
   };
-  const Case cases[] = {{1e-3, 0, 0.5, {4, -1}, {{1, -1}, {2, -1}}},
-                        {1e-3, 0.5, 0.5, {4, -1}, {}},
-                        {1e-3, 50, 0.5, {4, -1}, {}},
-                        {1e-3, 0, nan, {4, -1}, {{1, -1}}},
-                        {-1, 0, 0.5, {4, -1}, {{1, -1}}},
-                        {2e4, 0, 0.5, {4, -1}, {{1, -1}}},
-                        {nan, 0, 0.5, {4, -1}, {{1, -1}}},
-                        {1e-3, 1, 0.5, {nan, 17}, {{1, -1}}},
-                        {1e-3, 0, 0.5, {1e37, -1}, {{1, -1}}},
-                        {1e-3, 0, 0.5, {4, -1}, {{1, -1}, {nan, 3}, {nan, 5}}}};
+  std::vector<SquareSum> many(700, SquareSum{0.25, -1});
+  many[300].first_bad = 17;
+  many[512].first_bad = 40;
+  const Case cases[] = {{1e-3, 0, 0.5, {{4, -1}}, {{1, -1}, {2, -1}}},
+                        {1e-3, 0.5, 0.5, {{4, -1}}, {}},
+                        {1e-3, 50, 0.5, {{4, -1}}, {}},
+                        {1e-3, 0, nan, {{4, -1}}, {{1, -1}}},
+                        {-1, 0, 0.5, {{4, -1}}, {{1, -1}}},
+                        {2e4, 0, 0.5, {{4, -1}}, {{1, -1}}},
+                        {nan, 0, 0.5, {{4, -1}}, {{1, -1}}},
+                        {1e-3, 1, 0.5, {{nan, 17}}, {{1, -1}}},
+                        {1e-3, 0, 0.5, {{1e37, -1}}, {{1, -1}}},
+                        {1e-3, 0, 0.5, {{4, -1}}, {{1, -1}, {nan, 3}, {nan, 5}}},
+                        {1e-3, 0, 0.5, many, {{1, -1}, {2, -1}, {1, -1}, {nan, 4}, {nan, 2}, {nan, 1}}, 2}};
   for (const Case& c : cases) {
     StepControl want;
     want.steps = 41;
@@ -109,14 +119,15 @@ TEST_F(CudaStep, DecidesAsTheCpu) {
     cpu::begin_step(&want, c.lr, c.clip);
     cpu::add_loss(&want, &loss, 0.25);
     cpu::add_loss(&want, &loss, 0.5);
-    cpu::decide(&want, 0.9, 0.999, &c.gradients, c.statistics.data(), static_cast<std::int64_t>(c.statistics.size()));
+    const auto count = static_cast<std::int64_t>(c.gradients.size());
+    const std::int64_t passes = static_cast<std::int64_t>(c.statistics.size()) / c.of_pass;
+    cpu::decide(&want, 0.9, 0.999, {c.gradients.data(), count}, {c.statistics.data(), c.of_pass}, passes);
     const DeviceValues<double> loss_there(std::vector<double>{loss});
-    const DeviceValues<SquareSum> gradients(std::vector<SquareSum>{c.gradients}), statistics(c.statistics);
+    const DeviceValues<SquareSum> gradients(c.gradients), statistics(c.statistics);
     cuda::begin_step(got.data(), c.lr, c.clip);
     cuda::add_loss(got.data(), loss_there.data(), 0.25);
     cuda::add_loss(got.data(), loss_there.data(), 0.5);
-    cuda::decide(got.data(), 0.9, 0.999, gradients.data(), statistics.data(),
-                 static_cast<std::int64_t>(c.statistics.size()));
+    cuda::decide(got.data(), 0.9, 0.999, {gradients.data(), count}, {statistics.data(), c.of_pass}, passes);
     const StepControl seen = got.value();
     EXPECT_EQ(seen.verdict, want.verdict);
     EXPECT_EQ(seen.steps, want.steps);
@@ -149,7 +160,7 @@ TEST_F(CudaStep, AdamIsTheCpus) {
             dv(Dtype::f32, flat(size), v), copy(Dtype::bf16, flat(size));
         for (int step = 0; step < 3; ++step) {
           cpu::begin_step(&control, 0.01, 0);
-          cpu::decide(&control, spec.beta1, spec.beta2, &nothing_bad, nullptr, 0);
+          cpu::decide(&control, spec.beta1, spec.beta2, {&nothing_bad, 1}, {}, 0);
           control.grad_scale = 0.75;
           cpu::adam(spec, &control, cg.view(), cp.view(), cm.view(), cv.view(), {});
           const DeviceValues<StepControl> there(std::vector<StepControl>{control});

@@ -78,5 +78,23 @@ TEST(CudaGradients, OfSeveralPassesAreSummedInF32) {
   EXPECT_EQ(model.parameters.gradient(model.weight).dtype(), Dtype::bf16);
 }
 
+TEST(CudaGradients, AreNormedAndAppliedInFewLaunches) {
+  for (const Dtype activations : {Dtype::f32, Dtype::bf16}) {
+    models::UNet model(kSmall.spec, 3, Dtype::f32, kCuda, activations == Dtype::bf16);
+    Adam adam(model.parameters(), {});
+    const Tensor labels = batch_of(kSmall).labels.to(kCuda);
+    const Tensor images = batch_of(kSmall).images.to(kCuda);
+    Tape tape;
+    const Var x = normalize_images(tape, images, imagenet_normalization(), image_channels(3, kCuda), activations);
+    const Var loss = loss_of(tape, Loss::cross_entropy, model.forward(tape, x), labels);
+    tape.backward(loss);
+    const std::uint64_t before = shim::shim_runtime().launches();
+    adam.commit({loss.value}, kLr);
+    // The step's inputs, its loss, squares of gradients and of statistics, the verdict, Adam, running statistics.
+    EXPECT_EQ(shim::shim_runtime().launches() - before, 7u);
+    EXPECT_TRUE(adam.take_result()->committed);
+  }
+}
+
 }  // namespace
 }  // namespace unet::test
