@@ -78,6 +78,25 @@ TEST(CudaGradients, OfSeveralPassesAreSummedInF32) {
   EXPECT_EQ(model.parameters.gradient(model.weight).dtype(), Dtype::bf16);
 }
 
+TEST(CudaGradients, ThatAreNotFiniteNameTheirParameterInEitherRange) {
+  Model model;
+  Adam adam(model.parameters, {});
+  const Tensor loss = Tensor::zeros({1}, Dtype::f64, kCuda);
+  for (const ParamId bad : {model.weight, model.up, model.bias}) {
+    model.pass(1);
+    const Tensor gradient = model.parameters.gradient(bad);
+    const auto last = static_cast<std::size_t>(gradient.bytes()) - kernels::size_of(gradient.dtype());
+    kernels::cuda::runtime().fill_bytes(gradient.data<std::byte>() + last, 0xff, gradient.bytes() - last);
+    adam.commit({loss}, kLr);
+    const StepResult result = adam.take_result().value();
+    EXPECT_FALSE(result.committed);
+    EXPECT_NE(result.reason.find('"' + model.parameters.name(bad) + '"'), std::string::npos) << result.reason;
+  }
+  model.pass(1);
+  adam.commit({loss}, kLr);
+  EXPECT_TRUE(adam.take_result()->committed);
+}
+
 TEST(CudaGradients, AreNormedAndAppliedInFewLaunches) {
   for (const Dtype activations : {Dtype::f32, Dtype::bf16}) {
     models::UNet model(kSmall.spec, 3, Dtype::f32, kCuda, activations == Dtype::bf16);
