@@ -8,13 +8,17 @@
 namespace unet::kernels::cuda {
 namespace {
 
-constexpr int together = 4;
 constexpr int outputs_at_once = 4;
+constexpr int most_together = 4;
 constexpr int warps = block_threads / 32;
 
 /// Outputs that a thread treats: 2 where there are exactly two, else outputs_at_once of any number.
 template <int KT>
 constexpr bool exact = KT != outputs_at_once;
+/// Pixels; so many that their sums stay in registers.
+template <int KT>
+constexpr int together = 8 / KT;
+static_assert(together<2> == most_together);
 
 template <int N, int KT>
 struct Weights {
@@ -81,7 +85,7 @@ __global__ void __launch_bounds__(block_threads)
     pixel_linear_kernel(const T* __restrict__ x, const float* __restrict__ weights, const float* __restrict__ bias,
                         float* __restrict__ y, int pixels, int per_block, int C, int K) {
   constexpr bool whole = Lanes < 32;
-  using Own = Share<Lanes, together * KT>;
+  using Own = Share<Lanes, together<KT> * KT>;
   const int lane = static_cast<int>(threadIdx.x), chunks = C / N;
   const int first = exact<KT> ? 0 : static_cast<int>(blockIdx.z) * outputs_at_once;
   const bool mine = lane < chunks;
@@ -94,27 +98,27 @@ __global__ void __launch_bounds__(block_threads)
     add[i] = bias != nullptr && k < K ? bias[k] : 0.0f;
   }
   const Range range = items_of(static_cast<int>(blockIdx.x), pixels, per_block);
-  const int down = static_cast<int>(blockDim.y) * together;
+  const int down = static_cast<int>(blockDim.y) * together<KT>;
   // All threads of a warp stay in the loop, as the shuffles want; pixels past the end are computed again, not stored.
   for (int row = range.begin; row < range.end; row += down) {
-    const int p = row + static_cast<int>(threadIdx.y) * together;
+    const int p = row + static_cast<int>(threadIdx.y) * together<KT>;
     const auto at = [&](int u, int chunk) {
       return x + static_cast<std::int64_t>(min(p + u, range.end - 1)) * C + chunk * N;
     };
-    float sums[together * KT] = {};
+    float sums[together<KT> * KT] = {};
     if (whole) {
       if (mine) {
-        Chunk<T, N> in[together];
+        Chunk<T, N> in[together<KT>];
 #pragma unroll
-        for (int u = 0; u < together; ++u) in[u] = load<N>(at(u, lane));
+        for (int u = 0; u < together<KT>; ++u) in[u] = load<N>(at(u, lane));
 #pragma unroll
-        for (int u = 0; u < together; ++u) multiply(in[u], own, sums + u * KT);
+        for (int u = 0; u < together<KT>; ++u) multiply(in[u], own, sums + u * KT);
       }
     } else {
       for (int chunk = lane; chunk < chunks; chunk += Lanes) {
         const Weights<N, KT> of_chunk = weights_of<N, KT>(weights, C, K, first, chunk);
 #pragma unroll
-        for (int u = 0; u < together; ++u) multiply(load<N>(at(u, chunk)), of_chunk, sums + u * KT);
+        for (int u = 0; u < together<KT>; ++u) multiply(load<N>(at(u, chunk)), of_chunk, sums + u * KT);
       }
     }
     sum_and_share<Lanes>(sums, lane);
@@ -164,17 +168,17 @@ __global__ void __launch_bounds__(block_threads)
   float bias_slope[KT] = {};
   if (chunk < chunks) {
     own = weights_of<N, KT>(weights, C, K, first, chunk);
-    for (int p = range.begin + static_cast<int>(threadIdx.y); p < range.end; p += together * down) {
-      Chunk<T, N> in[together];
-      Slopes<KT> d[together];
+    for (int p = range.begin + static_cast<int>(threadIdx.y); p < range.end; p += together<KT> * down) {
+      Chunk<T, N> in[together<KT>];
+      Slopes<KT> d[together<KT>];
 #pragma unroll
-      for (int u = 0; u < together; ++u) {
+      for (int u = 0; u < together<KT>; ++u) {
         const std::int64_t readable = min(p + u * down, range.end - 1);
         in[u] = load<N>(x + readable * C + chunk * N);
         d[u] = slopes_of<KT>(dy, readable, first, K);
       }
 #pragma unroll
-      for (int u = 0; u < together; ++u) {
+      for (int u = 0; u < together<KT>; ++u) {
         if (p + u * down >= range.end) continue;
         const std::int64_t pixel = p + u * down;
         float out[N] = {};
@@ -251,7 +255,7 @@ struct StoreGradients {
 unsigned output_groups(std::int64_t K) { return static_cast<unsigned>((K + outputs_at_once - 1) / outputs_at_once); }
 
 /// A thread adds up at most 64 pixels in f32.
-Tile cut_backward(std::int64_t pixels, std::int64_t chunks) { return tile(pixels, chunks, together, 16, 1024); }
+Tile cut_backward(std::int64_t pixels, std::int64_t chunks) { return tile(pixels, chunks, most_together, 16, 1024); }
 
 /// Calls body with the outputs that a thread treats; dy: what two of each pixel would be read from, if any.
 template <class Body>
@@ -286,7 +290,7 @@ void pixel_linear_forward(ConstView x, ConstView weights, ConstView bias, View y
           with_lanes<N>(C / N, [&](auto lanes) {
             with_outputs(K, {}, [&](auto outputs) {
               constexpr int Lanes = decltype(lanes)::value, KT = decltype(outputs)::value;
-              Tile cut = tile(x.pixels(), Lanes, together);
+              Tile cut = tile(x.pixels(), Lanes, most_together);
               cut.grid.z = output_groups(K);
               launch(pixel_linear_kernel<T, N, Lanes, KT>, cut.grid, cut.block, x.as<T>(), weights.as<float>(),
                      bias.as<float>(), y.as<float>(), cut.items, cut.per_block, C, K);
