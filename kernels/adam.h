@@ -6,10 +6,12 @@
 //   m = beta1*m + (1-beta1)*g,  v = beta2*v + (1-beta2)*g*g
 //   p -= lr / (1 - beta1^t) * m / (sqrt(v / (1 - beta2^t)) + epsilon)
 //
-// with lr and t = control.steps, which decide() has counted up. parameters, moments, gradients: [count], all f32 or all
-// f64. One pass; padding between parameters holds zeros and stays zero (epsilon > 0). f32 arithmetic in f32.
+// with t = control.steps; what depends on lr and t alone is in `control`, where decide() has left it. parameters,
+// moments, gradients: [count], all f32 or all f64. One pass; padding between parameters holds zeros and stays zero
+// (epsilon > 0). f32 arithmetic in f32.
 #pragma once
 
+#include "kernels/ranges.h"
 #include "kernels/step_control.h"
 #include "kernels/view.h"
 
@@ -23,16 +25,17 @@ struct AdamSpec {
 
 namespace cpu {
 
-/// Changes nothing unless control.verdict is commit. copy: bf16 [count], the parameters rounded for convolutions that
-/// read bf16, or empty; the CPU has no use for one.
-void adam(const AdamSpec& spec, const StepControl* control, ConstView gradients, View parameters, View m, View v,
+/// Changes nothing unless control.verdict is commit. gradients: one part. copy: empty.
+void adam(const AdamSpec& spec, const StepControl* control, const Ranges& gradients, View parameters, View m, View v,
           View copy);
 
 }  // namespace cpu
 
 namespace cuda {
 
-void adam(const AdamSpec& spec, const StepControl* control, ConstView gradients, View parameters, View m, View v,
+/// Each part of the gradients f32 or bf16. copy: the first copy.size() parameters, up to the end of a part, rounded to
+/// bf16 for convolutions that read that; or empty.
+void adam(const AdamSpec& spec, const StepControl* control, const Ranges& gradients, View parameters, View m, View v,
           View copy);
 
 }  // namespace cuda

@@ -15,22 +15,22 @@ namespace cpu {
 
 /// bias [Cout] or empty. scratch: conv_transpose_scratch bytes, 64-byte aligned.
 void conv_transpose_forward(ConstView x, ConstView weights, ConstView bias, View y, void* scratch);
-/// dx [N,H,W,Cin], overwritten.
-void conv_transpose_backward_data(ConstView dy, ConstView weights, View dx, void* scratch);
-/// dweights [Cin,2,2,Cout], overwritten. The sum over pixels is cut by the shape alone and added in a fixed order.
-void conv_transpose_backward_weights(ConstView x, ConstView dy, View dweights, void* scratch);
-/// Bytes of scratch for the largest of the three passes. x as above; Cout channels out.
+/// dx [N,H,W,Cin], dweights [Cin,2,2,Cout], dbias [Cout]: any may be empty, it is not wanted; the others are
+/// overwritten. Sums over pixels are cut by the shape alone and added in a fixed order.
+void conv_transpose_backward(ConstView x, ConstView weights, ConstView dy, View dx, View dweights, View dbias,
+                             void* scratch);
+/// Bytes of scratch for either. x as above (its data is not read); Cout channels out.
 std::size_t conv_transpose_scratch(ConstView x, std::int64_t Cout);
 
 }  // namespace cpu
 
 namespace cuda {
 
-/// As above, but that weights have the dtype of x; bias and dweights are f32. Throws std::runtime_error if cuBLASLt is
-/// missing.
+/// As above, but that weights have the dtype of x; dweights have that or f32, bias and dbias are f32. dy is read once.
+/// Throws std::runtime_error if cuBLASLt is missing.
 void conv_transpose_forward(ConstView x, ConstView weights, ConstView bias, View y, void* scratch);
-void conv_transpose_backward_data(ConstView dy, ConstView weights, View dx, void* scratch);
-void conv_transpose_backward_weights(ConstView x, ConstView dy, View dweights, void* scratch);
+void conv_transpose_backward(ConstView x, ConstView weights, ConstView dy, View dx, View dweights, View dbias,
+                             void* scratch);
 std::size_t conv_transpose_scratch(ConstView x, std::int64_t Cout);
 /// Whether f32 products may round their operands to TF32 (10 bits) from now on; not unless asked for.
 void allow_tf32_in_conv_transpose(bool allowed);

@@ -16,6 +16,7 @@ void fill(View y, double value);
 
 namespace cuda {
 
+/// Beside f32 a and y, b may be bf16; and so may x beside y of add_to.
 void add(ConstView a, ConstView b, View y);
 void add_to(ConstView x, View y);
 /// x and y may also be one f32 and the other bf16.

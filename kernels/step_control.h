@@ -26,6 +26,8 @@ struct StepControl {
   std::int64_t steps = 0;                 // committed, this one included once decide() says so
   double grad_norm = 0;                   // L2, before clipping
   double grad_scale = 1;                  // clip_grad_norm_: min(1, clip_norm / (grad_norm + 1e-6))
+  double step_size = 0;                   // lr / (1 - beta1^steps), of a step that is committed
+  double root_factor = 1;                 // 1 / sqrt(1 - beta2^steps), likewise
   std::int64_t first_bad_gradient = -1;   // the first element that is NaN or Inf; -1: none
   std::int64_t first_bad_statistic = -1;  // likewise, of the first pass that has one
   StepVerdict verdict = StepVerdict::commit;
@@ -37,8 +39,10 @@ namespace cpu {
 void begin_step(StepControl* control, double lr, double clip_norm);
 /// The loss of a pass counts with its share.
 void add_loss(StepControl* control, const double* loss, double share);
-/// gradients: of the whole arena; statistics: one sum per pass.
-void decide(StepControl* control, const SquareSum* gradients, const SquareSum* statistics, std::int64_t passes);
+/// gradients: of the whole arena; statistics: of a pass, those of the other passes behind them; beta1, beta2: the
+/// moments' decay.
+void decide(StepControl* control, double beta1, double beta2, SquareSums gradients, SquareSums statistics,
+            std::int64_t passes);
 
 }  // namespace cpu
 
@@ -46,7 +50,8 @@ namespace cuda {
 
 void begin_step(StepControl* control, double lr, double clip_norm);
 void add_loss(StepControl* control, const double* loss, double share);
-void decide(StepControl* control, const SquareSum* gradients, const SquareSum* statistics, std::int64_t passes);
+void decide(StepControl* control, double beta1, double beta2, SquareSums gradients, SquareSums statistics,
+            std::int64_t passes);
 
 }  // namespace cuda
 }  // namespace unet::kernels

@@ -40,9 +40,8 @@ template <class T>
 void adam(benchmark::State& state) {
   const auto count = static_cast<std::size_t>(state.range(0));
   std::vector<T> g(count, T(0.01)), p(count, T(0.1)), m(count), v(count);
-  StepControl control;
+  const StepControl control{.lr = 1e-3, .step_size = 1e-3};
   for (auto _ : state) {
-    ++control.steps;
     cpu::adam({}, &control, flat(g), flat(p), flat(m), flat(v), {});
   }
   report_bytes(state, state.iterations() * state.range(0) * 7 * static_cast<std::int64_t>(sizeof(T)));
@@ -51,11 +50,10 @@ void adam(benchmark::State& state) {
 template <class T>
 void sum_of_squares(benchmark::State& state) {
   std::vector<T> x(static_cast<std::size_t>(state.range(0)), T(0.5));
-  std::vector<double> scratch(cpu::sum_of_squares_scratch(flat(x)) / sizeof(double) + 1);
-  SquareSum sum;
+  std::vector<SquareSum> sums(static_cast<std::size_t>(cpu::square_sums(flat(x))));
   for (auto _ : state) {
-    cpu::sum_of_squares(flat(x), &sum, scratch.data());
-    benchmark::DoNotOptimize(sum);
+    cpu::sum_of_squares(flat(x), sums.data());
+    benchmark::DoNotOptimize(sums.data());
   }
   report_bytes(state, state.iterations() * state.range(0) * static_cast<std::int64_t>(sizeof(T)));
 }

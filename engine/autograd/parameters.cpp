@@ -44,8 +44,14 @@ void Parameters::require_new(const std::string& name) const {
 
 ParamId Parameters::add(const std::string& name, const Shape& shape, Init init) {
   require_new(name);
-  params_.push_back({name, shape, init, 0});
+  params_.push_back({name, shape, init});
   return {static_cast<int>(params_.size()) - 1};
+}
+
+ParamId Parameters::add_operand(const std::string& name, const Shape& shape, Init init) {
+  const ParamId id = add(name, shape, init);
+  params_.back().convolution = true;
+  return id;
 }
 
 StatsId Parameters::add_stats(const std::string& name, std::int64_t channels) {
@@ -56,9 +62,13 @@ StatsId Parameters::add_stats(const std::string& name, std::int64_t channels) {
 
 void Parameters::initialize(std::uint64_t seed) {
   std::int64_t total = 0;
-  for (Param& param : params_) {
-    param.offset = total;
-    total += aligned(param.shape.size(), dtype_);
+  for (const bool convolution : {true, false}) {
+    for (Param& param : params_) {
+      if (param.convolution != convolution) continue;
+      param.offset = total;
+      total += aligned(param.shape.size(), dtype_);
+    }
+    if (convolution && with_copies_) copied_ = total;
   }
   const Tensor values = Tensor::zeros({total}, dtype_);  // drawn on the host: the same on every device
   has_gradient_.assign(params_.size(), false);
@@ -73,7 +83,7 @@ void Parameters::initialize(std::uint64_t seed) {
   const Tensor statistics = Tensor::zeros({std::max<std::int64_t>(1, running)}, dtype_);
 
   for (std::size_t i = 0; i < params_.size(); ++i) {
-    const Tensor out = slice(values, params_[i]);
+    const Tensor out = values.range(params_[i].offset, params_[i].shape);
     if (params_[i].init.bound > 0) {
       fill_uniform(out, params_[i].init.bound, random_bits(seed, Purpose::init, i));
     } else {
@@ -85,14 +95,46 @@ void Parameters::initialize(std::uint64_t seed) {
   }
   values_ = values.to(device_);
   running_ = statistics.to(device_);
-  gradients_ = Tensor::zeros({total}, dtype_, device_);
-  if (with_copies_) copies_ = Tensor::empty({total}, Dtype::bf16, device_);
+  gradients_ = Tensor::zeros({std::max<std::int64_t>(1, total - copied_)}, dtype_, device_);
+  if (copied_ > 0) {
+    copies_ = Tensor::empty({copied_}, Dtype::bf16, device_);
+    narrow_ = Tensor::zeros({copied_}, Dtype::bf16, device_);
+  }
+  sums_ = Tensor();
+  wide_ = false;
   pending_.clear();
   values_changed();
 }
 
 void Parameters::values_changed() {
-  if (with_copies_) dispatch<cpu::copy, cuda::copy>(device_, values_.const_view(), copies_.view());
+  if (!copies_.defined()) return;
+  dispatch<cpu::copy, cuda::copy>(device_, values_.range(0, {copied_}).const_view(), copies_.view());
+}
+
+Tensor Parameters::operand(ParamId id) const {
+  return param(id).offset < copied_ ? copies_.range(param(id).offset, param(id).shape) : value(id);
+}
+
+Tensor Parameters::gradient(ParamId id) const {
+  const Param& of = param(id);
+  if (of.offset >= copied_) return gradients_.range(of.offset - copied_, of.shape);
+  return (wide_ ? sums_ : narrow_).range(of.offset, of.shape);
+}
+
+std::vector<Tensor> Parameters::gradients() const {
+  std::vector<Tensor> out;
+  if (copied_ > 0) out.push_back(wide_ ? sums_ : narrow_);
+  if (total() > copied_) out.push_back(gradients_);
+  return out;
+}
+
+Tensor Parameters::gradient_to_add_to(ParamId id) {
+  if (param(id).offset < copied_ && !wide_) {
+    if (!sums_.defined()) sums_ = Tensor::empty({copied_}, dtype_, device_);
+    dispatch<cpu::copy, cuda::copy>(device_, narrow_.const_view(), sums_.view());
+    wide_ = true;
+  }
+  return gradient(id);
 }
 
 std::int64_t Parameters::count() const {
@@ -102,8 +144,10 @@ std::int64_t Parameters::count() const {
 }
 
 const Parameters::Param& Parameters::param_at(std::int64_t element) const {
-  return *std::prev(std::upper_bound(params_.begin(), params_.end(), element,
-                                     [](std::int64_t at, const Param& param) { return at < param.offset; }));
+  return *std::max_element(params_.begin(), params_.end(), [element](const Param& a, const Param& b) {
+    const auto begins = [element](const Param& param) { return param.offset <= element ? param.offset : -1; };
+    return begins(a) < begins(b);
+  });
 }
 
 const Parameters::Stats& Parameters::stats_at(std::int64_t element) const {
@@ -128,6 +172,7 @@ void Parameters::begin_pass() { pending_.push_back(Tensor::zeros(running_.shape(
 void Parameters::end_step() {
   has_gradient_.assign(params_.size(), false);
   pending_.clear();
+  wide_ = false;
 }
 
 void Parameters::complete_gradients() {

@@ -1,8 +1,12 @@
 // The arenas: everything a model learns, in a few flat ranges.
 //
-//   values      masters, [total] in the model's dtype; a Param is a named slice, 256-byte aligned, padding zero
-//   copies      the same rounded to bf16, where convolutions read that (CUDA in bf16); written whenever values change
-//   gradients   the same layout
+//   values      masters, [total] in the model's dtype; a Param is a named slice, 256-byte aligned, padding zero; the
+//               weights that convolutions read come first
+//   copies      those weights rounded to bf16, where convolutions read that (CUDA in bf16); written whenever values
+//               change
+//   gradients   the same layout, each slice in the dtype that its backward produces: beside copies, those of the
+//               weights are bf16. Once a second gradient is added to one of them all of them are f32 until the step
+//               ends
 //   running     running mean and variance of every batch norm, flat
 //   pending     one range like `running` per pass of the step under way: batch statistics that commit will fold in, in
 //               the order of the passes
@@ -45,7 +49,8 @@ class Parameters {
     std::string name;  // PyTorch's, e.g. "inc.double_conv.0.weight"
     Shape shape;       // in memory: convolution weights [Cout,Kh,Kw,Cin]
     Init init;
-    std::int64_t offset = 0;  // of the slice, in elements
+    bool convolution = false;  // read by one
+    std::int64_t offset = 0;   // of the slice, in elements
   };
   struct Stats {
     std::string
@@ -63,6 +68,8 @@ class Parameters {
 
   /// Declares a parameter or a batch norm's statistics. Before initialize(). Throws Error if the name is taken.
   ParamId add(const std::string& name, const Shape& shape, Init init);
+  /// The same for a weight that convolutions read: Tape::operand.
+  ParamId add_operand(const std::string& name, const Shape& shape, Init init);
   StatsId add_stats(const std::string& name, std::int64_t channels);
   /// Lays out the arenas and fills them: parameters by their Init from (seed, parameter, element), means 0,
   /// variances 1.
@@ -76,13 +83,11 @@ class Parameters {
   /// Number of learnable values, padding not counted.
   std::int64_t count() const;
 
-  Tensor value(ParamId id) const { return slice(values_, params_[static_cast<std::size_t>(id.index)]); }
+  Tensor value(ParamId id) const { return values_.range(param(id).offset, param(id).shape); }
   /// What a convolution reads: the bf16 copy where there is one, else the value.
-  Tensor operand(ParamId id) const {
-    return slice(with_copies_ ? copies_ : values_, params_[static_cast<std::size_t>(id.index)]);
-  }
-  Tensor gradient(ParamId id) const { return slice(gradients_, params_[static_cast<std::size_t>(id.index)]); }
-  const std::string& name(ParamId id) const { return params_[static_cast<std::size_t>(id.index)].name; }
+  Tensor operand(ParamId id) const;
+  Tensor gradient(ParamId id) const;
+  const std::string& name(ParamId id) const { return param(id).name; }
   /// The parameter, or the batch norm, whose slice holds this element of the arenas.
   const Param& param_at(std::int64_t element) const;
   const Stats& stats_at(std::int64_t element) const;
@@ -91,7 +96,8 @@ class Parameters {
   /// The flat ranges.
   const Tensor& values() const { return values_; }
   const Tensor& copies() const { return copies_; }
-  const Tensor& gradients() const { return gradients_; }
+  /// One range or, beside copies, two: the weights' and, behind them, all others'.
+  std::vector<Tensor> gradients() const;
   const Tensor& running() const { return running_; }
   /// Pending statistics, one range per pass since the last end_step(), in order.
   const std::vector<Tensor>& pending() const { return pending_; }
@@ -102,6 +108,8 @@ class Parameters {
   void begin_pass();
   /// The step is over, committed or dropped: gradients count as absent again and pending statistics are gone.
   void end_step();
+  /// A gradient that another is about to be added to. One in bf16 becomes f32, with all others, until the step ends.
+  Tensor gradient_to_add_to(ParamId id);
   /// Zeroes the gradients that no backward pass of this step has written, so that the whole range can be read.
   void complete_gradients();
 
@@ -110,7 +118,8 @@ class Parameters {
   void set_has_gradient(ParamId id) { has_gradient_[static_cast<std::size_t>(id.index)] = true; }
 
  private:
-  Tensor slice(const Tensor& arena, const Param& param) const { return arena.range(param.offset, param.shape); }
+  const Param& param(ParamId id) const { return params_[static_cast<std::size_t>(id.index)]; }
+  std::int64_t total() const { return values_.size(); }
   void require_new(const std::string& name) const;
 
   Dtype dtype_;
@@ -119,7 +128,11 @@ class Parameters {
   std::vector<Stats> stats_;
   std::vector<bool> has_gradient_;
   bool with_copies_;
-  Tensor values_, copies_, gradients_, running_;
+  std::int64_t copied_ = 0;  // elements that have copies, and bf16 gradients
+  bool wide_ = false;        // sums_ instead of narrow_
+  Tensor values_, copies_, running_;
+  Tensor gradients_;      // of the elements from copied_ on
+  Tensor narrow_, sums_;  // of those before; sums_ once a step needs them
   std::vector<Tensor> pending_;
 };
 

@@ -24,7 +24,6 @@ Var Tape::param(Parameters& parameters, ParamId id, const Tensor& value) {
   Var var{value, kConstant, parameters.name(id).c_str()};
   if (recording()) {
     var.id = add_slot(value);
-    slots_.back().dtype = parameters.dtype();
     slots_.back().parameters = &parameters;
     slots_.back().param = id;
   }
@@ -60,7 +59,7 @@ Tensor Tape::gradient_target(VarId id) const {
   if (id == kConstant) return {};
   const Slot& target = slot(id);
   if (target.parameters != nullptr && !target.parameters->has_gradient(target.param)) {
-    return target.parameters->gradient(target.param);
+    if (const Tensor place = target.parameters->gradient(target.param); place.dtype() == target.dtype) return place;
   }
   return Tensor::empty(target.shape, target.dtype, target.device);
 }
@@ -69,14 +68,16 @@ void Tape::add_gradient(VarId id, const Tensor& gradient) {
   if (id == kConstant || !gradient.defined()) return;
   Slot& target = slots_[static_cast<std::size_t>(id)];
   if (target.parameters != nullptr) {
-    const Tensor arena = target.parameters->gradient(target.param);
-    if (!target.parameters->has_gradient(target.param)) {
-      if (gradient.data<void>() != arena.data<void>())
-        dispatch<cpu::copy, cuda::copy>(target.device, gradient.const_view(), arena.view());
-      target.parameters->set_has_gradient(target.param);
-    } else {
-      dispatch<cpu::add_to, cuda::add_to>(target.device, gradient.const_view(), arena.view());
+    if (target.parameters->has_gradient(target.param)) {
+      const Tensor sum = target.parameters->gradient_to_add_to(target.param);
+      dispatch<cpu::add_to, cuda::add_to>(target.device, gradient.const_view(), sum.view());
+      return;
     }
+    const Tensor place = target.parameters->gradient(target.param);
+    if (gradient.data<void>() != place.data<void>()) {
+      dispatch<cpu::copy, cuda::copy>(target.device, gradient.const_view(), place.view());
+    }
+    target.parameters->set_has_gradient(target.param);
   } else if (!target.gradient.defined()) {
     target.gradient = gradient;
   } else {

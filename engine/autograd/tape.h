@@ -66,7 +66,7 @@ class Tape {
   /// A parameter: its gradient goes into the arena, written by the step's first backward pass, added to by later ones.
   /// `parameters` outlives the tape.
   Var param(Parameters& parameters, ParamId id);
-  /// The same as convolutions read it: a bf16 copy where the model has one. The gradient has the master's dtype.
+  /// The same as convolutions read it: a bf16 copy where the model has one, whose gradient is bf16 too.
   Var operand(Parameters& parameters, ParamId id);
 
   /// Runs the recorded functions from the end, with d(loss) = scale. loss is a scalar [1]. The tape is empty
@@ -83,8 +83,9 @@ class Tape {
   void record(std::function<void()> backward) { nodes_.push_back(std::move(backward)); }
   /// The gradient that has arrived for an output, which the tape forgets; undefined if none has.
   Tensor take_gradient(VarId id);
-  /// Where an op may write the gradient of an input: a fresh tensor or, for a parameter without one yet, its slice of
-  /// the arena. Undefined for a constant: that gradient is not wanted. Must be handed to add_gradient once written.
+  /// Where an op may write the gradient of an input: a fresh tensor of its dtype or, for a parameter without one yet,
+  /// its slice of the arena. Undefined for a constant: that gradient is not wanted. Must be handed to add_gradient once
+  /// written.
   Tensor gradient_target(VarId id) const;
   /// A gradient for an input: the first is kept as it is (it may be a pitched view), a second is added to it.
   void add_gradient(VarId id, const Tensor& gradient);

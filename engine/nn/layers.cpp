@@ -17,7 +17,7 @@ Conv2d::Conv2d(Parameters& parameters, const std::string& name, std::int64_t Cin
                std::int64_t kernel, std::int64_t stride, std::int64_t pad)
     : parameters_(&parameters) {
   const Init init = pytorch_default(Cin * kernel * kernel);
-  weight_ = parameters.add(name + ".weight", {Cout, kernel, kernel, Cin}, init);
+  weight_ = parameters.add_operand(name + ".weight", {Cout, kernel, kernel, Cin}, init);
   bias_ = parameters.add(name + ".bias", {Cout}, init);
   options_.stride = stride;
   options_.pad = pad;
@@ -41,7 +41,7 @@ Var PixelLinear::forward(Tape& tape, const Var& x) const {
 ConvTranspose2d::ConvTranspose2d(Parameters& parameters, const std::string& name, std::int64_t Cin, std::int64_t Cout)
     : parameters_(&parameters) {
   const Init init = pytorch_default(Cout * 4);
-  weight_ = parameters.add(name + ".weight", {Cin, 2, 2, Cout}, init);
+  weight_ = parameters.add_operand(name + ".weight", {Cin, 2, 2, Cout}, init);
   bias_ = parameters.add(name + ".bias", {Cout}, init);
 }
 
@@ -52,7 +52,8 @@ Var ConvTranspose2d::forward(Tape& tape, const Var& x, const Tensor& out) const 
 ConvNormAct::ConvNormAct(Parameters& parameters, const std::string& conv, const std::string& norm, std::int64_t Cin,
                          std::int64_t Cout, std::int64_t kernel, std::int64_t stride)
     : parameters_(&parameters) {
-  weight_ = parameters.add(conv + ".weight", {Cout, kernel, kernel, Cin}, pytorch_default(Cin * kernel * kernel));
+  weight_ =
+      parameters.add_operand(conv + ".weight", {Cout, kernel, kernel, Cin}, pytorch_default(Cin * kernel * kernel));
   gamma_ = parameters.add(norm + ".weight", {Cout}, {0.0, 1.0});
   beta_ = parameters.add(norm + ".bias", {Cout}, {0.0, 0.0});
   stats_ = parameters.add_stats(norm, Cout);

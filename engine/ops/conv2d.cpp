@@ -3,7 +3,6 @@
 #include "engine/ops/check.h"
 #include "engine/ops/ops.h"
 #include "kernels/channel_sum.h"
-#include "kernels/elementwise.h"
 
 namespace unet {
 
@@ -68,17 +67,12 @@ Var conv2d(Tape& tape, const Var& x, const Var& weight, const Var& bias, const C
     kernels::ConvSpec backward = spec;
     backward.bias = backward.relu = false;
     if (const Tensor dw = tape.gradient_target(weight.id); dw.defined()) {
-      // cuDNN has no bf16 convolution that leaves dweights in f32: they come in the weights' dtype.
-      const Tensor written = dw.dtype() == weight.value.dtype() ? dw : Tensor::empty(dw.shape(), dtype, device);
       const Tensor input = kept.value();
       kernels::ConvOperands grads;
       grads.x = input.const_view();
       grads.dy = dense_dy.const_view();
-      grads.dweights = written.view();
+      grads.dweights = dw.view();
       run_conv(ConvPass::backward_weights, backward, shape, dtype, device, grads);
-      if (written.data<void>() != dw.data<void>()) {
-        dispatch<cpu::copy, cuda::copy>(device, written.const_view(), dw.view());
-      }
       tape.add_gradient(weight.id, dw);
     }
     if (const Tensor db = tape.gradient_target(bias_id); db.defined()) {

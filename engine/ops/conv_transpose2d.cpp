@@ -1,7 +1,6 @@
 #include "engine/core/dispatch.h"
 #include "engine/ops/check.h"
 #include "engine/ops/ops.h"
-#include "kernels/channel_sum.h"
 #include "kernels/conv_transpose.h"
 
 namespace unet {
@@ -37,26 +36,18 @@ Var conv_transpose2d(Tape& tape, const Var& x, const Var& weight, const Var& bia
     const Tensor dy = tape.take_gradient(y_id);
     if (!dy.defined()) return;
     const Tensor input = kept.value();
-    const Device device = dy.device();
     const Scratch space(
         dispatch<cpu::conv_transpose_scratch, cuda::conv_transpose_scratch>(dy.device(), input.const_view(), Cout),
-        device);
-    if (const Tensor dw = tape.gradient_target(weight.id); dw.defined()) {
-      dispatch<cpu::conv_transpose_backward_weights, cuda::conv_transpose_backward_weights>(
-          dy.device(), input.const_view(), dy.const_view(), dw.view(), space.data());
-      tape.add_gradient(weight.id, dw);
-    }
-    if (const Tensor db = tape.gradient_target(bias_id); db.defined()) {
-      const Scratch sums(dispatch<cpu::channel_sum_scratch, cuda::channel_sum_scratch>(dy.device(), dy.const_view()),
-                         device);
-      dispatch<cpu::channel_sum, cuda::channel_sum>(dy.device(), dy.const_view(), db.view(), sums.data());
-      tape.add_gradient(bias_id, db);
-    }
-    if (const Tensor dx = tape.gradient_target(x_id); dx.defined()) {
-      dispatch<cpu::conv_transpose_backward_data, cuda::conv_transpose_backward_data>(
-          dy.device(), dy.const_view(), weight.value.const_view(), dx.view(), space.data());
-      tape.add_gradient(x_id, dx);
-    }
+        dy.device());
+    const Tensor dx = tape.gradient_target(x_id);
+    const Tensor dweight = tape.gradient_target(weight.id);
+    const Tensor dbias = tape.gradient_target(bias_id);
+    dispatch<cpu::conv_transpose_backward, cuda::conv_transpose_backward>(
+        dy.device(), input.const_view(), weight.value.const_view(), dy.const_view(), dx.view(), dweight.view(),
+        dbias.view(), space.data());
+    tape.add_gradient(weight.id, dweight);
+    tape.add_gradient(bias_id, dbias);
+    tape.add_gradient(x_id, dx);
   });
   return result;
 }

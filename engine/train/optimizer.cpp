@@ -17,10 +17,17 @@ using kernels::StepVerdict;
 constexpr double kMomentum = 0.1;  // of running statistics: torch.nn.BatchNorm2d's default
 constexpr std::int64_t kControlSize = sizeof(StepControl) / sizeof(double);
 
-void sum_of_squares(const Tensor& x, SquareSum* out) {
-  const Scratch scratch(dispatch<cpu::sum_of_squares_scratch, cuda::sum_of_squares_scratch>(x.device(), x.const_view()),
-                        x.device());
-  dispatch<cpu::sum_of_squares, cuda::sum_of_squares>(x.device(), x.const_view(), out, scratch.data());
+std::int64_t square_sums(const kernels::Ranges& x, Device device) {
+  return dispatch<cpu::square_sums, cuda::square_sums>(device, x);
+}
+
+void sum_of_squares(const kernels::Ranges& x, Device device, SquareSum* sums) {
+  dispatch<cpu::sum_of_squares, cuda::sum_of_squares>(device, x, sums);
+}
+
+kernels::Ranges ranges_of(const std::vector<Tensor>& parts) {
+  return parts.size() == 1 ? kernels::Ranges(parts[0].view())
+                           : kernels::Ranges(parts.at(0).const_view(), parts.at(1).const_view());
 }
 
 }  // namespace
@@ -45,19 +52,27 @@ void Adam::commit(const std::vector<Tensor>& losses, double lr, double clip_norm
   const std::vector<Tensor>& pending = parameters_.pending();
   const auto passes = static_cast<std::int64_t>(pending.size());
   parameters_.complete_gradients();
-  const Tensor memory = Tensor::empty({2 * (1 + passes)}, Dtype::f64, device);  // sums of gradients, then of each pass
-  auto* sums = memory.data<SquareSum>();
-  sum_of_squares(parameters_.gradients(), sums);
-  for (std::int64_t i = 0; i < passes; ++i) sum_of_squares(pending[static_cast<std::size_t>(i)], sums + 1 + i);
+  const std::vector<Tensor> parts = parameters_.gradients();
+  const kernels::Ranges gradients = ranges_of(parts), statistics = parameters_.running().view();
+  const std::int64_t of_gradients = square_sums(gradients, device), of_pass = square_sums(statistics, device);
+  const std::int64_t all = of_gradients + passes * of_pass;
+  const Scratch memory(static_cast<std::size_t>(all) * sizeof(SquareSum), device);
+  auto* const sums = static_cast<SquareSum*>(memory.data());
+  sum_of_squares(gradients, device, sums);
+  for (std::int64_t i = 0; i < passes; ++i) {
+    sum_of_squares(pending[static_cast<std::size_t>(i)].view(), device, sums + of_gradients + i * of_pass);
+  }
 
   dispatch<cpu::begin_step, cuda::begin_step>(device, control(), lr, clip_norm);
   for (const Tensor& loss : losses) {
     dispatch<cpu::add_loss, cuda::add_loss>(device, control(), loss.data<double>(),
                                             1.0 / static_cast<double>(losses.size()));
   }
-  dispatch<cpu::decide, cuda::decide>(device, control(), sums, sums + 1, passes);
-  dispatch<cpu::adam, cuda::adam>(device, spec_, control(), parameters_.gradients().const_view(),
-                                  parameters_.values().view(), m_.view(), v_.view(), parameters_.copies().view());
+  dispatch<cpu::decide, cuda::decide>(device, control(), spec_.beta1, spec_.beta2,
+                                      kernels::SquareSums{sums, of_gradients},
+                                      kernels::SquareSums{sums + of_gradients, of_pass}, passes);
+  dispatch<cpu::adam, cuda::adam>(device, spec_, control(), gradients, parameters_.values().view(), m_.view(),
+                                  v_.view(), parameters_.copies().view());
   for (const Tensor& batch : pending) {
     dispatch<cpu::update_running_stats, cuda::update_running_stats>(device, kMomentum, control(), batch.const_view(),
                                                                     parameters_.running().view());

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "kernels/channel_sum.h"
 #include "kernels/cpu/own_conv.h"
 
 namespace unet::kernels::cpu {
@@ -20,16 +21,18 @@ void conv_transpose_forward(ConstView x, ConstView weights, ConstView bias, View
   own_conv_backward_data(kSpec, transposed(x, y.c()), x, weights, bias, y, scratch);
 }
 
-void conv_transpose_backward_data(ConstView dy, ConstView weights, View dx, void* scratch) {
-  own_conv_forward(kSpec, transposed(dx, dy.c()), dy, weights, {}, dx, scratch);
-}
-
-void conv_transpose_backward_weights(ConstView x, ConstView dy, View dweights, void* scratch) {
-  own_conv_backward_weights(kSpec, transposed(x, dy.c()), dy, x, dweights, scratch);
+void conv_transpose_backward(ConstView x, ConstView weights, ConstView dy, View dx, View dweights, View dbias,
+                             void* scratch) {
+  const ConvShape shape = transposed(x, dy.c());
+  if (dweights) own_conv_backward_weights(kSpec, shape, dy, x, dweights, scratch);
+  if (dbias) channel_sum(dy, dbias, scratch);
+  if (dx) own_conv_forward(kSpec, shape, dy, weights, {}, dx, scratch);
 }
 
 std::size_t conv_transpose_scratch(ConstView x, std::int64_t Cout) {
-  std::size_t bytes = 0;
+  ConstView dy = x;
+  dy.dims = {x.n(), 2 * x.h(), 2 * x.w(), Cout};
+  std::size_t bytes = channel_sum_scratch(dy);
   for (const ConvPass pass : {ConvPass::forward, ConvPass::backward_data, ConvPass::backward_weights}) {
     bytes = std::max(bytes, own_conv_workspace(pass, kSpec, transposed(x, Cout), x.dtype));
   }

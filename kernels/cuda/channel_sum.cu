@@ -29,24 +29,8 @@ __global__ void __launch_bounds__(block_threads)
       }
     }
   }
-  sum_over_items(sums, memory);
-  if (threadIdx.y != 0 || chunk >= chunks) return;
-#pragma unroll
-  for (int k = 0; k < N; ++k) partials[(static_cast<std::int64_t>(blockIdx.x) * chunks + chunk) * N + k] = sums[k];
+  leave_partials(sums, memory, chunk, chunks, partials);
 }
-
-struct Partial {
-  const float* partials;
-  std::int64_t channels;
-  __device__ Sums operator()(std::int64_t block, int c) const {
-    return {static_cast<double>(partials[block * channels + c]), 0};
-  }
-};
-
-struct StoreSum {
-  float* out;
-  __device__ void operator()(int c, Sums sum) const { out[c] = static_cast<float>(sum.first); }
-};
 
 }  // namespace
 
@@ -69,7 +53,7 @@ void channel_sum(ConstView x, View out, void* scratch) {
           const Tile cut = reducing_tile(x.pixels(), x.c() / N, unroll);
           launch(channel_sum_kernel<T, N>, cut.grid, cut.block, x.as<T>(), x.pitch, cut.items, cut.chunks,
                  cut.per_block, partials);
-          combine(cut, x.c(), Partial{partials, x.c()}, StoreSum{out.as<float>()});
+          combine_partials(cut, x.c(), partials, out.as<float>());
         },
         x);
   });

@@ -1,78 +1,112 @@
 // With X [pixels, Cin], W [Cin, 4*Cout] and the four neighbours of a pixel of x in y side by side, G [pixels, 4*Cout]:
-//   forward G = X W, then shuffled into y with the bias;  backward dX = G W^T,  dW = X^T G,  G gathered from dy.
+//   forward G = X W, then scattered into y with the bias;  backward dX = G W^T,  dW = X^T G,  G gathered from dy once,
+//   by a kernel that leaves partial sums of what it reads: the bias's gradient.
 #include "kernels/conv_transpose.h"
 
 #include "kernels/cuda/gemm.h"
-#include "kernels/cuda/tile.h"
+#include "kernels/cuda/reduce.h"
 
 namespace unet::kernels::cuda {
 namespace {
 
-/// A row of G is one pixel of x; quarter (i,j) of it is the pixel (2h+i, 2w+j) of y.
-struct Places {
-  std::int64_t W, pitch;  // of x; of y
+constexpr int unroll = 4;  // items of a thread whose loads are in flight together
 
-  /// Element (pixel p of x, quarter q, channel c) in y.
-  __device__ std::int64_t in_image(std::int64_t p, std::int64_t q, std::int64_t c) const {
-    const std::int64_t row = p / W, w = p - row * W;  // row: n * H + h
-    return ((2 * row + q / 2) * 2 * W + 2 * w + q % 2) * pitch + c;
+/// A row of G is one pixel of x; quarter (i,j) of it is the pixel (2h+i, 2w+j) of y. Items are the quarters, in the
+/// order of G.
+struct Places {
+  int W;               // of x
+  std::int64_t pitch;  // of y
+
+  __device__ std::int64_t in_image(int item) const {
+    const int p = item / 4, row = p / W, w = p - row * W;  // row: n * H + h
+    return ((2 * row + item % 4 / 2) * 2 * W + 2 * w + item % 2) * pitch;
   }
 };
 
-/// to_image: y = G + bias; else G = dy. chunks: of a quarter.
-template <class T, int N, bool to_image>
+/// image = matrix + bias
+template <class T, int N>
 __global__ void __launch_bounds__(block_threads)
-    shuffle_kernel(T* matrix, T* image, const float* bias, Places places, std::int64_t quarters, std::int64_t chunks,
-                   std::int64_t per_block) {
-  const std::int64_t chunk = own_chunk();
+    scatter_kernel(const T* __restrict__ matrix, const float* __restrict__ bias, T* __restrict__ image, Places places,
+                   int items, int chunks, int per_block) {
+  const int chunk = own_chunk();
   if (chunk >= chunks) return;
   float add[N] = {};
-  if (to_image && bias != nullptr) {
+  if (bias != nullptr) {
 #pragma unroll
     for (int k = 0; k < N; ++k) add[k] = bias[chunk * N + k];
   }
-  const std::int64_t begin = blockIdx.x * per_block, end = min(begin + per_block, quarters);
-#pragma unroll 4
-  for (std::int64_t i = begin + threadIdx.y; i < end; i += blockDim.y) {
-    T* const in_matrix = matrix + (i * chunks + chunk) * N;
-    T* const in_image = image + places.in_image(i / 4, i % 4, chunk * N);
-    if (to_image) {
-      const Chunk<T, N> in = load<N>(in_matrix);
+  const Range range = items_of(static_cast<int>(blockIdx.x), items, per_block);
+  const int down = static_cast<int>(blockDim.y);
+  for (int i = range.begin + static_cast<int>(threadIdx.y); i < range.end; i += unroll * down) {
+    Chunk<T, N> in[unroll];
+#pragma unroll
+    for (int u = 0; u < unroll; ++u) {
+      const std::int64_t readable = min(i + u * down, range.end - 1);
+      in[u] = load<N>(matrix + (readable * chunks + chunk) * N);
+    }
+#pragma unroll
+    for (int u = 0; u < unroll; ++u) {
+      if (i + u * down >= range.end) continue;
       float out[N];
 #pragma unroll
-      for (int k = 0; k < N; ++k) out[k] = in[k] + add[k];
-      store(in_image, out);
-    } else {
-      store(in_matrix, load<N>(in_image));
+      for (int k = 0; k < N; ++k) out[k] = in[u][k] + add[k];
+      store(image + places.in_image(i + u * down) + chunk * N, out);
     }
   }
 }
 
-std::size_t matrix_bytes(std::int64_t pixels, std::int64_t Cout, Dtype dtype) {
-  return (static_cast<std::size_t>(pixels * 4 * Cout) * size_of(dtype) + 255) / 256 * 256;
+/// matrix = image; partials, if wanted: [grid.x][Cout], the sums of what a block has read.
+template <class T, int N>
+__global__ void __launch_bounds__(block_threads)
+    gather_kernel(const T* __restrict__ image, T* __restrict__ matrix, float* __restrict__ partials, Places places,
+                  int items, int chunks, int per_block) {
+  __shared__ float memory[N][block_threads];
+  const int chunk = own_chunk();
+  const Range range = items_of(static_cast<int>(blockIdx.x), items, per_block);
+  const int down = static_cast<int>(blockDim.y);
+  float sums[N] = {};
+  if (chunk < chunks) {
+    for (int i = range.begin + static_cast<int>(threadIdx.y); i < range.end; i += unroll * down) {
+      Chunk<T, N> in[unroll];
+#pragma unroll
+      for (int u = 0; u < unroll; ++u) {
+        in[u] = load<N>(image + places.in_image(min(i + u * down, range.end - 1)) + chunk * N);
+      }
+#pragma unroll
+      for (int u = 0; u < unroll; ++u) {
+        if (i + u * down >= range.end) continue;
+        store(matrix + (std::int64_t{i + u * down} * chunks + chunk) * N, in[u]);
+#pragma unroll
+        for (int k = 0; k < N; ++k) sums[k] += in[u][k];
+      }
+    }
+  }
+  if (partials == nullptr) return;
+  leave_partials(sums, memory, chunk, chunks, partials);
 }
 
-template <bool to_image>
-void shuffle(std::int64_t width, View image, ConstView bias, void* matrix) {
-  const std::int64_t Cout = image.c();
-  dispatch(image.dtype, [&]<class T>(T) {
+Places places_in(const Extent& image) { return {static_cast<int>(image.w() / 2), image.pitch}; }
+
+Tile gathering_tile(std::int64_t items, std::int64_t chunks) { return reducing_tile(items, chunks, unroll); }
+
+/// dy as G; its sums over pixels into dbias, if wanted, by way of `partials`.
+void gather(ConstView dy, void* matrix, View dbias, void* partials) {
+  dispatch(dy.dtype, [&]<class T>(T) {
     with_chunks<full<T>>(
-        [&](auto N) {
-          const Tile cut = tile(image.pixels(), Cout / decltype(N)::value, 4);
-          launch(shuffle_kernel<T, decltype(N)::value, to_image>, cut.grid, cut.block, static_cast<T*>(matrix),
-                 image.as<T>(), bias.as<float>(), Places{width, image.pitch}, cut.items, cut.chunks, cut.per_block);
+        [&](auto lanes) {
+          constexpr int N = decltype(lanes)::value;
+          const Tile cut = gathering_tile(dy.pixels(), dy.c() / N);
+          auto* const sums = dbias ? static_cast<float*>(partials) : nullptr;
+          launch(gather_kernel<T, N>, cut.grid, cut.block, dy.as<T>(), static_cast<T*>(matrix), sums, places_in(dy),
+                 cut.items, cut.chunks, cut.per_block);
+          if (dbias) combine_partials(cut, dy.c(), sums, dbias.as<float>());
         },
-        image);
+        dy);
   });
 }
 
-/// dy as G in the scratch; returns the scratch behind it.
-void* gather(ConstView dy, void* matrix) {
-  View image;
-  static_cast<Extent&>(image) = dy;
-  image.data = const_cast<void*>(dy.data);  // one kernel moves in both directions; here it only reads the image
-  shuffle<false>(dy.w() / 2, image, {}, matrix);
-  return static_cast<char*>(matrix) + matrix_bytes(dy.pixels() / 4, dy.c(), dy.dtype);
+std::size_t matrix_bytes(std::int64_t pixels, std::int64_t Cout, Dtype dtype) {
+  return (static_cast<std::size_t>(pixels * 4 * Cout) * size_of(dtype) + 255) / 256 * 256;
 }
 
 bool tf32 = false;
@@ -85,23 +119,39 @@ void conv_transpose_forward(ConstView x, ConstView weights, ConstView bias, View
   const std::int64_t pixels = x.pixels(), Cin = x.c(), Cout = y.c();
   void* const workspace = static_cast<char*>(scratch) + matrix_bytes(pixels, Cout, x.dtype);
   gemm({pixels, 4 * Cout, Cin, false, false, tf32}, x.data, weights.data, x.dtype, scratch, x.dtype, workspace);
-  shuffle<true>(x.w(), y, bias, scratch);
+  dispatch(y.dtype, [&]<class T>(T) {
+    with_chunks<full<T>>(
+        [&](auto lanes) {
+          constexpr int N = decltype(lanes)::value;
+          const Tile cut = tile(y.pixels(), Cout / N, unroll);
+          launch(scatter_kernel<T, N>, cut.grid, cut.block, static_cast<const T*>(scratch), bias.as<float>(), y.as<T>(),
+                 places_in(y), cut.items, cut.chunks, cut.per_block);
+        },
+        y);
+  });
 }
 
-void conv_transpose_backward_data(ConstView dy, ConstView weights, View dx, void* scratch) {
-  void* const workspace = gather(dy, scratch);
-  gemm({dx.pixels(), dx.c(), 4 * dy.c(), false, true, tf32}, scratch, weights.data, dy.dtype, dx.data, dx.dtype,
-       workspace);
-}
-
-void conv_transpose_backward_weights(ConstView x, ConstView dy, View dweights, void* scratch) {
-  void* const workspace = gather(dy, scratch);
-  gemm({x.c(), 4 * dy.c(), x.pixels(), true, false, tf32}, x.data, scratch, x.dtype, dweights.data, dweights.dtype,
-       workspace);
+void conv_transpose_backward(ConstView x, ConstView weights, ConstView dy, View dx, View dweights, View dbias,
+                             void* scratch) {
+  const std::int64_t pixels = x.pixels(), Cin = x.c(), Cout = dy.c();
+  void* const workspace = static_cast<char*>(scratch) + matrix_bytes(pixels, Cout, dy.dtype);
+  gather(dy, scratch, dbias, workspace);
+  if (dweights) {
+    gemm({Cin, 4 * Cout, pixels, true, false, tf32}, x.data, scratch, x.dtype, dweights.data, dweights.dtype,
+         workspace);
+  }
+  if (dx)
+    gemm({pixels, Cin, 4 * Cout, false, true, tf32}, scratch, weights.data, dy.dtype, dx.data, dx.dtype, workspace);
 }
 
 std::size_t conv_transpose_scratch(ConstView x, std::int64_t Cout) {
-  return matrix_bytes(x.pixels(), Cout, x.dtype) + gemm_workspace;
+  // The partial sums are added up before the first product needs its workspace, which begins where they do.
+  std::size_t behind = gemm_workspace;
+  for (const std::int64_t lanes : {std::int64_t{1}, 16 / static_cast<std::int64_t>(size_of(x.dtype))}) {
+    const auto blocks = static_cast<std::size_t>(gathering_tile(4 * x.pixels(), Cout / lanes).grid.x);
+    behind = std::max(behind, blocks * static_cast<std::size_t>(Cout) * sizeof(float));
+  }
+  return matrix_bytes(x.pixels(), Cout, x.dtype) + behind;
 }
 
 }  // namespace unet::kernels::cuda

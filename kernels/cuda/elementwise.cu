@@ -23,7 +23,14 @@ struct Constant {
 }  // namespace
 
 void add(ConstView a, ConstView b, View y) {
-  dispatch(y.dtype, [&]<class T>(T) { map<T, T, T>(Sum{}, y, a, b); });
+  dispatch(y.dtype, [&]<class T>(T) {
+    if (a.dtype == y.dtype && b.dtype == y.dtype) return map<T, T, T>(Sum{}, y, a, b);
+    if constexpr (sizeof(T) == sizeof(float)) {
+      if (a.dtype == y.dtype && b.dtype == Dtype::bf16) return map<T, T, bf16>(Sum{}, y, a, b);
+    }
+    throw std::logic_error(std::string("no addition of ") + name_of(a.dtype) + " and " + name_of(b.dtype) + " to " +
+                           name_of(y.dtype));
+  });
 }
 
 void add_to(ConstView x, View y) { add(y, x, y); }

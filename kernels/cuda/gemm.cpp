@@ -33,9 +33,11 @@ void find(const Library& library, const char* name, Function*& function) {
   function = library.function<Function>(name);
 }
 
-void check(const Api& api, cublasStatus_t status, const std::string& doing) {
+/// doing(): what failed, made only then.
+template <class Text>
+void check(const Api& api, cublasStatus_t status, Text&& doing) {
   if (status == CUBLAS_STATUS_SUCCESS) return;
-  throw std::runtime_error(fmt::format("cuBLASLt {}, {}: {}", cublaslt_version(), doing, api.status_name(status)));
+  throw std::runtime_error(fmt::format("cuBLASLt {}, {}: {}", cublaslt_version(), doing(), api.status_name(status)));
 }
 
 const Api& api() {
@@ -52,7 +54,7 @@ const Api& api() {
     find(library, "cublasLtMatmulPreferenceDestroy", out.destroy_preference);
     find(library, "cublasLtMatmulAlgoGetHeuristic", out.heuristic);
     find(library, "cublasLtMatmul", out.matmul);
-    check(out, out.create(&out.handle), "opening the current device");
+    check(out, out.create(&out.handle), [] { return "opening the current device"; });
     return out;
   }();
   return known;
@@ -70,9 +72,11 @@ cudaDataType_t type_of(Dtype dtype) { return dtype == Dtype::bf16 ? CUDA_R_16BF 
 /// The library is column-major, where a row-major matrix reads as its transpose: C^T = op(B)^T op(A)^T, so B comes
 /// first and the flags stay as they are.
 Plan make_plan(const GemmShape& s, Dtype in, Dtype out) {
-  const std::string doing =
-      fmt::format("planning [{},{}] * [{},{}]{}{}, {} to {}", s.m, s.k, s.k, s.n, s.transpose_a ? ", A transposed" : "",
-                  s.transpose_b ? ", B transposed" : "", name_of(in), name_of(out));
+  const auto doing = [&] {
+    return fmt::format("planning [{},{}] * [{},{}]{}{}, {} to {}", s.m, s.k, s.k, s.n,
+                       s.transpose_a ? ", A transposed" : "", s.transpose_b ? ", B transposed" : "", name_of(in),
+                       name_of(out));
+  };
   const auto ok = [&](cublasStatus_t status) { check(api(), status, doing); };
   Plan plan;
   const bool rounds = s.tf32 && in == Dtype::f32;
@@ -98,6 +102,10 @@ Plan make_plan(const GemmShape& s, Dtype in, Dtype out) {
   int count = 0;
   ok(api().set_preference(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &bytes, sizeof bytes));
   ok(api().set_preference(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &schemes, sizeof schemes));
+  for (const auto operand : {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+                             CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES}) {
+    ok(api().set_preference(preference, operand, &gemm_alignment, sizeof gemm_alignment));
+  }
   ok(api().heuristic(api().handle, plan.operation, plan.first, plan.second, plan.result, plan.result, preference, 1,
                      &found, &count));
   ok(api().destroy_preference(preference));
@@ -118,7 +126,7 @@ void gemm(const GemmShape& shape, const void* a, const void* b, Dtype in, void* 
         api().matmul(api().handle, plan.operation, &one, b, plan.first, a, plan.second, &zero, c, plan.result, c,
                      plan.result, &plan.algorithm, workspace, gemm_workspace,
                      static_cast<cudaStream_t>(runtime().stream())),
-        fmt::format("multiplying [{},{}] * [{},{}]", shape.m, shape.k, shape.k, shape.n));
+        [&] { return fmt::format("multiplying [{},{}] * [{},{}]", shape.m, shape.k, shape.k, shape.n); });
 }
 
 }  // namespace unet::kernels::cuda

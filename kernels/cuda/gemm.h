@@ -18,8 +18,13 @@ struct GemmShape {
 /// Bytes that gemm's workspace must have, 256-byte aligned.
 inline constexpr std::size_t gemm_workspace = std::size_t{32} << 20;
 
-/// A and B of dtype `in`, C of dtype `out`: f32 to f32, bf16 to bf16 or bf16 to f32. C is overwritten. Throws
-/// std::runtime_error if cuBLASLt is missing or has no kernel, naming the shape.
+/// Bytes that A, B and C are aligned to: slices of an arena of bf16 lie at less than the 256 that cuBLASLt takes for
+/// granted.
+inline constexpr std::uint32_t gemm_alignment = 16;
+
+/// A and B of dtype `in`, C of dtype `out`: f32 to f32, bf16 to bf16 or bf16 to f32. C is overwritten. How is decided
+/// once for each kind of product and kept. Throws std::runtime_error if cuBLASLt is missing or has no kernel, naming
+/// the shape.
 void gemm(const GemmShape& shape, const void* a, const void* b, Dtype in, void* c, Dtype out, void* workspace);
 
 }  // namespace unet::kernels::cuda

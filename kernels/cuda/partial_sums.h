@@ -34,10 +34,11 @@ __device__ inline T block_sum(T value, T* shared) {
 
 inline constexpr int columns_at_once = 8;
 
-/// out[g * width + e] = sum over b < count of partial[(g * count + b) * stride + e], e < width; grid.y: the g.
-template <class T>
+/// store(g * width + e, the sum over b < count of partial[(g * count + b) * stride + e]), e < width; grid.y: the g.
+template <class Store>
 __global__ void __launch_bounds__(block_threads)
-    sum_columns_kernel(const double* partial, std::int64_t count, std::int64_t stride, std::int64_t width, T* out) {
+    sum_columns_kernel(const double* partial, std::int64_t count, std::int64_t stride, std::int64_t width,
+                       Store store) {
   __shared__ double sums[block_threads];
   const std::int64_t e = static_cast<std::int64_t>(blockIdx.x) * columns_at_once + threadIdx.x;
   const std::int64_t first = blockIdx.y * count;
@@ -52,16 +53,28 @@ __global__ void __launch_bounds__(block_threads)
     if (threadIdx.y < half) sums[at] += sums[at + half * columns_at_once];
     __syncthreads();
   }
-  if (threadIdx.y == 0 && e < width) out[blockIdx.y * width + e] = static_cast<T>(sums[at]);
+  if (threadIdx.y == 0 && e < width) store(blockIdx.y * width + e, sums[at]);
 }
+
+template <class Store>
+void sum_columns(const double* partial, std::int64_t groups, std::int64_t count, std::int64_t stride,
+                 std::int64_t width, Store store) {
+  const Grid grid{static_cast<unsigned>((width + columns_at_once - 1) / columns_at_once), static_cast<unsigned>(groups),
+                  1};
+  launch(sum_columns_kernel<Store>, grid, Grid{columns_at_once, block_threads / columns_at_once, 1}, partial, count,
+         stride, width, store);
+}
+
+template <class T>
+struct StoreAt {
+  T* out;
+  __device__ void operator()(std::int64_t e, double sum) const { out[e] = static_cast<T>(sum); }
+};
 
 template <class T>
 void sum_columns(const double* partial, std::int64_t groups, std::int64_t count, std::int64_t stride,
                  std::int64_t width, T* out) {
-  const Grid grid{static_cast<unsigned>((width + columns_at_once - 1) / columns_at_once), static_cast<unsigned>(groups),
-                  1};
-  launch(sum_columns_kernel<T>, grid, Grid{columns_at_once, block_threads / columns_at_once, 1}, partial, count, stride,
-         width, out);
+  sum_columns(partial, groups, count, stride, width, StoreAt<T>{out});
 }
 
 }  // namespace unet::kernels::cuda

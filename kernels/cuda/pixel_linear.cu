@@ -1,5 +1,6 @@
-// A pixel's channels are spread over `across` neighbouring threads, a 16-byte chunk each; a warp holds several pixels.
-// Outputs are treated outputs_at_once at a time (grid.z).
+// A pixel's channels are spread over neighbouring threads, a 16-byte chunk each; a warp holds several pixels, a thread
+// `together` pixels at a time, whose loads are in flight together. The case of two outputs has kernels of its own, free
+// of checks; any other number is treated outputs_at_once at a time (grid.z).
 #include "kernels/pixel_linear.h"
 
 #include "kernels/cuda/partial_sums.h"
@@ -8,105 +9,196 @@ namespace unet::kernels::cuda {
 namespace {
 
 constexpr int outputs_at_once = 4;
+constexpr int most_together = 4;
 constexpr int warps = block_threads / 32;
 
-template <int N>
+/// Outputs that a thread treats: 2 where there are exactly two, else outputs_at_once of any number.
+template <int KT>
+constexpr bool exact = KT != outputs_at_once;
+/// Pixels; so many that their sums stay in registers.
+template <int KT>
+constexpr int together = 8 / KT;
+static_assert(together<2> == most_together);
+
+template <int N, int KT>
 struct Weights {
-  float of[outputs_at_once][N];
+  float of[KT][N];
 };
 
 /// Those of one chunk; 0 for outputs that are not there.
-template <int N>
-__device__ inline Weights<N> weights_of(const float* weights, std::int64_t C, std::int64_t K, std::int64_t first,
-                                        std::int64_t chunk) {
-  Weights<N> out;
+template <int N, int KT>
+__device__ inline Weights<N, KT> weights_of(const float* weights, int C, int K, int first, int chunk) {
+  Weights<N, KT> out;
 #pragma unroll
-  for (int k = 0; k < outputs_at_once; ++k) {
+  for (int k = 0; k < KT; ++k) {
 #pragma unroll
-    for (int i = 0; i < N; ++i) out.of[k][i] = first + k < K ? weights[(first + k) * C + chunk * N + i] : 0.0f;
+    for (int i = 0; i < N; ++i) {
+      out.of[k][i] =
+          exact<KT> || first + k < K ? weights[static_cast<std::int64_t>(first + k) * C + chunk * N + i] : 0.0f;
+    }
   }
   return out;
 }
 
-template <int N, class T>
-__device__ inline void multiply(const Chunk<T, N>& x, const Weights<N>& w, float (&sum)[outputs_at_once]) {
+template <int N, int KT, class T>
+__device__ inline void multiply(const Chunk<T, N>& x, const Weights<N, KT>& w, float* sum) {
 #pragma unroll
-  for (int k = 0; k < outputs_at_once; ++k) {
+  for (int k = 0; k < KT; ++k) {
 #pragma unroll
     for (int i = 0; i < N; ++i) sum[k] += x[i] * w.of[k][i];
   }
 }
 
-/// one_chunk: a thread has no more than one chunk of each pixel, so its weights stay in registers.
-template <class T, int N, bool one_chunk>
-__global__ void __launch_bounds__(block_threads)
-    pixel_linear_kernel(const T* x, const float* weights, const float* bias, float* y, std::int64_t pixels,
-                        std::int64_t per_block, std::int64_t C, std::int64_t K) {
-  const std::int64_t chunks = C / N, first = static_cast<std::int64_t>(blockIdx.z) * outputs_at_once;
-  const std::int64_t begin = blockIdx.x * per_block, end = min(begin + per_block, pixels);
-  const bool mine = threadIdx.x < chunks;
-  Weights<N> own{};
-  if (one_chunk && mine) own = weights_of<N>(weights, C, K, first, threadIdx.x);
-    // All threads of a warp stay in the loop, as the shuffles want; pixels past the end are computed again, not stored.
-#pragma unroll 4
-  for (std::int64_t row = begin; row < end; row += blockDim.y) {
-    const std::int64_t p = min(row + threadIdx.y, end - 1);
-    float sum[outputs_at_once] = {};
-    if (one_chunk) {
-      if (mine) multiply(load<N>(x + p * C + threadIdx.x * N), own, sum);
-    } else {
-      for (std::int64_t chunk = threadIdx.x; chunk < chunks; chunk += blockDim.x) {
-        multiply(load<N>(x + p * C + chunk * N), weights_of<N>(weights, C, K, first, chunk), sum);
-      }
-    }
+/// How M sums over Lanes neighbouring threads are shared out among them.
+template <int Lanes, int M>
+struct Share {
+  static constexpr int copies = Lanes > M ? Lanes / M : 1;  // threads that end with the same sum
+  static constexpr int held = M > Lanes ? M / Lanes : 1;    // sums that a thread ends with
+  __device__ static int first_of(int lane) { return lane / copies * held; }
+};
+
+/// Adds values[] up over Lanes neighbouring threads; a thread ends with the sums first_of(lane), ... in values[0], ...
+/// Halves are exchanged, so that M sums take about M shuffles, not M for each doubling of Lanes.
+template <int Lanes, int M>
+__device__ inline void sum_and_share(float (&values)[M], int lane) {
+  int held = M;
 #pragma unroll
-    for (int k = 0; k < outputs_at_once; ++k) {
-      for (unsigned lanes = blockDim.x / 2; lanes > 0; lanes /= 2) {
-        sum[k] += __shfl_xor_sync(0xffffffff, sum[k], static_cast<int>(lanes));
-      }
-      if (threadIdx.x == 0 && row + threadIdx.y < end && first + k < K) {
-        y[p * K + first + k] = sum[k] + (bias != nullptr ? bias[first + k] : 0.0f);
-      }
+  for (int half = Lanes / 2; half > 0; half /= 2) {
+    if (held == 1) {
+      values[0] += __shfl_xor_sync(0xffffffff, values[0], half);
+      continue;
+    }
+    held /= 2;
+    const bool upper = (lane & half) != 0;
+#pragma unroll
+    for (int i = 0; i < M / 2; ++i) {
+      if (i >= held) continue;
+      const float keep = upper ? values[held + i] : values[i], give = upper ? values[i] : values[held + i];
+      values[i] = keep + __shfl_xor_sync(0xffffffff, give, half);
     }
   }
 }
 
+/// Lanes: blockDim.x; fewer than 32 of them hold a whole pixel, a chunk each, and its weights in registers.
+template <class T, int N, int Lanes, int KT>
+__global__ void __launch_bounds__(block_threads)
+    pixel_linear_kernel(const T* __restrict__ x, const float* __restrict__ weights, const float* __restrict__ bias,
+                        float* __restrict__ y, int pixels, int per_block, int C, int K) {
+  constexpr bool whole = Lanes < 32;
+  using Own = Share<Lanes, together<KT> * KT>;
+  const int lane = static_cast<int>(threadIdx.x), chunks = C / N;
+  const int first = exact<KT> ? 0 : static_cast<int>(blockIdx.z) * outputs_at_once;
+  const bool mine = lane < chunks;
+  Weights<N, KT> own{};
+  if (whole && mine) own = weights_of<N, KT>(weights, C, K, first, lane);
+  float add[Own::held];
+#pragma unroll
+  for (int i = 0; i < Own::held; ++i) {
+    const int k = first + (Own::first_of(lane) + i) % KT;
+    add[i] = bias != nullptr && k < K ? bias[k] : 0.0f;
+  }
+  const Range range = items_of(static_cast<int>(blockIdx.x), pixels, per_block);
+  const int down = static_cast<int>(blockDim.y) * together<KT>;
+  // All threads of a warp stay in the loop, as the shuffles want; pixels past the end are computed again, not stored.
+  for (int row = range.begin; row < range.end; row += down) {
+    const int p = row + static_cast<int>(threadIdx.y) * together<KT>;
+    const auto at = [&](int u, int chunk) {
+      return x + static_cast<std::int64_t>(min(p + u, range.end - 1)) * C + chunk * N;
+    };
+    float sums[together<KT> * KT] = {};
+    if (whole) {
+      if (mine) {
+        Chunk<T, N> in[together<KT>];
+#pragma unroll
+        for (int u = 0; u < together<KT>; ++u) in[u] = load<N>(at(u, lane));
+#pragma unroll
+        for (int u = 0; u < together<KT>; ++u) multiply(in[u], own, sums + u * KT);
+      }
+    } else {
+      for (int chunk = lane; chunk < chunks; chunk += Lanes) {
+        const Weights<N, KT> of_chunk = weights_of<N, KT>(weights, C, K, first, chunk);
+#pragma unroll
+        for (int u = 0; u < together<KT>; ++u) multiply(load<N>(at(u, chunk)), of_chunk, sums + u * KT);
+      }
+    }
+    sum_and_share<Lanes>(sums, lane);
+    if (lane % Own::copies != 0) continue;
+#pragma unroll
+    for (int i = 0; i < Own::held; ++i) {
+      const int sum = Own::first_of(lane) + i, pixel = p + sum / KT, k = first + sum % KT;
+      if (pixel < range.end && (exact<KT> || k < K)) y[static_cast<std::int64_t>(pixel) * K + k] = sums[i] + add[i];
+    }
+  }
+}
+
+/// KT slopes of a pixel; 0 for outputs that are not there.
+template <int KT>
+struct Slopes {
+  float of[KT];
+};
+
+template <int KT>
+__device__ inline Slopes<KT> slopes_of(const float* dy, std::int64_t pixel, int first, int K) {
+  Slopes<KT> out;
+  if constexpr (exact<KT>) {
+    const Chunk<float, KT> all = load<KT>(dy + pixel * KT);
+#pragma unroll
+    for (int k = 0; k < KT; ++k) out.of[k] = all[k];
+  } else {
+#pragma unroll
+    for (int k = 0; k < KT; ++k) out.of[k] = first + k < K ? dy[pixel * K + first + k] : 0.0f;
+  }
+  return out;
+}
+
 /// partial: of every stretch of pixels (grid.x) dweights [K,C], then dbias [K]; null: not wanted. grid.y: groups of
 /// chunks. dx, if wanted, is written by the blocks of the first outputs.
-template <class T, int N>
+template <class T, int N, int KT>
 __global__ void __launch_bounds__(block_threads)
-    pixel_linear_backward_kernel(const T* x, const float* weights, const float* dy, T* dx, double* partial,
-                                 std::int64_t pixels, std::int64_t per_block, std::int64_t C, std::int64_t K) {
-  __shared__ float sums[warps][32 * outputs_at_once * N];
-  __shared__ float bias_sums[warps][outputs_at_once];
-  const std::int64_t chunks = C / N, first = static_cast<std::int64_t>(blockIdx.z) * outputs_at_once;
-  const std::int64_t chunk = own_chunk();
-  const std::int64_t begin = blockIdx.x * per_block, end = min(begin + per_block, pixels);
-  Weights<N> own{}, slope{};
-  float bias_slope[outputs_at_once] = {};
+    pixel_linear_backward_kernel(const T* __restrict__ x, const float* __restrict__ weights,
+                                 const float* __restrict__ dy, T* __restrict__ dx, double* __restrict__ partial,
+                                 int pixels, int per_block, int C, int K) {
+  __shared__ float sums[warps][32 * KT * N];
+  __shared__ float bias_sums[warps][KT];
+  const int chunks = C / N, first = exact<KT> ? 0 : static_cast<int>(blockIdx.z) * outputs_at_once;
+  const int chunk = own_chunk();
+  const Range range = items_of(static_cast<int>(blockIdx.x), pixels, per_block);
+  const int down = static_cast<int>(blockDim.y);
+  Weights<N, KT> own{}, slope{};
+  float bias_slope[KT] = {};
   if (chunk < chunks) {
-    own = weights_of<N>(weights, C, K, first, chunk);
-#pragma unroll 2
-    for (std::int64_t p = begin + threadIdx.y; p < end; p += blockDim.y) {
-      const Chunk<T, N> in = load<N>(x + p * C + chunk * N);
-      float out[N] = {};
+    own = weights_of<N, KT>(weights, C, K, first, chunk);
+    for (int p = range.begin + static_cast<int>(threadIdx.y); p < range.end; p += together<KT> * down) {
+      Chunk<T, N> in[together<KT>];
+      Slopes<KT> d[together<KT>];
 #pragma unroll
-      for (int k = 0; k < outputs_at_once; ++k) {
-        const float d = first + k < K ? dy[p * K + first + k] : 0.0f;
-        bias_slope[k] += d;
+      for (int u = 0; u < together<KT>; ++u) {
+        const std::int64_t readable = min(p + u * down, range.end - 1);
+        in[u] = load<N>(x + readable * C + chunk * N);
+        d[u] = slopes_of<KT>(dy, readable, first, K);
+      }
 #pragma unroll
-        for (int i = 0; i < N; ++i) {
-          slope.of[k][i] += d * in[i];
-          out[i] += d * own.of[k][i];
+      for (int u = 0; u < together<KT>; ++u) {
+        if (p + u * down >= range.end) continue;
+        const std::int64_t pixel = p + u * down;
+        float out[N] = {};
+#pragma unroll
+        for (int k = 0; k < KT; ++k) {
+          bias_slope[k] += d[u].of[k];
+#pragma unroll
+          for (int i = 0; i < N; ++i) {
+            slope.of[k][i] += d[u].of[k] * in[u][i];
+            out[i] += d[u].of[k] * own.of[k][i];
+          }
         }
-      }
-      if (dx == nullptr || first != 0) continue;
-      for (std::int64_t k = outputs_at_once; k < K; ++k) {
-        const float d = dy[p * K + k];
+        if (dx == nullptr || first != 0) continue;
+        for (int k = outputs_at_once; !exact<KT> && k < K; ++k) {
+          const float more = dy[pixel * K + k];
 #pragma unroll
-        for (int i = 0; i < N; ++i) out[i] += d * weights[k * C + chunk * N + i];
+          for (int i = 0; i < N; ++i) out[i] += more * weights[static_cast<std::int64_t>(k) * C + chunk * N + i];
+        }
+        store(dx + pixel * C + chunk * N, out);
       }
-      store(dx + p * C + chunk * N, out);
     }
   }
   if (partial == nullptr) return;
@@ -116,7 +208,7 @@ __global__ void __launch_bounds__(block_threads)
   const bool leads = thread % 32 < blockDim.x;
   for (unsigned lanes = blockDim.x; lanes < 32; lanes *= 2) {
 #pragma unroll
-    for (int k = 0; k < outputs_at_once; ++k) {
+    for (int k = 0; k < KT; ++k) {
       bias_slope[k] += __shfl_xor_sync(0xffffffff, bias_slope[k], static_cast<int>(lanes));
 #pragma unroll
       for (int i = 0; i < N; ++i) {
@@ -125,7 +217,7 @@ __global__ void __launch_bounds__(block_threads)
     }
   }
 #pragma unroll
-  for (int k = 0; k < outputs_at_once; ++k) {
+  for (int k = 0; k < KT; ++k) {
     if (thread % 32 == 0) bias_sums[warp][k] = bias_slope[k];
 #pragma unroll
     for (int i = 0; i < N; ++i) {
@@ -133,46 +225,77 @@ __global__ void __launch_bounds__(block_threads)
     }
   }
   __syncthreads();
-  double* out = partial + static_cast<std::int64_t>(blockIdx.x) * K * (C + 1);
-  const std::int64_t width = static_cast<std::int64_t>(blockDim.x) * N, column = blockIdx.y * width;
-  for (std::int64_t e = thread; e < outputs_at_once * width; e += block_threads) {
-    const std::int64_t k = first + e / width, c = column + e % width;
+  double* const out = partial + static_cast<std::int64_t>(blockIdx.x) * K * (C + 1);
+  const int width = static_cast<int>(blockDim.x) * N, column = static_cast<int>(blockIdx.y) * width;
+  for (int e = static_cast<int>(thread); e < KT * width; e += block_threads) {
+    const int k = first + e / width, c = column + e % width;
     if (k >= K || c >= C) continue;
     double sum = 0;
     for (int w = 0; w < warps; ++w) sum += static_cast<double>(sums[w][e]);
-    out[k * C + c] = sum;
+    out[static_cast<std::int64_t>(k) * C + c] = sum;
   }
-  if (blockIdx.y == 0 && static_cast<int>(thread) < outputs_at_once && first + thread < K) {
+  const int k = first + static_cast<int>(thread);
+  if (blockIdx.y == 0 && static_cast<int>(thread) < KT && k < K) {
     double sum = 0;
     for (int w = 0; w < warps; ++w) sum += static_cast<double>(bias_sums[w][thread]);
-    out[K * C + first + thread] = sum;
+    out[static_cast<std::int64_t>(K) * C + k] = sum;
   }
 }
+
+/// dweights, then dbias; either may be null.
+struct StoreGradients {
+  float *dweights, *dbias;
+  std::int64_t weights;
+  __device__ void operator()(std::int64_t e, double sum) const {
+    float* const to = e < weights ? dweights : dbias;
+    if (to != nullptr) to[e < weights ? e : e - weights] = static_cast<float>(sum);
+  }
+};
 
 unsigned output_groups(std::int64_t K) { return static_cast<unsigned>((K + outputs_at_once - 1) / outputs_at_once); }
 
 /// A thread adds up at most 64 pixels in f32.
-Tile cut_backward(std::int64_t pixels, std::int64_t chunks) { return tile(pixels, chunks, 4, 16, 1024); }
+Tile cut_backward(std::int64_t pixels, std::int64_t chunks) { return tile(pixels, chunks, most_together, 16, 1024); }
+
+/// Calls body with the outputs that a thread treats; dy: what two of each pixel would be read from, if any.
+template <class Body>
+void with_outputs(std::int64_t K, ConstView dy, Body&& body) {
+  if (K == 2 && in_chunks_of(2, dy)) {
+    body(std::integral_constant<int, 2>{});
+  } else {
+    body(std::integral_constant<int, outputs_at_once>{});
+  }
+}
+
+/// Calls body with the threads that share a pixel of so many chunks.
+template <int N, class Body>
+void with_lanes(std::int64_t chunks, Body&& body) {
+  if constexpr (N > 1) {  // single elements are left to one general kernel
+    if (chunks <= 2) return body(std::integral_constant<int, 2>{});
+    if (chunks <= 4) return body(std::integral_constant<int, 4>{});
+    if (chunks <= 8) return body(std::integral_constant<int, 8>{});
+    if (chunks <= 16) return body(std::integral_constant<int, 16>{});
+  }
+  body(std::integral_constant<int, 32>{});
+}
 
 }  // namespace
 
 void pixel_linear_forward(ConstView x, ConstView weights, ConstView bias, View y) {
+  const std::int64_t C = x.c(), K = y.c();
   dispatch(x.dtype, [&]<class T>(T) {
     with_chunks<full<T>>(
-        [&](auto N) {
-          Tile cut = tile(x.pixels(), x.c() / decltype(N)::value, 4);
-          cut.grid.y = 1;
-          cut.grid.z = output_groups(y.c());
-          const auto run = [&](auto one_chunk) {
-            launch(pixel_linear_kernel<T, decltype(N)::value, decltype(one_chunk)::value>, cut.grid, cut.block,
-                   x.as<T>(), weights.as<float>(), bias.as<float>(), y.as<float>(), x.pixels(), cut.per_block, x.c(),
-                   y.c());
-          };
-          if (cut.chunks <= static_cast<std::int64_t>(cut.block.x)) {
-            run(std::true_type{});
-          } else {
-            run(std::false_type{});
-          }
+        [&](auto chunk) {
+          constexpr int N = decltype(chunk)::value;
+          with_lanes<N>(C / N, [&](auto lanes) {
+            with_outputs(K, {}, [&](auto outputs) {
+              constexpr int Lanes = decltype(lanes)::value, KT = decltype(outputs)::value;
+              Tile cut = tile(x.pixels(), Lanes, most_together);
+              cut.grid.z = output_groups(K);
+              launch(pixel_linear_kernel<T, N, Lanes, KT>, cut.grid, cut.block, x.as<T>(), weights.as<float>(),
+                     bias.as<float>(), y.as<float>(), cut.items, cut.per_block, C, K);
+            });
+          });
         },
         x);
   });
@@ -192,14 +315,17 @@ void pixel_linear_backward(ConstView x, ConstView weights, ConstView dy, View dx
   double* const partial = dweights || dbias ? static_cast<double*>(scratch) : nullptr;
   dispatch(x.dtype, [&]<class T>(T) {
     with_chunks<full<T>>(
-        [&](auto N) {
-          Tile cut = cut_backward(x.pixels(), C / decltype(N)::value);
+        [&](auto chunk) {
+          constexpr int N = decltype(chunk)::value;
+          Tile cut = cut_backward(x.pixels(), C / N);
           cut.grid.z = output_groups(K);
-          launch(pixel_linear_backward_kernel<T, decltype(N)::value>, cut.grid, cut.block, x.as<T>(),
-                 weights.as<float>(), dy.as<float>(), dx.as<T>(), partial, x.pixels(), cut.per_block, C, K);
-          const std::int64_t stretches = cut.grid.x;
-          if (dweights) sum_columns(partial, 1, stretches, K * (C + 1), K * C, dweights.as<float>());
-          if (dbias) sum_columns(partial + K * C, 1, stretches, K * (C + 1), K, dbias.as<float>());
+          with_outputs(K, dy, [&](auto outputs) {
+            launch(pixel_linear_backward_kernel<T, N, decltype(outputs)::value>, cut.grid, cut.block, x.as<T>(),
+                   weights.as<float>(), dy.as<float>(), dx.as<T>(), partial, cut.items, cut.per_block, C, K);
+          });
+          if (partial == nullptr) return;
+          sum_columns(partial, 1, cut.grid.x, K * (C + 1), K * (C + 1),
+                      StoreGradients{dweights.as<float>(), dbias.as<float>(), K * C});
         },
         x, dx);
   });

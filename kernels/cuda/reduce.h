@@ -76,4 +76,33 @@ void combine(const Tile& cut, std::int64_t channels, Source source, Finish finis
          finish);
 }
 
+/// The sums of a block's threads into partials [grid.x][chunks * K]. All threads of the block call it. memory: as
+/// above.
+template <int K>
+__device__ inline void leave_partials(float (&sums)[K], float (*memory)[block_threads], int chunk, int chunks,
+                                      float* partials) {
+  sum_over_items(sums, memory);
+  if (threadIdx.y != 0 || chunk >= chunks) return;
+#pragma unroll
+  for (int k = 0; k < K; ++k) partials[(static_cast<std::int64_t>(blockIdx.x) * chunks + chunk) * K + k] = sums[k];
+}
+
+struct Partials {
+  const float* of;
+  std::int64_t channels;
+  __device__ Sums operator()(std::int64_t block, int c) const {
+    return {static_cast<double>(of[block * channels + c]), 0};
+  }
+};
+
+struct StoreSum {
+  float* out;
+  __device__ void operator()(int c, Sums sum) const { out[c] = static_cast<float>(sum.first); }
+};
+
+/// out[c] = the sum of partials [grid.x][channels]
+inline void combine_partials(const Tile& cut, std::int64_t channels, const float* partials, float* out) {
+  combine(cut, channels, Partials{partials, channels}, StoreSum{out});
+}
+
 }  // namespace unet::kernels::cuda

@@ -1,7 +1,6 @@
 #include "kernels/step_control.h"
 
-#include "kernels/cuda/device.h"
-#include "kernels/cuda/launch.h"
+#include "kernels/cuda/square_sums.h"
 
 namespace unet::kernels::cuda {
 namespace {
@@ -16,25 +15,43 @@ __global__ void add_loss_kernel(StepControl* control, const double* loss, double
   control->loss += *loss * share;
 }
 
-__global__ void decide_kernel(StepControl* control, const SquareSum* gradients, const SquareSum* statistics,
-                              std::int64_t passes) {
+/// By one block.
+__device__ SquareSum total(SquareSums all, double* shared_sums, std::int64_t* shared_firsts) {
+  SquareSum own{0, no_element};
+  for (std::int64_t i = threadIdx.x; i < all.count; i += block_threads) {
+    own.sum += all.of[i].sum;
+    if (all.of[i].first_bad >= 0) own.first_bad = min(own.first_bad, all.of[i].first_bad);
+  }
+  return block_total(own, shared_sums, shared_firsts);
+}
+
+__global__ void __launch_bounds__(block_threads)
+    decide_kernel(StepControl* control, double beta1, double beta2, SquareSums gradients, SquareSums statistics,
+                  std::int64_t passes) {
+  __shared__ double sums[block_threads];
+  __shared__ std::int64_t firsts[block_threads];
+  const SquareSum of_gradients = total(gradients, sums, firsts);
+  SquareSum of_statistics;  // of the first pass that has something bad
+  for (std::int64_t i = 0; i < passes && isfinite(of_statistics.sum); ++i) {
+    of_statistics = total({statistics.of + i * statistics.count, statistics.count}, sums, firsts);
+  }
+  if (threadIdx.x != 0) return;
   StepControl c = *control;
-  c.grad_norm = sqrt(gradients->sum);
-  c.first_bad_gradient = gradients->first_bad;
-  c.first_bad_statistic = -1;
+  c.grad_norm = sqrt(of_gradients.sum);
+  c.first_bad_gradient = of_gradients.first_bad;
+  c.first_bad_statistic = of_statistics.first_bad;
   const double scale = c.clip_norm / (c.grad_norm + 1e-6);
   c.grad_scale = c.clip_norm > 0 && scale < 1 ? scale : 1.0;
-  bool finite_statistics = true;
-  for (std::int64_t i = 0; i < passes && finite_statistics; ++i) {
-    finite_statistics = isfinite(statistics[i].sum);
-    c.first_bad_statistic = statistics[i].first_bad;
-  }
   c.verdict = !isfinite(c.loss)                              ? StepVerdict::bad_loss
               : !(c.lr >= 0 && c.lr <= StepControl::max_lr)  ? StepVerdict::bad_lr
               : !(c.grad_norm <= StepControl::max_grad_norm) ? StepVerdict::bad_gradient
-              : !finite_statistics                           ? StepVerdict::bad_statistics
+              : !isfinite(of_statistics.sum)                 ? StepVerdict::bad_statistics
                                                              : StepVerdict::commit;
-  if (c.verdict == StepVerdict::commit) ++c.steps;
+  if (c.verdict == StepVerdict::commit) {
+    const auto t = static_cast<double>(++c.steps);
+    c.step_size = c.lr / (1 - pow(beta1, t));
+    c.root_factor = 1 / sqrt(1 - pow(beta2, t));
+  }
   *control = c;
 }
 
@@ -48,8 +65,9 @@ void add_loss(StepControl* control, const double* loss, double share) {
   launch(add_loss_kernel, Grid{}, Grid{}, control, loss, share);
 }
 
-void decide(StepControl* control, const SquareSum* gradients, const SquareSum* statistics, std::int64_t passes) {
-  launch(decide_kernel, Grid{}, Grid{}, control, gradients, statistics, passes);
+void decide(StepControl* control, double beta1, double beta2, SquareSums gradients, SquareSums statistics,
+            std::int64_t passes) {
+  launch(decide_kernel, Grid{}, Grid{block_threads, 1, 1}, control, beta1, beta2, gradients, statistics, passes);
 }
 
 }  // namespace unet::kernels::cuda

@@ -24,11 +24,11 @@ const Case kCases[] = {{1, 1, 1, 1, 1, 0, false},  {1, 1, 1, 5, 3, 4, true},    
                        {1, 40, 33, 8, 4, 4, true}, {2, 8, 8, 256, 128, 128, true}, {1, 80, 80, 3, 96, 0, true}};
 
 struct Result {
-  Values y, dx, dweights;
+  Values y, dx, dweights, dbias;
 };
 
 Result reference(const Case& t, const Values& x, const Values& weights, const Values& bias, const Values& dy) {
-  Result r{Values(dy.size()), Values(x.size()), Values(weights.size())};
+  Result r{Values(dy.size()), Values(x.size()), Values(weights.size()), Values(bias.size())};
   for (std::int64_t n = 0; n < t.N; ++n)
     for (std::int64_t h = 0; h < t.H; ++h)
       for (std::int64_t w = 0; w < t.W; ++w)
@@ -36,6 +36,7 @@ Result reference(const Case& t, const Values& x, const Values& weights, const Va
           for (std::int64_t j = 0; j < 2; ++j)
             for (std::int64_t co = 0; co < t.Cout; ++co) {
               const auto at_y = static_cast<std::size_t>((((n * t.H + h) * 2 + i) * 2 * t.W + 2 * w + j) * t.Cout + co);
+              r.dbias[static_cast<std::size_t>(co)] += dy[at_y];
               double sum = t.bias ? bias[static_cast<std::size_t>(co)] : 0;
               for (std::int64_t ci = 0; ci < t.Cin; ++ci) {
                 const auto at_x = static_cast<std::size_t>(((n * t.H + h) * t.W + w) * t.Cin + ci);
@@ -57,13 +58,15 @@ Result run(const Case& t, Dtype dtype, const Values& x_values, const Values& w_v
   const Buffer dy(dtype, t.N, 2 * t.H, 2 * t.W, t.Cout, dy_values, t.Cout + t.extra);
   const Buffer y(dtype, t.N, 2 * t.H, 2 * t.W, t.Cout, t.Cout + t.extra);
   const Buffer dx(dtype, t.N, t.H, t.W, t.Cin), dweights(parameters, t.Cin, 2, 2, t.Cout);
+  const Buffer dbias(parameters, 1, 1, 1, t.Cout);
   Workspace scratch(cpu::conv_transpose_scratch(x.view(), t.Cout));
   cpu::conv_transpose_forward(x.view(), weights.view(), t.bias ? ConstView(bias.view()) : ConstView{}, y.view(),
                               scratch.data());
-  cpu::conv_transpose_backward_data(dy.view(), weights.view(), dx.view(), scratch.data());
-  cpu::conv_transpose_backward_weights(x.view(), dy.view(), dweights.view(), scratch.data());
-  EXPECT_TRUE(y.guards_intact() && dx.guards_intact() && dweights.guards_intact() && scratch.guards_intact());
-  return {y.values(), dx.values(), dweights.values()};
+  cpu::conv_transpose_backward(x.view(), weights.view(), dy.view(), dx.view(), dweights.view(), dbias.view(),
+                               scratch.data());
+  EXPECT_TRUE(y.guards_intact() && dx.guards_intact() && scratch.guards_intact());
+  EXPECT_TRUE(dweights.guards_intact() && dbias.guards_intact());
+  return {y.values(), dx.values(), dweights.values(), dbias.values()};
 }
 
 TEST(ConvTranspose, EqualsReferenceDenseAndPitched) {
@@ -85,6 +88,7 @@ TEST(ConvTranspose, EqualsReferenceDenseAndPitched) {
       EXPECT_LE(nmse(result.y, expected.y), bound(expected.y)) << name_of(dtype);
       EXPECT_LE(nmse(result.dx, expected.dx), bound(expected.dx)) << name_of(dtype);
       EXPECT_LE(nmse(result.dweights, expected.dweights), exact) << name_of(dtype);
+      EXPECT_LE(nmse(result.dbias, expected.dbias), exact) << name_of(dtype);
     }
   }
 }
@@ -106,6 +110,7 @@ TEST(ConvTranspose, SameBytesForAnyNumberOfThreads) {
     EXPECT_EQ(result.y, results[0].y);
     EXPECT_EQ(result.dx, results[0].dx);
     EXPECT_EQ(result.dweights, results[0].dweights);
+    EXPECT_EQ(result.dbias, results[0].dbias);
   }
 }
 

@@ -29,6 +29,21 @@ TEST_F(CudaElementwise, AddIsTheCpus) {
   }
 }
 
+TEST_F(CudaElementwise, Bf16IsAddedToF32) {
+  for (const Shape shape : shapes()) {
+    for (const std::int64_t gap : kGaps) {
+      SCOPED_TRACE(shape.text() + " gap " + std::to_string(gap));
+      const Values x = random_values(1, Dtype::bf16, shape.size()), y = random_values(2, Dtype::f32, shape.size());
+      const DeviceTensor dx(Dtype::bf16, shape, x, gap);
+      DeviceTensor dy(Dtype::f32, shape, y);
+      cuda::add_to(dx.view(), dy.view());
+      Buffer cx(Dtype::f32, shape, x), cy(Dtype::f32, shape, y);
+      cpu::add_to(cx.view(), cy.view());
+      expect_same(dy.values(), cy.values());
+    }
+  }
+}
+
 TEST_F(CudaElementwise, CopyMovesAndConverts) {
   for (const Dtype from : device_dtypes()) {
     for (const Dtype to : device_dtypes()) {

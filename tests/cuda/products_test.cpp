@@ -17,7 +17,8 @@ std::string label(Dtype dtype, const Shape& shape, std::int64_t other) {
 }
 
 TEST_F(CudaProducts, PixelLinearIsTheCpus) {
-  const std::vector<Shape> large{{1, 20, 30, 64}, {1, 15, 20, 300}};  // several blocks; several chunks a thread
+  // Several blocks; several chunks a thread; every number of threads that share a pixel.
+  const std::vector<Shape> large{{1, 20, 30, 64}, {1, 15, 20, 300}, {1, 9, 5, 16}, {1, 6, 7, 24}, {1, 5, 9, 128}};
   std::vector<Shape> all = shapes();
   all.insert(all.end(), large.begin(), large.end());
   for (const Dtype dtype : device_dtypes()) {
@@ -66,8 +67,7 @@ TEST_F(CudaProducts, ConvTransposeRoundsToTf32WhereThatIsAllowed) {
     cuda::allow_tf32_in_conv_transpose(tf32);
     DeviceTensor y(Dtype::f32, out), dx(Dtype::f32, shape), dw(Dtype::f32, matrix);
     cuda::conv_transpose_forward(tx.view(), tw.view(), {}, y.view(), scratch.data());
-    cuda::conv_transpose_backward_data(tdy.view(), tw.view(), dx.view(), scratch.data());
-    cuda::conv_transpose_backward_weights(tx.view(), tdy.view(), dw.view(), scratch.data());
+    cuda::conv_transpose_backward(tx.view(), tw.view(), tdy.view(), dx.view(), dw.view(), {}, scratch.data());
     return std::array{y.values(), dx.values(), dw.values()};
   };
   const auto exact = all_passes(false), rounded = all_passes(true), again = all_passes(false);
@@ -80,7 +80,7 @@ TEST_F(CudaProducts, ConvTransposeRoundsToTf32WhereThatIsAllowed) {
 }
 
 TEST_F(CudaProducts, ConvTransposeIsTheCpus) {
-  const std::vector<Shape> few{{1, 1, 1, 1}, {2, 3, 5, 64}, {2, 8, 10, 17}, {1, 10, 12, 48}};
+  const std::vector<Shape> few{{1, 1, 1, 1}, {2, 3, 5, 64}, {2, 8, 10, 17}, {1, 10, 12, 48}, {2, 24, 20, 3}};
   for (const Dtype dtype : device_dtypes()) {
     for (const Shape shape : few) {
       for (const std::int64_t Cout : {3, 24}) {
@@ -96,15 +96,16 @@ TEST_F(CudaProducts, ConvTransposeIsTheCpus) {
           std::vector<double> space(cpu::conv_transpose_scratch(cx.view(), Cout) / sizeof(double) + 16);
           void* aligned = reinterpret_cast<void*>((reinterpret_cast<std::uintptr_t>(space.data()) + 63) / 64 * 64);
           cpu::conv_transpose_forward(cx.view(), cw.view(), cb.view(), cy.view(), aligned);
-          cpu::conv_transpose_backward_data(cdy.view(), cw.view(), cdx.view(), aligned);
-          cpu::conv_transpose_backward_weights(cx.view(), cdy.view(), cdw.view(), aligned);
+          Buffer cdb(Dtype::f32, vector);
+          cpu::conv_transpose_backward(cx.view(), cw.view(), cdy.view(), cdx.view(), cdw.view(), cdb.view(), aligned);
 
           const DeviceTensor tx(dtype, shape, x), tw(dtype, matrix, w), tb(Dtype::f32, vector, b),
               tdy(dtype, out, dy, gap);
           DeviceTensor y(dtype, out, gap), dx(dtype, shape), dw(Dtype::f32, matrix);
           cuda::conv_transpose_forward(tx.view(), tw.view(), tb.view(), y.view(), scratch.data());
-          cuda::conv_transpose_backward_data(tdy.view(), tw.view(), dx.view(), scratch.data());
-          cuda::conv_transpose_backward_weights(tx.view(), tdy.view(), dw.view(), scratch.data());
+          DeviceTensor db(Dtype::f32, vector);
+          cuda::conv_transpose_backward(tx.view(), tw.view(), tdy.view(), dx.view(), dw.view(), db.view(),
+                                        scratch.data());
           // The product is stored before the bias joins it: one rounding more, of a value that may be larger than y.
           if (dtype == Dtype::bf16) {
             EXPECT_LE(nmse(y.values(), cy.values()), 2 * kBf16Rounding * kBf16Rounding);
@@ -113,6 +114,15 @@ TEST_F(CudaProducts, ConvTransposeIsTheCpus) {
           }
           expect_close(dtype, dx.values(), cdx.values());
           expect_close(Dtype::f32, dw.values(), cdw.values());
+          expect_close(Dtype::f32, db.values(), cdb.values());
+
+          DeviceTensor dx_alone(dtype, shape), dw_alone(dtype, matrix), db_alone(Dtype::f32, vector);
+          cuda::conv_transpose_backward(tx.view(), tw.view(), tdy.view(), dx_alone.view(), {}, {}, scratch.data());
+          cuda::conv_transpose_backward(tx.view(), tw.view(), tdy.view(), {}, dw_alone.view(), {}, scratch.data());
+          cuda::conv_transpose_backward(tx.view(), tw.view(), tdy.view(), {}, {}, db_alone.view(), scratch.data());
+          expect_same(dx_alone.values(), dx.values());
+          expect_close(dtype, dw_alone.values(), cdw.values());  // in the dtype of the weights
+          expect_same(db_alone.values(), db.values());
         }
       }
     }

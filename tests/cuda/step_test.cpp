@@ -12,14 +12,22 @@ class CudaStep : public CudaTest {};
 
 Shape flat(std::int64_t size) { return {1, 1, 1, size}; }
 
+SquareSum square_sum(const Ranges& x) {
+  const std::vector<SquareSum> room(static_cast<std::size_t>(cuda::square_sums(x)));
+  const DeviceValues<SquareSum> sums(room), again(room);
+  cuda::sum_of_squares(x, sums.data());
+  cuda::sum_of_squares(x, again.data());
+  expect_same_bytes(sums.values(), again.values());
+  SquareSum out;
+  for (const SquareSum& of_block : sums.values()) {
+    out.sum += of_block.sum;
+    if (out.first_bad < 0) out.first_bad = of_block.first_bad;
+  }
+  return out;
+}
+
 SquareSum square_sum(const Values& numbers, Dtype dtype, std::int64_t offset = 0) {
-  const DeviceTensor x(dtype, flat(static_cast<std::int64_t>(numbers.size())), numbers, 0, offset);
-  const DeviceValues<SquareSum> out, again;
-  const DeviceMemory scratch(cuda::sum_of_squares_scratch(x.view()));
-  cuda::sum_of_squares(x.view(), out.data(), scratch.data());
-  cuda::sum_of_squares(x.view(), again.data(), scratch.data());
-  expect_same_bytes(out.values(), again.values());
-  return out.value();
+  return square_sum(DeviceTensor(dtype, flat(static_cast<std::int64_t>(numbers.size())), numbers, 0, offset).view());
 }
 
 TEST_F(CudaStep, SumsOfSquares) {
@@ -43,6 +51,38 @@ TEST_F(CudaStep, SumsOfSquares) {
   }
 }
 
+/// A flat range whose first part is bf16: the gradients of a model that multiplies in bf16.
+struct TwoParts {
+  explicit TwoParts(std::int64_t narrow, std::int64_t wide)
+      : numbers(random_values(1, Dtype::bf16, narrow)), behind(random_values(2, Dtype::f32, wide)) {
+    numbers.insert(numbers.end(), behind.begin(), behind.end());
+  }
+  Values front() const { return {numbers.begin(), numbers.end() - static_cast<std::ptrdiff_t>(behind.size())}; }
+
+  Values numbers, behind;  // all; those of the second part
+};
+
+TEST_F(CudaStep, SumsOfSquaresOfTwoParts) {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  for (const auto& [narrow, wide] : {std::pair{64, 64}, {16389, 7}, {70000, 40000}}) {
+    for (const int bad : {-1, 3, narrow - 1, narrow, narrow + wide - 1}) {
+      SCOPED_TRACE(std::to_string(narrow) + " and " + std::to_string(wide) + ", " + std::to_string(bad));
+      TwoParts parts(narrow, wide);
+      Values front = parts.front();
+      if (bad >= narrow) parts.behind[static_cast<std::size_t>(bad - narrow)] = nan;
+      if (bad >= 0 && bad < narrow) front[static_cast<std::size_t>(bad)] = nan;
+      const DeviceTensor first(Dtype::bf16, flat(narrow), front), second(Dtype::f32, flat(wide), parts.behind);
+      const SquareSum got = square_sum(Ranges(first.view(), second.view()));
+      EXPECT_EQ(got.first_bad, bad);
+      double want = 0;
+      for (const double value : parts.numbers) want += value * value;
+      if (bad < 0) {
+        EXPECT_NEAR(got.sum, want, 1e-12 * want);
+      }
+    }
+  }
+}
+
 TEST_F(CudaStep, OfNothingIsZero) {
   const SquareSum sum = square_sum({}, Dtype::f32);
   EXPECT_EQ(sum.sum, 0);
@@ -53,19 +93,24 @@ TEST_F(CudaStep, DecidesAsTheCpu) {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   struct Case {
     double lr, clip, loss;
-    SquareSum gradients;
+    std::vector<SquareSum> gradients;
     std::vector<SquareSum> statistics;
+    std::int64_t of_pass = 1;  // sums of a pass
   };
-  const Case cases[] = {{1e-3, 0, 0.5, {4, -1}, {{1, -1}, {2, -1}}},
-                        {1e-3, 0.5, 0.5, {4, -1}, {}},
-                        {1e-3, 50, 0.5, {4, -1}, {}},
-                        {1e-3, 0, nan, {4, -1}, {{1, -1}}},
-                        {-1, 0, 0.5, {4, -1}, {{1, -1}}},
-                        {2e4, 0, 0.5, {4, -1}, {{1, -1}}},
-                        {nan, 0, 0.5, {4, -1}, {{1, -1}}},
-                        {1e-3, 1, 0.5, {nan, 17}, {{1, -1}}},
-                        {1e-3, 0, 0.5, {1e37, -1}, {{1, -1}}},
-                        {1e-3, 0, 0.5, {4, -1}, {{1, -1}, {nan, 3}, {nan, 5}}}};
+  std::vector<SquareSum> many(700, SquareSum{0.25, -1});
+  many[300].first_bad = 17;
+  many[512].first_bad = 40;
+  const Case cases[] = {{1e-3, 0, 0.5, {{4, -1}}, {{1, -1}, {2, -1}}},
+                        {1e-3, 0.5, 0.5, {{4, -1}}, {}},
+                        {1e-3, 50, 0.5, {{4, -1}}, {}},
+                        {1e-3, 0, nan, {{4, -1}}, {{1, -1}}},
+                        {-1, 0, 0.5, {{4, -1}}, {{1, -1}}},
+                        {2e4, 0, 0.5, {{4, -1}}, {{1, -1}}},
+                        {nan, 0, 0.5, {{4, -1}}, {{1, -1}}},
+                        {1e-3, 1, 0.5, {{nan, 17}}, {{1, -1}}},
+                        {1e-3, 0, 0.5, {{1e37, -1}}, {{1, -1}}},
+                        {1e-3, 0, 0.5, {{4, -1}}, {{1, -1}, {nan, 3}, {nan, 5}}},
+                        {1e-3, 0, 0.5, many, {{1, -1}, {2, -1}, {1, -1}, {nan, 4}, {nan, 2}, {nan, 1}}, 2}};
   for (const Case& c : cases) {
     StepControl want;
     want.steps = 41;
@@ -74,18 +119,22 @@ TEST_F(CudaStep, DecidesAsTheCpu) {
     cpu::begin_step(&want, c.lr, c.clip);
     cpu::add_loss(&want, &loss, 0.25);
     cpu::add_loss(&want, &loss, 0.5);
-    cpu::decide(&want, &c.gradients, c.statistics.data(), static_cast<std::int64_t>(c.statistics.size()));
+    const auto count = static_cast<std::int64_t>(c.gradients.size());
+    const std::int64_t passes = static_cast<std::int64_t>(c.statistics.size()) / c.of_pass;
+    cpu::decide(&want, 0.9, 0.999, {c.gradients.data(), count}, {c.statistics.data(), c.of_pass}, passes);
     const DeviceValues<double> loss_there(std::vector<double>{loss});
-    const DeviceValues<SquareSum> gradients(std::vector<SquareSum>{c.gradients}), statistics(c.statistics);
+    const DeviceValues<SquareSum> gradients(c.gradients), statistics(c.statistics);
     cuda::begin_step(got.data(), c.lr, c.clip);
     cuda::add_loss(got.data(), loss_there.data(), 0.25);
     cuda::add_loss(got.data(), loss_there.data(), 0.5);
-    cuda::decide(got.data(), gradients.data(), statistics.data(), static_cast<std::int64_t>(c.statistics.size()));
+    cuda::decide(got.data(), 0.9, 0.999, {gradients.data(), count}, {statistics.data(), c.of_pass}, passes);
     const StepControl seen = got.value();
     EXPECT_EQ(seen.verdict, want.verdict);
     EXPECT_EQ(seen.steps, want.steps);
     expect_same({seen.lr, seen.clip_norm, seen.loss, seen.grad_norm, seen.grad_scale},
                 {want.lr, want.clip_norm, want.loss, want.grad_norm, want.grad_scale});
+    EXPECT_NEAR(seen.step_size, want.step_size, 1e-14);  // powers of another library
+    EXPECT_NEAR(seen.root_factor, want.root_factor, 1e-12);
     EXPECT_EQ(seen.first_bad_gradient, want.first_bad_gradient);
     EXPECT_EQ(seen.first_bad_statistic, want.first_bad_statistic);
   }
@@ -101,8 +150,7 @@ TEST_F(CudaStep, AdamIsTheCpus) {
         spec.weight_decay = 0.125;
         spec.decoupled = decoupled;
         StepControl control;
-        control.lr = 0.01;
-        control.grad_scale = 0.75;
+        const SquareSum nothing_bad;
         const Values g = random_values(1, gradient_dtype, size), p = random_values(2, Dtype::f32, size);
         // v is well above zero: an update of m / sqrt(v) would magnify the rounding of a gradient near zero.
         const Values m = random_values(3, Dtype::f32, size, 0, 0.1), v = random_values(4, Dtype::f32, size, 1, 0.1);
@@ -110,7 +158,10 @@ TEST_F(CudaStep, AdamIsTheCpus) {
             cv(Dtype::f32, flat(size), v);
         DeviceTensor dg(gradient_dtype, flat(size), g), dp(Dtype::f32, flat(size), p), dm(Dtype::f32, flat(size), m),
             dv(Dtype::f32, flat(size), v), copy(Dtype::bf16, flat(size));
-        for (control.steps = 1; control.steps <= 3; ++control.steps) {
+        for (int step = 0; step < 3; ++step) {
+          cpu::begin_step(&control, 0.01, 0);
+          cpu::decide(&control, spec.beta1, spec.beta2, {&nothing_bad, 1}, {}, 0);
+          control.grad_scale = 0.75;
           cpu::adam(spec, &control, cg.view(), cp.view(), cm.view(), cv.view(), {});
           const DeviceValues<StepControl> there(std::vector<StepControl>{control});
           cuda::adam(spec, there.data(), dg.view(), dp.view(), dm.view(), dv.view(), copy.view());
@@ -123,6 +174,33 @@ TEST_F(CudaStep, AdamIsTheCpus) {
         expect_same(copy.values(), rounded);
       }
     }
+  }
+}
+
+TEST_F(CudaStep, AdamReadsGradientsOfTwoParts) {
+  for (const auto& [narrow, wide] : {std::pair{64, 64}, {9024, 128}, {20000, 8192}, {7, 5}}) {
+    SCOPED_TRACE(std::to_string(narrow) + " and " + std::to_string(wide));
+    const std::int64_t size = narrow + wide;
+    const TwoParts g(narrow, wide);
+    StepControl control;
+    control.lr = control.step_size = 0.01;
+    const Values p = random_values(3, Dtype::f32, size), m = random_values(4, Dtype::f32, size, 0, 0.1),
+                 v = random_values(5, Dtype::f32, size, 1, 0.1);
+    Buffer cg(Dtype::f32, flat(size), g.numbers), cp(Dtype::f32, flat(size), p), cm(Dtype::f32, flat(size), m),
+        cv(Dtype::f32, flat(size), v);
+    cpu::adam({}, &control, cg.view(), cp.view(), cm.view(), cv.view(), {});
+    const DeviceTensor first(Dtype::bf16, flat(narrow), g.front()), second(Dtype::f32, flat(wide), g.behind);
+    DeviceTensor dp(Dtype::f32, flat(size), p), dm(Dtype::f32, flat(size), m), dv(Dtype::f32, flat(size), v),
+        copy(Dtype::bf16, flat(narrow));
+    const DeviceValues<StepControl> there(std::vector<StepControl>{control});
+    cuda::adam({}, there.data(), {first.view(), second.view()}, dp.view(), dm.view(), dv.view(), copy.view());
+    expect_close(Dtype::f32, dp.values(), cp.values());
+    expect_close(Dtype::f32, dm.values(), cm.values());
+    expect_close(Dtype::f32, dv.values(), cv.values());
+    Values rounded = dp.values();
+    rounded.resize(static_cast<std::size_t>(narrow));
+    for (double& value : rounded) value = stored(Dtype::bf16, value);
+    expect_same(copy.values(), rounded);
   }
 }
 

@@ -28,7 +28,11 @@ State run(const Case& with, const std::vector<double>& start, const std::vector<
   Guarded<T> p(start), m(std::vector<double>(start.size())), v(std::vector<double>(start.size()));
   for (std::size_t t = 0; t < stop; ++t) {
     Guarded<T> g(gradients[t]);
-    StepControl control{.lr = with.lr, .steps = static_cast<std::int64_t>(t + 1), .grad_scale = grad_scale};
+    StepControl control{.steps = static_cast<std::int64_t>(t)};
+    const SquareSum nothing_bad;
+    cpu::begin_step(&control, with.lr, 0);
+    cpu::decide(&control, with.spec.beta1, with.spec.beta2, {&nothing_bad, 1}, {}, 0);
+    control.grad_scale = grad_scale;
     cpu::adam(with.spec, &control, g.flat(), p.flat(), m.flat(), v.flat(), {});
     EXPECT_EQ(g.values(), std::vector<T>(gradients[t].begin(), gradients[t].end()));
     EXPECT_TRUE(g.intact() && p.intact() && m.intact() && v.intact());
@@ -158,11 +162,13 @@ TEST(StepControl, TheFirstReasonThatAppliesDecides) {
         Row{1, 0, 1.1e36, 1, StepVerdict::bad_gradient}, Row{1, 0, 25, nan, StepVerdict::bad_statistics}}) {
     StepControl control;
     control.steps = 6;
-    const SquareSum gradients{row.gradients, 4}, statistics[2] = {{1, -1}, {row.statistics, 9}};
+    // Two blocks of each; what is bad in a later one, or a later pass, is not the first.
+    const SquareSum gradients[2] = {{row.gradients, 4}, {0, 12}};
+    const SquareSum statistics[4] = {{1, -1}, {1, -1}, {row.statistics, -1}, {row.statistics, 9}};
     cpu::begin_step(&control, row.lr, 2.5);
     cpu::add_loss(&control, &row.loss, 0.25);
     cpu::add_loss(&control, &row.loss, 0.75);
-    cpu::decide(&control, &gradients, statistics, 2);
+    cpu::decide(&control, 0.5, 0.75, {gradients, 2}, {statistics, 2}, 2);
     EXPECT_EQ(control.verdict, row.verdict);
     EXPECT_EQ(control.first_bad_gradient, 4);
     EXPECT_EQ(control.first_bad_statistic, 9);
@@ -171,6 +177,8 @@ TEST(StepControl, TheFirstReasonThatAppliesDecides) {
     EXPECT_EQ(control.loss, 1);
     EXPECT_EQ(control.grad_norm, 5);
     EXPECT_EQ(control.grad_scale, 2.5 / (5 + 1e-6));
+    EXPECT_EQ(control.step_size, row.lr / (1 - std::pow(0.5, 7)));
+    EXPECT_EQ(control.root_factor, 1 / std::sqrt(1 - std::pow(0.75, 7)));
   }
 }
 

@@ -22,9 +22,13 @@ long double squares(const std::vector<double>& values) {
 }
 
 SquareSum square_sum(ConstView x) {
-  std::vector<double> scratch(cpu::sum_of_squares_scratch(x) / sizeof(double) + 1);
+  std::vector<SquareSum> sums(static_cast<std::size_t>(cpu::square_sums(x)));
+  cpu::sum_of_squares(x, sums.data());
   SquareSum out;
-  cpu::sum_of_squares(x, &out, scratch.data());
+  for (const SquareSum& of_block : sums) {
+    out.sum += of_block.sum;
+    if (out.first_bad < 0) out.first_bad = of_block.first_bad;
+  }
   return out;
 }
 

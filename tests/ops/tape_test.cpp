@@ -135,7 +135,7 @@ struct Model {
       tape.backward(loss(tape, batch));
     }
     parameters.complete_gradients();
-    return parameters.gradients().values<double>();
+    return parameters.gradients().at(0).values<double>();
   }
   Parameters parameters;
   ParamId weight, gamma, beta, head, bias;
@@ -200,7 +200,7 @@ TEST(Accumulation, APlaceWithoutGradientIsZeroAfterCompletion) {
   model.gradients_of({1});
   model.parameters.end_step();
   model.parameters.complete_gradients();
-  for (const double v : model.parameters.gradients().values<double>()) EXPECT_EQ(v, 0);
+  for (const double v : model.parameters.gradients().at(0).values<double>()) EXPECT_EQ(v, 0);
 }
 
 TEST(PendingStatistics, ComeInTheOrderOfThePassesAndRunningOnesStay) {
