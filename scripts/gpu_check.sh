@@ -257,6 +257,7 @@ bundle() {
     grep -vE '/(libc|libm|libdl|libpthread|librt|libcuda|ld-linux[^/]*)\.so' | xargs -I{} cp -L {} "$BUNDLE/lib/"
   strip --strip-unneeded "$BUNDLE"/lib/*
   cp -r "$data" "$BUNDLE/pets"
+  chmod -R u+w "$BUNDLE"
   git -C "$ROOT" describe --always --dirty --abbrev=10 >"$BUNDLE/commit"
   tar -C "$ROOT/build" -cf - gpu_bundle | xz -9e --lzma2=preset=9e,dict=192MiB >"$BUNDLE.tar.xz"
   rm -rf "$BUNDLE"
