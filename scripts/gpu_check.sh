@@ -101,11 +101,17 @@ reason_in() {
   printf '%s' "${line:-nothing was printed}" | tr -d '|' | cut -c1-140
 }
 
-# For CHECK: how many tests passed. None is a failure: without a device they skip themselves.
+# For CHECK: how many tests passed. Without a device most skip themselves: that is a failure.
 tests_ran() {
-  local count
-  count="$(sed -n 's/^\[  PASSED  \] \([0-9]*\) test.*/\1/p' "$1" | tail -1)"
-  if [ "${count:-0}" -gt 0 ]; then echo "$count tests"; else echo "no test ran"; return 1; fi
+  local passed skipped
+  passed="$(sed -n 's/^\[  PASSED  \] \([0-9]*\) test.*/\1/p' "$1" | tail -1)"
+  skipped="$(sed -n 's/^\[  SKIPPED \] \([0-9]*\) test.*/\1/p' "$1" | tail -1)"
+  if [ "${passed:-0}" -gt "${skipped:-0}" ]; then
+    echo "$passed tests${skipped:+, $skipped skipped}"
+  else
+    echo "${passed:-0} tests ran, ${skipped:-0} were skipped"
+    return 1
+  fi
 }
 
 # test_step NAME SECONDS PROGRAM...: where it fails, once more with every launch waited for.

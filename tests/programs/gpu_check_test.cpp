@@ -150,13 +150,14 @@ TEST_F(GpuCheck, ACompilerThatHangsCostsItsOwnTimeOnly) {
 }
 
 TEST_F(GpuCheck, SkippedTestsAreNoSuccess) {
-  std::ofstream(folder_ / "none") << "#!/bin/sh\necho '[  PASSED  ] 0 tests.'\n";
+  std::ofstream(folder_ / "none")
+      << "#!/bin/sh\necho '[  PASSED  ] 2 tests.'; echo '[  SKIPPED ] 39 tests, listed below:'\n";
   fs::permissions(folder_ / "none", fs::perms::owner_all);
   fs::remove(folder_ / "programs" / "test_cuda_device");
   fs::create_symlink(folder_ / "none", folder_ / "programs" / "test_cuda_device");
   EXPECT_EQ(check({"step", "kernels", "memcheck"}).code, 1);
-  EXPECT_EQ(value("kernels"), "FAILED: no test ran");
-  EXPECT_EQ(value("memcheck.step"), "FAILED: no test ran");
+  EXPECT_EQ(value("kernels"), "FAILED: 2 tests ran, 39 were skipped");
+  EXPECT_EQ(value("memcheck.step"), "FAILED: 2 tests ran, 39 were skipped");
 }
 
 TEST_F(GpuCheck, NamesItsSteps) {
