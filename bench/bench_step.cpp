@@ -1,5 +1,6 @@
 // One training step and one inference pass of a network on made-up images, as JSON on stdout: milliseconds (median),
-// images a second, peak memory of the process after training, share of the step spent in convolutions.
+// images a second, peak memory of the process after training, what its pool holds then, share of the step spent in
+// convolutions.
 #include <fmt/core.h>
 #include <sys/resource.h>
 
@@ -72,6 +73,12 @@ nlohmann::ordered_json convolutions_since(const std::vector<PlanUse>& before) {
   return out;
 }
 
+/// What the pool has from the system, handed out or kept for reuse.
+double reserved_memory_mb(Device device) {
+  const PoolStats stats = pool_of(device).stats();
+  return static_cast<double>(stats.in_use + stats.cached) / 1e6;
+}
+
 nlohmann::ordered_json measure(const StepOptions& options) {
   const Machine machine = machine_of(options.machine);
   const Device device = machine.device;
@@ -112,8 +119,9 @@ nlohmann::ordered_json measure(const StepOptions& options) {
   nlohmann::ordered_json out;
   out["train_step_ms"] = median(train);
   out["train_images_per_second"] = 1e3 * static_cast<double>(N) / median(train);
+  out["peak_memory_mb"] = peak_memory_mb(device);
+  out["reserved_memory_mb"] = reserved_memory_mb(device);
   if (options.steps > 1) {
-    out["peak_memory_mb"] = peak_memory_mb(device);
     std::vector<double> infer;
     for (std::int64_t step = 0; step < options.steps; ++step) {
       const double ms = milliseconds(device, together, [&] {
@@ -124,8 +132,6 @@ nlohmann::ordered_json measure(const StepOptions& options) {
     }
     out["inference_ms"] = median(infer);
     out["inference_images_per_second"] = 1e3 * static_cast<double>(N) / median(infer);
-  } else {
-    out["peak_memory_mb"] = peak_memory_mb(device);
   }
   if (!device.is_cpu()) {  // waiting for every convolution slows the step down, so these steps are others
     set_conv_timing(true);

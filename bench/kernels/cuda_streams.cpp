@@ -5,6 +5,7 @@
 #include "bench/kernels/ceilings.h"
 
 #if defined(UNET_HAS_CUDA)
+#include "engine/core/device_memory.h"
 #include "engine/core/tensor.h"
 #include "kernels/adam.h"
 #include "kernels/cross_entropy.h"
@@ -58,14 +59,25 @@ void measure(benchmark::State& state, double bytes, const std::function<void()>&
     rate = std::max(rate, bytes / seconds);
   }
   state.counters["GB/s"] = rate / 1e9;
-  state.counters["% copy"] = 100 * rate / copy_rate();
+  state.counters["percent_of_copy"] = 100 * rate / copy_rate();
 }
 
+/// Values in [0,2). The host draws a block of them; the device doubles what is there until the tensor is full.
 Tensor filled(const Shape& shape, Dtype dtype) {
-  std::vector<float> values(static_cast<std::size_t>(shape.size()));
+  constexpr std::int64_t kBlock = std::int64_t{1} << 20;
+  std::vector<float> values(static_cast<std::size_t>(std::min(kBlock, shape.size())));
   std::uint32_t random = 1;
   for (float& value : values) value = static_cast<float>((random = random * 1664525u + 1013904223u) >> 8) * 0x1p-23f;
-  return Tensor::of(shape, dtype, values).to(kCuda);
+  const Tensor block = Tensor::of({static_cast<std::int64_t>(values.size())}, dtype, values);
+  const Tensor out = Tensor::empty(shape, dtype, kCuda);
+  std::size_t done = block.bytes();
+  upload(out.data<void>(), kCuda, block.data<void>(), done);
+  while (done < out.bytes()) {
+    const std::size_t more = std::min(done, out.bytes() - done);
+    copy_bytes(out.data<std::byte>() + done, out.data<void>(), kCuda, more);
+    done += more;
+  }
+  return out;
 }
 
 struct Sizes {
