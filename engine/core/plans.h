@@ -23,8 +23,9 @@ void set_conv_provider(kernels::ConvProvider provider);
 void set_conv_tf32(bool allowed);
 /// Whether conv_seconds() is to hold on a device with a queue of its own: each convolution is waited for. Benchmarks.
 void set_conv_timing(bool on);
-/// Whether a pass met for the first time is run by every candidate and given to the one with the least median of five
-/// times (`--autotune`); forgets the plans.
+/// Whether a pass met for the first time is run by every candidate and given to the one with the least median of three
+/// rounds of five runs, on a device by its own clock (`--autotune`); a candidate that fails is left out. Forgets the
+/// plans.
 void set_conv_autotune(bool on);
 
 /// Plans (or finds) and runs one pass. y may be a slice: a plan that cannot write one writes a tensor that is copied.
