@@ -1,4 +1,5 @@
-// Loads a checkpoint, runs a split, reports cross-entropy and Dice (and IoU and pixel accuracy), each with its meaning.
+// Loads a checkpoint, runs a split, reports cross-entropy, Dice and their kin, each with its meaning: at the network's
+// size and at the masks' own, per class and over all.
 #include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -7,11 +8,15 @@
 #include "apps/data_options.h"
 #include "apps/evaluation.h"
 #include "apps/failure.h"
+#include "apps/figures.h"
+#include "apps/full_size.h"
 #include "apps/options.h"
 #include "apps/overlay.h"
+#include "apps/screen.h"
 #include "engine/core/error.h"
 #include "engine/train/csv.h"
 #include "engine/train/durable_file.h"
+#include "kernels/cpu/parallel.h"
 #include "models/unet_checkpoint.h"
 
 using namespace unet;
@@ -32,24 +37,61 @@ void make_folder(const std::string& path) {
   }
 }
 
-/// The list's places with the K lowest Dice, lowest first; equal ones in list order.
+/// The list's places with the K lowest Dice, lowest first; equal ones in list order, images without a score left out.
 std::vector<std::size_t> worst_of(const std::vector<Scores>& per_image, std::size_t k) {
-  std::vector<std::size_t> order(per_image.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::vector<std::size_t> order;
+  for (std::size_t i = 0; i < per_image.size(); ++i) {
+    if (per_image[i].dice) order.push_back(i);
+  }
   std::stable_sort(order.begin(), order.end(),
                    [&](std::size_t a, std::size_t b) { return per_image[a].dice < per_image[b].dice; });
   order.resize(std::min(k, order.size()));
   return order;
 }
 
+/// confusion[truth * classes + prediction] in pixels at the network's size.
+void add_confusion(const Predicted& predicted, std::size_t classes, std::vector<std::int64_t>& confusion) {
+  const Tensor labels = predicted.labels.to(Device());
+  const auto* prediction = labels.data<std::uint8_t>();
+  for (std::size_t i = 0; i < predicted.batch.labels.size(); ++i) {
+    const std::uint8_t truth = predicted.batch.labels[i];
+    if (truth != ignored_label) ++confusion[truth * classes + prediction[i]];
+  }
+}
+
+/// Scores each mask at its own size: probabilities brought there as predict_unet does.
+void add_native(const Predicted& predicted, SegmentationMetrics& metrics) {
+  const std::vector<float> p = softmax(predicted.logits);
+  const Batch& batch = predicted.batch;
+  const MapShape map{batch.H, batch.W, metrics.classes()};
+  const std::int64_t values = map.height * map.width * map.classes;
+  std::vector<kernels::ClassCounts> counts(static_cast<std::size_t>(batch.N * map.classes));
+  kernels::cpu::parallel_for(batch.N, [&](std::int64_t n) {
+    const Image& truth = batch.full_labels[static_cast<std::size_t>(n)];
+    const std::vector<std::uint8_t> labels =
+        labels_at_size(p.data() + n * values, map, truth.height, truth.width, std::nullopt);
+    kernels::ClassCounts* of_image = counts.data() + n * map.classes;
+    for (std::size_t i = 0; i < labels.size(); ++i) {
+      const std::uint8_t claimed = labels[i], true_label = truth.pixels[i];
+      if (true_label == ignored_label) continue;
+      ++of_image[claimed].predicted;
+      ++of_image[true_label].truth;
+      of_image[claimed].both += claimed == true_label;
+    }
+  });
+  metrics.add(counts);
+}
+
 /// photo | truth | prediction of the chosen places of the list, as PNG.
-void write_overlays(const std::string& folder, models::UNet& model, const Machine& machine, Loader& loader,
-                    const std::vector<Sample>& samples, const std::vector<std::size_t>& chosen) {
+void write_overlays(const std::string& folder, models::UNet& model, const Machine& machine, Background background,
+                    Loader& loader, const std::vector<Sample>& samples, const std::vector<std::size_t>& chosen) {
   make_folder(folder);
   std::vector<bool> wanted(samples.size(), false);
   for (const std::size_t place : chosen) wanted[place] = true;
   std::size_t place = 0;
-  evaluate(model, machine, loader, [&](const Batch& batch, const Tensor& prediction) {
+  evaluate(model, machine, background, loader, [&](const Predicted& predicted) {
+    const Batch& batch = predicted.batch;
+    const Tensor prediction = predicted.labels.to(Device());
     const std::size_t pixels = static_cast<std::size_t>(batch.H * batch.W);
     for (std::size_t n = 0; n < static_cast<std::size_t>(batch.N); ++n, ++place) {
       if (!wanted[place]) continue;
@@ -64,7 +106,7 @@ void write_overlays(const std::string& folder, models::UNet& model, const Machin
 
 void run(const EvalOptions& options) {
   const Machine machine = machine_of(options.machine);
-  fmt::print("device: {}\n", machine.text);
+  say("device: {}\n", machine.text);
   const SafetensorsFile file(options.checkpoint);
   const models::UNetCheckpoint checkpoint = models::describe_unet(file);
   if (checkpoint.spec.in_channels != 3) {
@@ -73,68 +115,93 @@ void run(const EvalOptions& options) {
   }
   const Split split = parse_split(options.split);
   const Dataset dataset = open_dataset(options, checkpoint);
-  const LoaderOptions loading = evaluation_loader(options, checkpoint);
+  LoaderOptions loading = evaluation_loader(options, checkpoint);
+  loading.full_labels = true;
   Loader loader(dataset, split, loading);
   models::UNet model(checkpoint.spec, 0, Dtype::f32, machine.device, machine.bf16_copies);
   load_model(file, model.parameters());
 
-  const Evaluation result = evaluate(model, machine, loader);
+  const int classes = static_cast<int>(checkpoint.spec.classes);
+  const auto C = static_cast<std::size_t>(classes);
+  std::vector<std::int64_t> confusion(C * C);
+  SegmentationMetrics native(classes, checkpoint.background);
+  const Evaluation result = evaluate(model, machine, checkpoint.background, loader, [&](const Predicted& predicted) {
+    add_confusion(predicted, C, confusion);
+    add_native(predicted, native);
+  });
   const SegmentationMetrics& m = result.metrics;
   const double rate = static_cast<double>(m.images()) / result.seconds;
-  fmt::print("{} on {} images ({} of {}) at {}x{}\n", options.checkpoint, m.images(), options.split, options.data,
-             loading.height, loading.width);
-  fmt::print("{:<16}{:.4f}  mean over pixels of -log p(true class), ignored pixels excluded\n", "cross_entropy",
-             result.cross_entropy);
-  const std::pair<MetricMeaning, double> figures[] = {{dice_meaning, m.dice()},
-                                                      {dice_dataset_meaning, m.dataset().dice},
-                                                      {iou_meaning, m.iou()},
-                                                      {iou_dataset_meaning, m.dataset().iou},
-                                                      {pixel_accuracy_meaning, m.pixel_accuracy()}};
-  for (const auto& [meaning, value] : figures) fmt::print("{:<16}{:.4f}  {}\n", meaning.key, value, meaning.meaning);
-  fmt::print("{:<16}{:.1f}  loading included\n", "images/s", rate);
+  say("{} on {} images ({} of {}) at {}x{}\n", options.checkpoint, m.images(), options.split, options.data,
+      loading.height, loading.width);
+  std::vector<Figure> figures = m.figures();
+  figures.insert(figures.begin(), {"cross_entropy", result.cross_entropy,
+                                   "mean over pixels of -log p(true class), ignored pixels excluded"});
+  figures.push_back({"dice_native", native.dice(), "dice at the masks' own sizes, probabilities brought there"});
+  figures.push_back({"iou_native", native.iou(), "iou likewise"});
+  for (const auto& [key, value, meaning] : figures) {
+    say("{:<16}{:>6}  {}\n", key, figure_text(value), meaning);
+  }
+  say("{:<16}{:>6.1f}  loading and both sizes included\n{}\n{}", "images/s", rate, remarks(m), class_table(m, &native));
 
   if (!options.json.empty()) {
     nlohmann::ordered_json json;
-    json["cross_entropy"] = result.cross_entropy;
-    for (const auto& [meaning, value] : figures) json[meaning.key] = value;
+    for (const auto& [key, value, meaning] : figures) json[key] = to_json(value);
     json["images"] = m.images();
+    json["images_nonempty"] = m.nonempty();
+    json["images_nothing_to_find"] = m.nothing_to_find();
+    json["images_ignored"] = m.ignored();
     json["images_per_second"] = rate;
+    json["background"] = name_of(checkpoint.background);
+    json["classes"] = classes_json(m, &native);
+    for (std::size_t truth = 0; truth < C; ++truth) {  // a row of it: the pixels of one true class by prediction
+      const auto row = confusion.begin() + static_cast<std::ptrdiff_t>(truth * C);
+      json["confusion"].push_back(std::vector<std::int64_t>(row, row + classes));
+    }
     write_file_durably(options.json, json.dump(2) + "\n");
   }
   const std::vector<Sample>& samples = dataset.samples(split);
+  std::vector<Scores> per_image;
+  for (std::size_t i = 0; i < samples.size(); ++i) {
+    per_image.push_back(scores(std::span(result.counts).subspan(i * C, C), checkpoint.background));
+  }
   if (!options.per_image.empty()) {
-    CsvFile csv = CsvFile::create(options.per_image, {"name", "dice", "iou", "pixel_accuracy"});
+    std::vector<std::string> columns{"name", "dice", "iou", "pixel_accuracy"};
+    for (std::size_t c = 0; c < C; ++c) columns.push_back(fmt::format("dice_{}", c));
+    CsvFile csv = CsvFile::create(options.per_image, columns);
     for (std::size_t i = 0; i < samples.size(); ++i) {
-      const Scores& s = result.per_image[i];
-      csv.row({samples[i].name, s.dice, s.iou, s.pixel_accuracy});
+      const Scores& s = per_image[i];
+      std::vector<CsvCell> row{samples[i].name, cell(s.dice), cell(s.iou), cell(s.pixel_accuracy)};
+      for (std::size_t c = 0; c < C; ++c) row.push_back(cell(class_scores(result.counts[i * C + c]).dice));
+      csv.row(row);
     }
     csv.close();
   }
   std::vector<std::size_t> chosen;
   if (options.worst > 0) {
-    chosen = worst_of(result.per_image, static_cast<std::size_t>(options.worst));
-    fmt::print("lowest Dice:\n");
-    for (const std::size_t i : chosen) fmt::print("  {:.4f}  {}\n", result.per_image[i].dice, samples[i].name);
+    chosen = worst_of(per_image, static_cast<std::size_t>(options.worst));
+    say("lowest Dice:\n");
+    for (const std::size_t i : chosen) say("  {}  {}\n", figure_text(per_image[i].dice), samples[i].name);
   } else {
     chosen.resize(samples.size());
     std::iota(chosen.begin(), chosen.end(), std::size_t{0});
   }
   if (!options.overlays.empty()) {
-    write_overlays(options.overlays, model, machine, loader, samples, chosen);
-    fmt::print("overlays (photo | truth | prediction) of {} images: {}\n", chosen.size(), options.overlays);
+    write_overlays(options.overlays, model, machine, checkpoint.background, loader, samples, chosen);
+    say("overlays (photo | truth | prediction) of {} images: {}\n", chosen.size(), options.overlays);
   }
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
+  begin_program();
   EvalOptions options;
   try {
     if (const std::optional<int> code = parse(argc, argv, options)) return *code;
     run(options);
+    check_screen();
   } catch (const std::exception& error) {
-    fmt::print(stderr, "eval_unet: {}\n", failure_text(error));
-    return 1;
+    return fail("eval_unet", error);
   }
   return 0;
 }

@@ -12,15 +12,18 @@ BatchTensors to_tensors(const Batch& batch, Device device) {
           Tensor::copy_of({batch.N, batch.H, batch.W}, Dtype::u8, batch.labels.data(), device)};
 }
 
-Evaluation evaluate(models::UNet& model, const Machine& machine, Loader& loader,
-                    const std::function<void(const Batch& batch, const Tensor& prediction)>& visit) {
+Evaluation evaluate(models::UNet& model, const Machine& machine, Background background, Loader& loader,
+                    const std::function<void(const Predicted&)>& visit) {
   using kernels::ClassCounts;
   using kernels::CrossEntropySums;
   const auto begin = std::chrono::steady_clock::now();
   const Device device = machine.device, host;
   const std::int64_t classes = model.spec().classes;
-  Evaluation out(static_cast<int>(classes));
+  Evaluation out(static_cast<int>(classes), background);
+  kernels::SoftDiceSpec dice_spec;
+  dice_spec.background = background == Background::none;
   CrossEntropySums total;
+  double dice_loss_sum = 0;
   loader.start(0);
   while (const std::optional<Batch> batch = loader.next()) {
     const auto [images, labels] = to_tensors(*batch, device);
@@ -35,7 +38,7 @@ Evaluation evaluate(models::UNet& model, const Machine& machine, Loader& loader,
     dispatch<cpu::cross_entropy_forward, cuda::cross_entropy_forward>(
         device, kernels::CrossEntropySpec(), x, truth, kernels::ConstView(), sums_memory.data<CrossEntropySums>(),
         scratch.data());
-    const Var dice_loss = soft_dice_loss(tape, logits, labels);
+    const Var dice_loss = soft_dice_loss(tape, logits, labels, dice_spec);
     const Tensor counts_memory =
         Tensor::empty({batch->N * classes * static_cast<std::int64_t>(sizeof(ClassCounts))}, Dtype::u8, device);
     const Tensor prediction = Tensor::empty({batch->N, batch->H, batch->W, 1}, Dtype::u8, device);
@@ -49,17 +52,16 @@ Evaluation evaluate(models::UNet& model, const Machine& machine, Loader& loader,
     }
     total.loss += sums.loss;
     total.weight += sums.weight;
-    out.soft_dice_loss += dice_loss.value.values<double>()[0] * static_cast<double>(batch->N);
+    dice_loss_sum += dice_loss.value.values<double>()[0] * static_cast<double>(batch->N);
     const std::span counts(host_counts.data<ClassCounts>(), static_cast<std::size_t>(batch->N * classes));
     out.metrics.add(counts);
-    for (std::size_t n = 0; n < static_cast<std::size_t>(batch->N); ++n) {
-      const auto size = static_cast<std::size_t>(classes);
-      out.per_image.push_back(scores(counts.subspan(n * size, size)));
-    }
-    if (visit) visit(*batch, prediction.reshape({batch->N, batch->H, batch->W}).to(host));
+    out.counts.insert(out.counts.end(), counts.begin(), counts.end());
+    if (visit) visit({*batch, logits.value, prediction.reshape({batch->N, batch->H, batch->W})});
   }
   if (total.weight > 0) out.cross_entropy = total.loss / total.weight;
-  if (out.metrics.images() > 0) out.soft_dice_loss /= static_cast<double>(out.metrics.images());
+  // An image whose pixels are all ignored adds nothing to the sum.
+  const std::int64_t counted = out.metrics.images() - out.metrics.ignored();
+  if (counted > 0) out.soft_dice_loss = dice_loss_sum / static_cast<double>(counted);
   out.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   return out;
 }

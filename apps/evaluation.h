@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "apps/machine.h"
@@ -18,18 +19,24 @@ struct BatchTensors {
 BatchTensors to_tensors(const Batch& batch, Device device);
 
 struct Evaluation {
-  explicit Evaluation(int classes) : metrics(classes) {}
+  Evaluation(int classes, Background background) : metrics(classes, background) {}
 
-  double cross_entropy = 0;   // mean over counted pixels
-  double soft_dice_loss = 0;  // mean over images
+  std::optional<double> cross_entropy;   // mean over counted pixels; nothing if every pixel is ignored
+  std::optional<double> soft_dice_loss;  // mean over the images that are not all ignored, likewise
   SegmentationMetrics metrics;
-  std::vector<Scores> per_image;  // in the order of the list
+  std::vector<kernels::ClassCounts> counts;  // of the images in the order of the list, one for each class
   double seconds = 0;
 };
 
-/// Runs the model over one pass of the loader (in list order) on inference tapes. visit, if given, sees each batch with
-/// its arg-max prediction u8 [N,H,W], on the host.
-Evaluation evaluate(models::UNet& model, const Machine& machine, Loader& loader,
-                    const std::function<void(const Batch& batch, const Tensor& prediction)>& visit = {});
+/// What a visitor of evaluate() sees of a batch, on the model's device.
+struct Predicted {
+  const Batch& batch;
+  const Tensor& logits;  // f32 [N,H,W,C]
+  const Tensor& labels;  // the arg-max, u8 [N,H,W]
+};
+
+/// Runs the model over one pass of the loader (in list order) on inference tapes.
+Evaluation evaluate(models::UNet& model, const Machine& machine, Background background, Loader& loader,
+                    const std::function<void(const Predicted&)>& visit = {});
 
 }  // namespace unet

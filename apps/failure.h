@@ -9,4 +9,7 @@ namespace unet {
 /// nothing.
 const char* failure_text(const std::exception& error) noexcept;
 
+/// Says `program: text` on stderr, allocating nothing, and returns the exit code 1.
+int fail(const char* program, const std::exception& error) noexcept;
+
 }  // namespace unet

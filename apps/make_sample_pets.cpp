@@ -1,9 +1,10 @@
 // Writes a synthetic data set in the layout of Oxford-IIIT Pet (images/, annotations/): for the demo and the tests. Not
 // real photographs, not part of that data set.
-#include <CLI/CLI.hpp>
 #include <filesystem>
 
 #include "apps/failure.h"
+#include "apps/numbers.h"
+#include "apps/screen.h"
 #include "apps/synthetic_pet.h"
 #include "apps/version.h"
 #include "engine/core/error.h"
@@ -61,26 +62,21 @@ void run(const SampleOptions& options) {
   list("list.txt", 0, count);
   list("trainval.txt", 0, options.trainval);
   list("test.txt", options.trainval, count);
-  fmt::print("{}: {} synthetic pictures to train and validate on, {} to test on (seed {})\n", options.output,
-             options.trainval, options.test, options.seed);
+  say("{}: {} synthetic pictures to train and validate on, {} to test on (seed {})\n", options.output, options.trainval,
+      options.test, options.seed);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
+  begin_program();
   SampleOptions options;
   CLI::App app("Makes a synthetic data set in the layout of Oxford-IIIT Pet.", "make_sample_pets");
   app.set_version_flag("--version", version_text("make_sample_pets"));
   app.add_option("-o,--output", options.output, "New folder")->type_name("DIR")->capture_default_str();
-  app.add_option("--trainval", options.trainval, "Pictures to train and validate on")
-      ->check(CLI::Range(2, 100000))
-      ->type_name("N")
-      ->capture_default_str();
-  app.add_option("--test", options.test, "Pictures to test on")
-      ->check(CLI::Range(1, 100000))
-      ->type_name("N")
-      ->capture_default_str();
-  app.add_option("--seed", options.seed, "Seed")->type_name("N")->capture_default_str();
+  add_number(app, "--trainval", options.trainval, {2, 100000}, "Pictures to train and validate on");
+  add_number(app, "--test", options.test, {1, 100000}, "Pictures to test on");
+  add_seed(app, "--seed", options.seed, "Seed");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -88,9 +84,9 @@ int main(int argc, char** argv) {
   }
   try {
     run(options);
+    check_screen();
   } catch (const std::exception& error) {
-    fmt::print(stderr, "make_sample_pets: {}\n", failure_text(error));
-    return 1;
+    return fail("make_sample_pets", error);
   }
   return 0;
 }

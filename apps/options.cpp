@@ -1,7 +1,7 @@
 #include "apps/options.h"
 
-#include <CLI/CLI.hpp>
-
+#include "apps/numbers.h"
+#include "apps/screen.h"
 #include "apps/version.h"
 #include "engine/core/error.h"
 #include "engine/core/plans.h"
@@ -12,6 +12,8 @@ namespace {
 
 constexpr std::int64_t kMinSide = 16;
 constexpr std::int64_t kMaxSide = 16384;
+constexpr std::int64_t kMostOf = std::int64_t{1} << 30;  // of anything that is counted
+constexpr Within kBatch{1, 65536};
 
 /// "256" or "192x256" (height x width).
 ImageExtent extent_of(const std::string& text) {
@@ -19,9 +21,10 @@ ImageExtent extent_of(const std::string& text) {
   char tail = 0;
   long long height = 0, width = 0;
   const int both = std::sscanf(text.c_str(), "%lldx%lld%c", &height, &width, &tail);
-  if (both == 1 && text.find_first_not_of("0123456789") == std::string::npos) {
+  const bool plain = text.find_first_not_of("0123456789x") == std::string::npos;
+  if (both == 1 && plain && text.find('x') == std::string::npos) {
     width = height;
-  } else if (both != 2) {
+  } else if (both != 2 || !plain) {
     throw CLI::ValidationError("--image-size", fmt::format("\"{}\" is not N or HxW, e.g. 256 or 192x256", text));
   }
   if (height < kMinSide || width < kMinSide || height > kMaxSide || width > kMaxSide) {
@@ -34,6 +37,11 @@ ImageExtent extent_of(const std::string& text) {
 }
 
 const std::map<std::string, LossKind> kLosses{{"cross_entropy", LossKind::cross_entropy}, {"dice", LossKind::dice}};
+const std::map<std::string, Background> kBackgrounds{{"0", Background::class0}, {"none", Background::none}};
+const std::map<std::string, BestBy> kBestBy{{"dice", BestBy::dice},
+                                            {"dice_nonempty", BestBy::dice_nonempty},
+                                            {"dice_dataset", BestBy::dice_dataset},
+                                            {"iou_dataset", BestBy::iou_dataset}};
 const std::map<std::string, ScheduleKind> kSchedules{
     {"constant", ScheduleKind::constant}, {"cosine", ScheduleKind::cosine}, {"plateau", ScheduleKind::plateau}};
 
@@ -61,6 +69,16 @@ CLI::Option* add_words(CLI::App& app, const std::string& name, std::string& valu
   return app.add_option(name, value, help)->check(CLI::IsMember(words))->type_name("WORD")->capture_default_str();
 }
 
+/// The name of a file or folder. An empty one is what an unset variable of a shell leaves, and no wish to do without.
+CLI::Option* add_name(CLI::App& app, const std::string& name, std::string& value, const std::string& type,
+                      const std::string& help) {
+  static const CLI::Validator filled(
+      [](const std::string& text) { return text.empty() ? std::string("is empty, expected a name") : std::string(); },
+      "");
+  CLI::Option* option = app.add_option(name, value, help)->check(filled)->type_name(type);
+  return value.empty() ? option : option->capture_default_str();
+}
+
 void add_extent(CLI::App& app, std::function<void(ImageExtent)> set, const std::string& default_text) {
   app.add_option_function<std::string>(
          "--image-size", [set](const std::string& text) { set(extent_of(text)); },
@@ -75,11 +93,8 @@ void add_machine(CLI::App& app, MachineOptions& o) {
   add_words(app, "--conv", o.conv, {"auto", "direct", "onednn", "own"}, "Who provides convolutions on the CPU");
   app.add_flag("--autotune", o.autotune,
                "Time every convolution's candidates once, at its first use, and keep the best");
-  app.add_option("--plans", o.plans, "Choices of convolutions to repeat: a run's plans.json")->type_name("FILE");
-  app.add_option("--threads", o.threads, "Threads for computing; 0: all that the affinity mask allows")
-      ->check(CLI::Range(0, 4096))
-      ->type_name("N")
-      ->capture_default_str();
+  add_name(app, "--plans", o.plans, "FILE", "Choices of convolutions to repeat: a run's plans.json");
+  add_number(app, "--threads", o.threads, {0, 4096}, "Threads for computing; 0: all that the affinity mask allows");
 }
 
 /// Gives all options added since the last call to one group of --help.
@@ -95,10 +110,10 @@ std::optional<int> run_parser(CLI::App& app, int argc, char** argv) {
     app.exit(asked);
     return 0;
   } catch (const CLI::FileError& error) {
-    fmt::print(stderr, "{}: {}\n", app.get_name(), error.what());
+    warn("{}: {}\n", app.get_name(), error.what());
     return 1;
   } catch (const CLI::ParseError& error) {
-    fmt::print(stderr, "{}: {}\nRun `{} --help` for the options.\n", app.get_name(), error.what(), app.get_name());
+    warn("{}: {}\nRun `{} --help` for the options.\n", app.get_name(), error.what(), app.get_name());
     return 2;
   }
   return std::nullopt;
@@ -136,6 +151,8 @@ std::vector<std::pair<std::string, std::string>> TrainOptions::resolved() const 
           {"image-size", image_size.str()},
           {"augment", augment},
           {"border", border},
+          {"background", name_of(background)},
+          {"best-by", name_of(best_by)},
           {"device", machine.device},
           {"precision", machine.precision},
           {"conv", machine.conv},
@@ -169,82 +186,58 @@ std::optional<int> parse(int argc, char** argv, TrainOptions& o) {
   // A misspelt name in the file is as wrong as one on the command line; by default it would be passed over.
   app.allow_config_extras(CLI::config_extras_mode::capture);
   std::size_t done = app.get_options().size();
-  const CLI::Range positive(std::int64_t{1}, std::int64_t{1} << 30);
-  const CLI::Range not_negative(std::int64_t{0}, std::int64_t{1} << 30);
-  const CLI::Validator above_zero = CLI::PositiveNumber;
+  constexpr Within positive{1, kMostOf}, not_negative{0, kMostOf};
 
-  app.add_option("-d,--data", o.data, "Folder of images and masks")->required()->type_name("DIR");
+  add_name(app, "-d,--data", o.data, "DIR", "Folder of images and masks")->required();
   app.add_option_function<std::string>(
          "--image-size", [&o](const std::string& text) { o.image_size = extent_of(text); },
          "Network resolution: N or HxW (height x width), at least 16 a side")
       ->type_name("SIZE")
       ->default_str("256");
-  app.add_option("--classes", o.classes, "Classes, background included")
-      ->check(CLI::Range(std::int64_t{2}, std::int64_t{255}))
-      ->type_name("N")
-      ->capture_default_str();
+  add_number(app, "--classes", o.classes, {2, 255}, "Classes, class 0 included");
   add_words(app, "--border", o.border, {"foreground", "background", "ignore"}, "What a trimap's border counts as");
+  add_choice(app, "--background", o.background, kBackgrounds,
+             "Which class is what is left over and never scored; none: every class counts");
   add_words(app, "--on-corrupt", o.on_corrupt, {"stop", "skip"},
             "What a broken image does: skip leaves out at most 1 %");
   add_words(app, "--augment", o.augment, {"none", "flip", "standard"}, "Random changes to training images");
-  app.add_option("-j,--workers", o.workers, "Threads that load images; 0: load in between")
-      ->check(CLI::Range(0, 256))
-      ->type_name("N")
-      ->capture_default_str();
-  app.add_option("--cache-mb", o.cache_mb, "Memory for decoded images, in MiB")
-      ->check(not_negative)
-      ->type_name("N")
-      ->capture_default_str();
+  add_number(app, "-j,--workers", o.workers, {0, 256}, "Threads that load images; 0: load in between");
+  add_number(app, "--cache-mb", o.cache_mb, not_negative, "Memory for decoded images, in MiB");
   app.add_flag("--no-shuffle", o.no_shuffle, "Keep the order of the list");
   group(app, done, "Data");
 
   add_words(app, "--model", o.model, {"unet"}, "Network");
-  app.add_option("--base-channels", o.base_channels, "Channels of the first level, doubled four times")
-      ->check(CLI::Range(std::int64_t{1}, std::int64_t{4096}))
-      ->type_name("N")
-      ->capture_default_str();
+  add_number(app, "--base-channels", o.base_channels, {1, 4096}, "Channels of the first level, doubled four times");
   app.add_flag("--bilinear", o.bilinear, "Upsample bilinearly instead of by transposed convolutions");
-  app.add_option("--init", o.init, "Begin with the weights of this checkpoint")->type_name("FILE");
+  add_name(app, "--init", o.init, "FILE", "Begin with the weights of this checkpoint");
   group(app, done, "Network");
 
-  app.add_option("-e,--epochs", o.epochs, "Epochs of phase 1")->check(positive)->type_name("N")->capture_default_str();
-  app.add_option("--phase2-epochs", o.phase2_epochs, "Epochs of phase 2; 0 skips it [a third of --epochs]")
-      ->check(not_negative)
-      ->type_name("N");
-  app.add_option("-b,--batch-size", o.batch_size, "Images in a pass")
-      ->check(CLI::Range(std::int64_t{1}, std::int64_t{65536}))
-      ->type_name("N")
-      ->capture_default_str();
-  app.add_option("--accumulate", o.accumulate, "Passes in a step")
-      ->check(positive)
-      ->type_name("N")
-      ->capture_default_str();
-  app.add_option("--lr", o.lr, "Learning rate of phase 1")->check(above_zero)->type_name("X")->capture_default_str();
-  app.add_option("--phase2-lr", o.phase2_lr, "Learning rate of phase 2 [a tenth of --lr]")
-      ->check(above_zero)
-      ->type_name("X");
+  add_number(app, "-e,--epochs", o.epochs, positive, "Epochs of phase 1");
+  add_number(app, "--phase2-epochs", o.phase2_epochs, not_negative,
+             "Epochs of phase 2; 0 skips it [a third of --epochs]");
+  add_number(app, "-b,--batch-size", o.batch_size, kBatch, "Images in a pass");
+  add_number(
+      app, "--accumulate", o.accumulate, positive,
+      "Passes in a step, each by its images: one batch's loss where no pixel is ignored, else a denominator a pass");
+  add_number(app, "--lr", o.lr, Real::positive, "Learning rate of phase 1");
+  add_number(app, "--phase2-lr", o.phase2_lr, Real::positive, "Learning rate of phase 2 [a tenth of --lr]");
   add_choice(app, "--phase1-loss", o.phase1_loss, kLosses, "Loss of phase 1");
   add_choice(app, "--phase2-loss", o.phase2_loss, kLosses, "Loss of phase 2");
-  app.add_option("--weight-decay", o.weight_decay, "Decoupled weight decay")
-      ->check(CLI::NonNegativeNumber)
-      ->type_name("X")
-      ->capture_default_str();
+  add_choice(app, "--best-by", o.best_by, kBestBy, "Validation figure that chooses the best epoch and steers plateau");
+  add_number(app, "--weight-decay", o.weight_decay, Real::not_negative, "Decoupled weight decay");
   add_choice(app, "--schedule", o.schedule, kSchedules, "Course of the learning rate within a phase");
-  app.add_option("--warmup", o.warmup, "Steps of linear warm-up")
-      ->check(not_negative)
-      ->type_name("N")
-      ->capture_default_str();
-  app.add_option("--clip-norm", o.clip_norm, "Largest norm of the gradient [off]")->check(above_zero)->type_name("X");
-  app.add_option("--max-steps", o.max_steps, "End after this many steps, over both phases [none]")
-      ->check(positive)
-      ->type_name("N");
-  app.add_option("--seed", o.seed, "Seed of weights, order and augmentation")->type_name("N")->capture_default_str();
+  add_number(app, "--warmup", o.warmup, not_negative, "Steps of linear warm-up");
+  add_number(app, "--clip-norm", o.clip_norm, Real::positive, "Largest norm of the gradient")->default_str("off");
+  add_number(app, "--max-steps", o.max_steps, positive,
+             "End after this many steps, over both phases; the epoch under way ends there")
+      ->default_str("none");
+  add_seed(app, "--seed", o.seed, "Seed of weights, order and augmentation");
   group(app, done, "Training");
 
   add_machine(app, o.machine);
   group(app, done, "Machine");
 
-  app.add_option("-o,--output", o.output, "Folder for checkpoints and logs")->type_name("DIR")->capture_default_str();
+  add_name(app, "-o,--output", o.output, "DIR", "Folder for checkpoints and logs");
   app.add_option_function<std::string>(
          "--keep",
          [&o](const std::string& text) {
@@ -259,45 +252,42 @@ std::optional<int> parse(int argc, char** argv, TrainOptions& o) {
          "Epoch files to keep besides the best ones, or `all`")
       ->type_name("N")
       ->default_str("3");
-  app.add_option("--save-every", o.save_every, "Seconds between saves of the run's state within an epoch")
-      ->check(CLI::NonNegativeNumber)
-      ->type_name("S")
-      ->capture_default_str();
-  app.add_option("--resume", o.resume,
-                 "Go on where a run stopped: `auto` for that of the output folder, or its last.safetensors")
-      ->type_name("auto|FILE");
+  add_number(app, "--save-every", o.save_every, Real::not_negative,
+             "Seconds between saves of the run's state within an epoch");
+  add_name(app, "--resume", o.resume, "auto|FILE",
+           "Go on where a run stopped: `auto` for that of the output folder, or its last.safetensors");
   app.add_flag("--force", o.force, "Resume in spite of other options, data or machine");
   app.add_flag("--overwrite", o.overwrite, "Replace the run that the output folder holds");
+  app.add_flag("--dry-run", o.dry_run,
+               "Report data, network, memory and time of an epoch, and end; nothing is written");
   app.add_flag("--verbose", o.verbose, "Also print each step");
   app.add_flag("--quiet", o.quiet, "Print only the last lines");
   group(app, done, "Output");
-  return run_parser(app, argc, argv);
+  const std::optional<int> code = run_parser(app, argc, argv);
+  if (!code && o.background == Background::none && o.best_by == BestBy::dice_nonempty) {
+    warn(
+        "train_unet: --best-by dice_nonempty asks for a background, and --background is none: choose another figure\n");
+    return 2;
+  }
+  return code;
 }
 
 std::optional<int> parse(int argc, char** argv, EvalOptions& o) {
   CLI::App app("Evaluates a checkpoint on a split of a data set: cross-entropy, Dice, IoU, pixel accuracy.",
                "eval_unet");
   app.set_version_flag("--version", version_text("eval_unet"));
-  app.add_option("-c,--checkpoint", o.checkpoint, "Checkpoint (.safetensors)")->required()->type_name("FILE");
-  app.add_option("-d,--data", o.data, "Folder of images and masks")->required()->type_name("DIR");
+  add_name(app, "-c,--checkpoint", o.checkpoint, "FILE", "Checkpoint (.safetensors)")->required();
+  add_name(app, "-d,--data", o.data, "DIR", "Folder of images and masks")->required();
   add_words(app, "--split", o.split, {"train", "val", "trainval", "test"}, "Which images");
   add_extent(
       app, [&o](ImageExtent extent) { o.image_size = extent; }, "the checkpoint's");
-  app.add_option("-b,--batch-size", o.batch_size, "Images in a pass")
-      ->check(CLI::Range(std::int64_t{1}, std::int64_t{65536}))
-      ->type_name("N")
-      ->capture_default_str();
-  app.add_option("-j,--workers", o.workers, "Threads that load images")
-      ->check(CLI::Range(0, 256))
-      ->type_name("N")
-      ->capture_default_str();
+  add_number(app, "-b,--batch-size", o.batch_size, kBatch, "Images in a pass");
+  add_number(app, "-j,--workers", o.workers, {0, 256}, "Threads that load images");
   add_machine(app, o.machine);
-  app.add_option("--json", o.json, "Write the figures here as JSON")->type_name("FILE");
-  app.add_option("--per-image", o.per_image, "Write each image's figures here as CSV")->type_name("FILE");
-  app.add_option("--overlays", o.overlays, "Write pictures here: photo | truth | prediction")->type_name("DIR");
-  app.add_option("--worst", o.worst, "Overlays of the K images with the lowest Dice only; names them")
-      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 30))
-      ->type_name("K");
+  add_name(app, "--json", o.json, "FILE", "Write the figures here as JSON");
+  add_name(app, "--per-image", o.per_image, "FILE", "Write each image's figures here as CSV");
+  add_name(app, "--overlays", o.overlays, "DIR", "Write pictures here: photo | truth | prediction");
+  add_number(app, "--worst", o.worst, {1, kMostOf}, "Overlays of the K images with the lowest Dice only; names them");
   return run_parser(app, argc, argv);
 }
 
@@ -305,15 +295,13 @@ std::optional<int> parse(int argc, char** argv, PredictOptions& o) {
   CLI::App app("Segments photographs: a mask PNG (0/255) and an overlay of each, at the photograph's own size.",
                "predict_unet");
   app.set_version_flag("--version", version_text("predict_unet"));
-  app.add_option("-c,--checkpoint", o.checkpoint, "Checkpoint (.safetensors)")->required()->type_name("FILE");
+  add_name(app, "-c,--checkpoint", o.checkpoint, "FILE", "Checkpoint (.safetensors)")->required();
   app.add_option("inputs", o.inputs, "Images, or folders of images")->required()->type_name("IMAGE_OR_FOLDER...");
-  app.add_option("-o,--output", o.output, "Folder for masks and overlays")->required()->type_name("DIR");
+  add_name(app, "-o,--output", o.output, "DIR", "Folder for masks and overlays")->required();
   add_extent(
       app, [&o](ImageExtent extent) { o.image_size = extent; }, "the checkpoint's");
-  app.add_option("--threshold", o.threshold,
-                 "Foreground where its probability (1 - that of class 0) is at least this [the most probable class]")
-      ->check(CLI::Range(0.0, 1.0))
-      ->type_name("P");
+  add_number(app, "--threshold", o.threshold, Real::share,
+             "Foreground where its probability (1 - that of class 0) is at least this [the most probable class]");
   add_machine(app, o.machine);
   return run_parser(app, argc, argv);
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "apps/machine.h"
+#include "engine/train/metrics.h"
 #include "engine/train/schedule.h"
 
 namespace unet {
@@ -43,6 +44,8 @@ struct TrainOptions {
   ImageExtent image_size;
   std::string augment = "standard";
   std::string border = "foreground";
+  Background background = Background::class0;
+  BestBy best_by = BestBy::dice;
   MachineOptions machine;
   int workers = 2;
   std::int64_t cache_mb = 2048;
@@ -57,6 +60,7 @@ struct TrainOptions {
   bool force = false;          // resume in spite of differences
   double save_every = 300;     // seconds between saves of the state within an epoch
   std::string on_corrupt = "stop";
+  bool dry_run = false;
   bool verbose = false;
   bool quiet = false;
 

@@ -1,39 +1,45 @@
 #include "apps/progress.h"
 
-#include <fmt/core.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
+
+#include "apps/screen.h"
 
 namespace unet {
 
-Progress::Progress(std::string label, std::int64_t total, bool quiet)
+Progress::Progress(std::string label, std::int64_t total, bool quiet, double seconds_between_lines)
     : label_(std::move(label)),
       total_(std::max<std::int64_t>(1, total)),
-      shown_(!quiet && ::isatty(STDOUT_FILENO) == 1),
+      quiet_(quiet),
+      terminal_(::isatty(STDOUT_FILENO) == 1),
+      seconds_between_lines_(seconds_between_lines),
       begin_(Clock::now()),
       last_(begin_) {}
 
 void Progress::update(std::int64_t done) {
+  if (quiet_) return;
   const Clock::time_point now = Clock::now();
-  if (!shown_ || (drawn_ && now - last_ < std::chrono::milliseconds(100))) return;
+  const double since = std::chrono::duration<double>(now - last_).count();
+  if (terminal_ ? drawn_ && since < 0.1 : since < seconds_between_lines_) return;
   last_ = now;
-  drawn_ = true;
-  constexpr std::int64_t kWidth = 30;
   const double seconds = std::max(1e-9, std::chrono::duration<double>(now - begin_).count());
   const double rate = static_cast<double>(done) / seconds;
+  const double left = rate > 0 ? static_cast<double>(total_ - done) / rate : 0.0;
+  if (!terminal_) {
+    say("{}: {}/{} images, {:.1f} images/s, {:.0f} s left\n", label_, done, total_, rate, left);
+    return;
+  }
+  drawn_ = true;
+  constexpr std::int64_t kWidth = 30;
   const auto filled = static_cast<std::size_t>(std::clamp<std::int64_t>(kWidth * done / total_, 0, kWidth));
-  fmt::print("\r\033[K{} [{}{}] {}/{}  {:.1f} images/s  {:.0f} s left", label_, std::string(filled, '#'),
-             std::string(static_cast<std::size_t>(kWidth) - filled, '.'), done, total_, rate,
-             rate > 0 ? static_cast<double>(total_ - done) / rate : 0.0);
-  std::fflush(stdout);
+  say("\r\033[K{} [{}{}] {}/{}  {:.1f} images/s  {:.0f} s left", label_, std::string(filled, '#'),
+      std::string(static_cast<std::size_t>(kWidth) - filled, '.'), done, total_, rate, left);
 }
 
 void Progress::clear() {
   if (!drawn_) return;
-  fmt::print("\r\033[K");
-  std::fflush(stdout);
+  say("\r\033[K");
   drawn_ = false;
 }
 

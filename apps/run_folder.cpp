@@ -6,6 +6,8 @@
 #include <cstring>
 #include <ctime>
 
+#include "apps/figures.h"
+#include "apps/screen.h"
 #include "apps/version.h"
 #include "engine/core/error.h"
 #include "engine/core/plan_file.h"
@@ -19,9 +21,24 @@
 namespace unet {
 namespace {
 
-const std::vector<std::string> kMetricColumns{
-    "phase",   "epoch", "train_loss", "val_loss",         "val_cross_entropy", "val_dice", "val_dice_dataset",
-    "val_iou", "lr",    "seconds",    "images_per_second"};
+std::vector<std::string> metric_columns(std::int64_t classes) {
+  std::vector<std::string> out{"phase",
+                               "epoch",
+                               "train_loss",
+                               "val_loss",
+                               "val_cross_entropy",
+                               "val_dice",
+                               "val_dice_dataset",
+                               "val_iou",
+                               "lr",
+                               "seconds",
+                               "images_per_second",
+                               "val_dice_nonempty",
+                               "val_iou_dataset",
+                               "val_pixel_accuracy"};
+  for (std::string& name : class_columns(static_cast<int>(classes))) out.push_back(std::move(name));
+  return out;
+}
 const std::vector<std::string> kStepColumns{"phase", "epoch", "step", "loss", "lr", "grad_norm"};
 // The states first: a run whose clearing was cut short must not look like one that can be resumed.
 constexpr const char* kFixedFiles[] = {"last.safetensors",
@@ -46,7 +63,7 @@ void rename_file(const std::filesystem::path& from, const std::filesystem::path&
 }  // namespace
 
 RunFolder RunFolder::create(const TrainOptions& options, const Machine& machine, const nlohmann::json& data_summary,
-                            RunState& state) {
+                            RunState& state, RunLock& lock) {
   RunFolder out(options.output, options.keep);
   const std::string folder = out.folder_.string();
   std::error_code error;
@@ -58,6 +75,7 @@ RunFolder RunFolder::create(const TrainOptions& options, const Machine& machine,
   if (::access(folder.c_str(), W_OK | X_OK) != 0) {
     throw Error("the output folder {} is not writable; choose another with --output", folder);
   }
+  lock.take(out.folder_);
   out.refuse_or_clear(options.overwrite);
 
   state.started = utc_timestamp(std::time(nullptr));
@@ -73,14 +91,14 @@ RunFolder RunFolder::create(const TrainOptions& options, const Machine& machine,
   run["data"] = data_summary;
   write_file_durably(out.folder_ / "run.json", run.dump(2) + "\n");
   out.steps_ = CsvFile::create(out.folder_ / "steps.csv", kStepColumns);
-  out.metrics_ = CsvFile::create(out.folder_ / "metrics.csv", kMetricColumns);
+  out.metrics_ = CsvFile::create(out.folder_ / "metrics.csv", metric_columns(options.classes));
   return out;
 }
 
-RunFolder RunFolder::resume(const std::filesystem::path& folder, std::int64_t keep, const RunState& state) {
-  RunFolder out(folder, keep);
+RunFolder RunFolder::resume(const std::filesystem::path& folder, const TrainOptions& options, const RunState& state) {
+  RunFolder out(folder, options.keep);
   out.steps_ = CsvFile::resume(folder / "steps.csv", kStepColumns, state.steps_rows);
-  out.metrics_ = CsvFile::resume(folder / "metrics.csv", kMetricColumns, state.metrics_rows);
+  out.metrics_ = CsvFile::resume(folder / "metrics.csv", metric_columns(options.classes), state.metrics_rows);
   return out;
 }
 
@@ -114,31 +132,46 @@ void RunFolder::add_step(RunState& state, const StepResult& result, double lr) {
   ++state.steps_rows;
 }
 
-std::string RunFolder::add_epoch(RunState& state, const EpochFigures& f, const Parameters& parameters,
-                                 const Metadata& metadata) {
+bool RunFolder::add_epoch(RunState& state, const EpochFigures& f, const Parameters& parameters,
+                          const Metadata& metadata) {
   Metadata all = metadata;
   all["phase"] = std::to_string(f.phase);
   all["epoch"] = std::to_string(f.epoch);
   all["val_dice"] = fmt::format("{:.6f}", f.val_dice);
-  const std::string name = epoch_file_name(state.started, f.phase, static_cast<int>(f.epoch), f.val_dice);
-  save_model(folder_ / name, parameters, all);
-  const Best now{f.val_dice, f.phase, f.epoch};
+  save_model(folder_ / epoch_file_name(state.started, f.phase, static_cast<int>(f.epoch), f.val_dice), parameters, all);
+  const Best now{f.score, f.val_dice, f.phase, f.epoch};
+  const auto beaten = [&](const std::optional<Best>& best) { return !best || f.score > best->score; };
   std::optional<Best>& of_phase = state.best_of_phase[static_cast<std::size_t>(f.phase - 1)];
-  if (!of_phase || f.val_dice > of_phase->dice) {
+  if (beaten(of_phase)) {
     save_model(best_file(f.phase), parameters, all);
     of_phase = now;
   }
-  if (!state.best || f.val_dice > state.best->dice) {
+  const bool best = beaten(state.best);
+  if (best) {
     save_model(best_file(), parameters, all);
     state.best = now;
   }
-  metrics_->row({f.phase, f.epoch, f.train_loss, f.val_loss, f.val_cross_entropy, f.val_dice, f.val_dice_dataset,
-                 f.val_iou, f.lr, f.seconds, f.images_per_second});
+  std::vector<CsvCell> row{f.phase,
+                           f.epoch,
+                           f.train_loss,
+                           f.val_loss,
+                           f.val_cross_entropy,
+                           f.val_dice,
+                           cell(f.val.dice_dataset()),
+                           cell(f.val.iou()),
+                           f.lr,
+                           f.seconds,
+                           f.images_per_second,
+                           cell(f.val.dice_nonempty()),
+                           cell(f.val.iou_dataset()),
+                           cell(f.val.pixel_accuracy())};
+  for (CsvCell& of_class : class_cells(f.val)) row.push_back(std::move(of_class));
+  metrics_->row(row);
   ++state.metrics_rows;
   write_file_durably(folder_ / "curves.svg",
                      curves_svg(read_csv(folder_ / "metrics.csv"), folder_.filename().string()));
   if (keep_ >= 0) remove_old_epoch_files(folder_, state.started, static_cast<std::size_t>(keep_), {});
-  return name;
+  return best;
 }
 
 void RunFolder::save_state(const RunRecord& record, const Parameters& parameters, const Adam& optimizer,
@@ -178,14 +211,14 @@ std::filesystem::path state_to_resume(const std::string& resume, const std::stri
     }
     try {
       run_record(SafetensorsFile(path));
-      if (!fault.empty()) fmt::print(stderr, "train_unet: warning: {}; going on from {}\n", fault, path.string());
+      if (!fault.empty()) warn("train_unet: warning: {}; going on from {}\n", fault, path.string());
       return path;
     } catch (const Error& error) {
       found_one = true;
       fault += fmt::format("{}{}", fault.empty() ? "" : "; ", error.what());
     }
   }
-  const char* remedy = found_one                                      ? "no state is whole; --overwrite begins anew"
+  const char* remedy = found_one ? "no state can be resumed; --overwrite begins anew"
                        : std::filesystem::exists(folder / "run.json") ? "the run ended before its first save; begin it "
                                                                         "anew with --overwrite instead of --resume"
                                                                       : "leave --resume out to start a run";

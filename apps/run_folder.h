@@ -8,6 +8,7 @@
 #include <string>
 
 #include "apps/options.h"
+#include "apps/run_lock.h"
 #include "apps/run_state.h"
 #include "engine/train/checkpoint.h"
 #include "engine/train/csv.h"
@@ -17,9 +18,14 @@ namespace unet {
 
 /// One row of metrics.csv.
 struct EpochFigures {
+  EpochFigures(int classes, Background background) : val(classes, background) {}
+
   int phase = 1;
   std::int64_t epoch = 0;  // within the phase, from 1
-  double train_loss = 0, val_loss = 0, val_cross_entropy = 0, val_dice = 0, val_dice_dataset = 0, val_iou = 0;
+  double train_loss = 0, val_loss = 0, val_cross_entropy = 0;
+  double val_dice = 0;  // stands in file names
+  double score = 0;     // what chooses the best
+  SegmentationMetrics val;
   double lr = 0;  // of the epoch's last step
   double seconds = 0, images_per_second = 0;
 };
@@ -27,18 +33,18 @@ struct EpochFigures {
 class RunFolder {
  public:
   /// A new run: makes the folder and its first files. Throws Error if it holds a run and --overwrite is not given, or
-  /// cannot be written; this happens before the first step. Puts the time into state.started.
+  /// cannot be written; this happens before the first step. Puts the time into state.started;
+  /// takes the lock once the folder is there.
   static RunFolder create(const TrainOptions& options, const Machine& machine, const nlohmann::json& data_summary,
-                          RunState& state);
+                          RunState& state, RunLock& lock);
   /// Goes on: rows of the CSV files beyond the state's are cut off.
-  static RunFolder resume(const std::filesystem::path& folder, std::int64_t keep, const RunState& state);
+  static RunFolder resume(const std::filesystem::path& folder, const TrainOptions& options, const RunState& state);
 
   /// A row of steps.csv.
   void add_step(RunState& state, const StepResult& result, double lr);
   /// Saves the epoch's checkpoint and the best files it improves, adds its row and redraws the curves; removes old
-  /// epoch files. Returns the checkpoint's file name.
-  std::string add_epoch(RunState& state, const EpochFigures& figures, const Parameters& parameters,
-                        const Metadata& metadata);
+  /// epoch files. Returns whether the epoch is the best of the run so far; of equal ones the first stays it.
+  bool add_epoch(RunState& state, const EpochFigures& figures, const Parameters& parameters, const Metadata& metadata);
   /// Writes last.safetensors; the one before it stays as last.prev.safetensors.
   void save_state(const RunRecord& record, const Parameters& parameters, const Adam& optimizer,
                   const Metadata& metadata);

@@ -15,6 +15,8 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 // Of a real record a few KB; JSON takes up to a hundred times its text's memory.
+// 2: classes that are nowhere in an image have no score (1 counted them as found), and passes weigh by their images.
+constexpr int kRecordVersion = 2;
 constexpr std::size_t kLongestRecord = std::size_t{1} << 20;
 
 /// A fraction in the place of a counter could be beyond any integer, which no conversion may meet.
@@ -30,7 +32,7 @@ double from_bits(const Json& json) { return std::bit_cast<double>(whole<std::uin
 
 Json to_json(const std::optional<Best>& best) {
   if (!best) return nullptr;
-  return {{"dice", bits(best->dice)}, {"phase", best->phase}, {"epoch", best->epoch}};
+  return {{"score", bits(best->score)}, {"dice", bits(best->dice)}, {"phase", best->phase}, {"epoch", best->epoch}};
 }
 
 /// A number of epochs as options are recorded; nothing if it is none, as in a record from other hands.
@@ -43,7 +45,8 @@ std::optional<std::int64_t> count_of(const std::string& text) {
 
 std::optional<Best> best_of(const Json& json) {
   if (json.is_null()) return std::nullopt;
-  return Best{from_bits(json.at("dice")), whole<int>(json.at("phase")), whole<std::int64_t>(json.at("epoch"))};
+  return Best{from_bits(json.at("score")), from_bits(json.at("dice")), whole<int>(json.at("phase")),
+              whole<std::int64_t>(json.at("epoch"))};
 }
 
 Json to_json(const RunState& s) {
@@ -92,11 +95,27 @@ RunState state_of(const Json& json) {
   return s;
 }
 
+/// Nothing if another version wrote it. Throws whatever fits if it is damaged.
+std::optional<RunRecord> record_of(const std::string& text) {
+  if (text.size() > kLongestRecord) throw Error("it has {} bytes", text.size());
+  const Json json = Json::parse(text);
+  const int version = whole<int>(json.at("version"));
+  if (version < 1) throw Error("its version is {}", version);
+  if (version != kRecordVersion) return std::nullopt;
+  RunRecord record;
+  record.state = state_of(json.at("state"));
+  record.options = json.at("options").get<std::map<std::string, std::string>>();
+  record.data_hash = json.at("data_hash").get<std::string>();
+  record.machine = json.at("machine").get<std::string>();
+  if (json.contains("plans")) record.plans = parse_plans(json.at("plans").get<std::string>(), "plans");
+  return record;
+}
+
 }  // namespace
 
 std::string to_text(const RunRecord& record) {
   Json json;
-  json["version"] = 1;
+  json["version"] = kRecordVersion;
   json["state"] = to_json(record.state);
   json["options"] = record.options;
   json["data_hash"] = record.data_hash;
@@ -110,20 +129,17 @@ RunRecord run_record(const SafetensorsFile& file) {
   if (found == file.metadata().end()) {
     throw Error("{}: holds weights but no training to resume; give it to --init instead", file.path().string());
   }
+  std::optional<RunRecord> record;
   try {
-    if (found->second.size() > kLongestRecord) throw Error("it has {} bytes", found->second.size());
-    const Json json = Json::parse(found->second);
-    if (whole<int>(json.at("version")) != 1) throw Error("its version is {}", json.at("version").dump());
-    RunRecord record;
-    record.state = state_of(json.at("state"));
-    record.options = json.at("options").get<std::map<std::string, std::string>>();
-    record.data_hash = json.at("data_hash").get<std::string>();
-    record.machine = json.at("machine").get<std::string>();
-    if (json.contains("plans")) record.plans = parse_plans(json.at("plans").get<std::string>(), "plans");
-    return record;
+    record = record_of(found->second);
   } catch (const std::exception& error) {
     throw Error("{}: the record of the run is damaged: {}", file.path().string(), printable(error.what()));
   }
+  if (record) return *std::move(record);
+  throw Error(
+      "{}: the run was begun by another version of train_unet, whose figures are defined otherwise; a run must not mix "
+      "two. Begin a new one from its weights with --init",
+      file.path().string());
 }
 
 std::vector<std::string> differences(const RunRecord& then, const RunRecord& now) {
@@ -137,6 +153,7 @@ std::vector<std::string> differences(const RunRecord& then, const RunRecord& now
     const int phase = name == "epochs" ? 1 : name == "phase2-epochs" ? 2 : 0;
     // More epochs of a phase that is not over, or is the last, are fine.
     if (phase >= then.state.phase && count_of(before) && count_of(value) > count_of(before)) continue;
+    if (name == "max-steps" && count_of(before) && (value == "none" || count_of(value) > count_of(before))) continue;
     out.push_back(fmt::format("--{} was {}, is {}", name, before.empty() ? "empty" : before, value));
   }
   if (then.data_hash != now.data_hash) out.push_back("the list of images is another one, or a file's size has changed");

@@ -17,6 +17,7 @@ namespace unet {
 
 /// The best epoch so far, of a phase or of all.
 struct Best {
+  double score = -1;  // the figure of --best-by
   double dice = -1;
   int phase = 0;
   std::int64_t epoch = 0;

@@ -10,6 +10,7 @@
 #include "apps/options.h"
 #include "apps/progress.h"
 #include "apps/run_folder.h"
+#include "apps/screen.h"
 #include "apps/signals.h"
 #include "engine/core/error.h"
 #include "engine/core/plans.h"
@@ -21,16 +22,33 @@ namespace {
 
 constexpr int kMostDroppedSteps = 10;  // in a row, before the run is given up
 
-Var loss_of(LossKind kind, Tape& tape, const Var& logits, const Tensor& labels) {
-  return kind == LossKind::dice ? soft_dice_loss(tape, logits, labels) : softmax_cross_entropy(tape, logits, labels);
+Var loss_of(LossKind kind, Background background, Tape& tape, const Var& logits, const Tensor& labels) {
+  if (kind == LossKind::cross_entropy) return softmax_cross_entropy(tape, logits, labels);
+  kernels::SoftDiceSpec spec;
+  spec.background = background == Background::none;
+  return soft_dice_loss(tape, logits, labels, spec);
 }
 
-std::string line_of(const EpochFigures& f, std::int64_t epochs, double waiting, const std::string& file) {
+/// At most 100 columns.
+std::string line_of(const EpochFigures& f, std::int64_t epochs, bool best) {
   return fmt::format(
-      "phase {}  epoch {:>3}/{}  train loss {:.4f}  val loss {:.4f}  val dice {:.4f}  lr {:.2e}  {:.1f} s  "
-      "{:.1f} images/s  waited {:.1f} %  {}\n",
-      f.phase, f.epoch, epochs, f.train_loss, f.val_loss, f.val_dice, f.lr, f.seconds, f.images_per_second,
-      100 * waiting / f.seconds, file);
+      "phase {}  epoch {:>3}/{}  loss {:.4f}  val loss {:.4f}  val dice {:.4f}  {:.1f} s  {:.1f} img/s{}\n", f.phase,
+      f.epoch, epochs, f.train_loss, f.val_loss, f.val_dice, f.seconds, f.images_per_second, best ? "  best" : "");
+}
+
+/// "epoch 7, val dice 0.9", and the figure that chose it if that is another.
+std::string text_of(const Best& best, BestBy best_by) {
+  const std::string other = best_by == BestBy::dice ? "" : fmt::format(", {} {:.4f}", name_of(best_by), best.score);
+  return fmt::format("epoch {}, val dice {:.4f}{}", best.epoch, best.dice, other);
+}
+
+/// As a shell takes it for one word.
+std::string quoted(const std::string& word) {
+  constexpr std::string_view plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-+=:,@%";
+  if (!word.empty() && word.find_first_not_of(plain) == word.npos) return word;
+  std::string out = "'";
+  for (const char c : word) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return out + "'";
 }
 
 bool out_of_steps(const TrainOptions& options, const RunState& state) {
@@ -44,7 +62,7 @@ void check_same(const RunRecord& then, const RunRecord& now, bool force) {
   if (list.empty()) return;
   if (!force)
     throw Error("the run cannot be resumed as it was:{}\nMend these, or resume all the same with --force", list);
-  fmt::print(stderr, "train_unet: warning: resumed in spite of differences:{}\n", list);
+  warn("train_unet: warning: resumed in spite of differences:{}\n", list);
 }
 
 void begin_next_phase(RunState& state) {
@@ -78,24 +96,27 @@ struct IssuedStep {
   std::vector<std::int64_t> sizes;  // images of each pass
 };
 
-/// One step: `passes` batches forward and backward, then the commit.
+/// One step: `passes` batches of together so many images forward and backward, each with its share, then the commit.
 IssuedStep issue_step(const Run& run, const Phase& phase, Loader& loader, Adam& optimizer, std::int64_t passes,
-                      double lr) {
+                      std::int64_t images, double lr) {
   IssuedStep step{lr, {}};
   std::vector<Tensor> losses;
+  std::vector<double> shares;
   for (std::int64_t pass = 0; pass < passes; ++pass) {
     const Batch batch = loader.next().value();
     const auto [pixels, labels] = to_tensors(batch, run.machine.device);
     Tape tape;
-    const Var images = normalize_images(tape, pixels, imagenet_normalization(), image_channels(3, run.machine.device),
-                                        run.machine.activations);
-    const Var logits = run.model.forward(tape, images);
-    const Var loss = loss_of(phase.loss, tape, logits, labels);
-    tape.backward(loss, 1.0 / static_cast<double>(passes));
+    const Var input = normalize_images(tape, pixels, imagenet_normalization(), image_channels(3, run.machine.device),
+                                       run.machine.activations);
+    const Var logits = run.model.forward(tape, input);
+    const Var loss = loss_of(phase.loss, run.options.background, tape, logits, labels);
+    const double share = static_cast<double>(batch.N) / static_cast<double>(images);
+    tape.backward(loss, share);
     losses.push_back(loss.value);
+    shares.push_back(share);
     step.sizes.push_back(batch.N);
   }
-  optimizer.commit(losses, lr, run.options.clip_norm);
+  optimizer.commit(losses, lr, run.options.clip_norm, shares);
   return step;
 }
 
@@ -111,12 +132,10 @@ void book_step(Run& run, const IssuedStep& step, const StepResult& result) {
   ++state.all_steps;
   run.folder.add_step(state, result, step.lr);
   if (run.options.verbose) {
-    fmt::print("step {}  loss {:.6f}  grad norm {:.4f}  lr {:.3e}\n", state.step, result.loss, result.grad_norm,
-               step.lr);
-    std::fflush(stdout);
+    say("step {}  loss {:.6f}  grad norm {:.4f}  lr {:.3e}\n", state.step, result.loss, result.grad_norm, step.lr);
   }
   state.dropped = result.committed ? 0 : state.dropped + 1;
-  if (!result.committed) fmt::print(stderr, "train_unet: step {} is dropped: {}\n", state.step, result.reason);
+  if (!result.committed) warn("train_unet: step {} is dropped: {}\n", state.step, result.reason);
   if (state.dropped == kMostDroppedSteps) {
     throw Error(
         "{} steps in a row were not finite; last: {}. Try a lower --lr, --warmup or --clip-norm; the best file "
@@ -151,7 +170,9 @@ double train_epoch(Run& run, const Phase& phase, const ScheduleSpec& schedule, L
   while (batch < batches && !(options.max_steps > 0 && total >= options.max_steps)) {
     const std::int64_t passes = std::min(options.accumulate, batches - batch);
     lr = learning_rate(schedule, step, all_steps, state.plateau);
-    issued.push_back(issue_step(run, phase, loader, optimizer, passes, lr));
+    const std::int64_t left = loader.images() - batch * options.batch_size;
+    const std::int64_t images = std::min(passes * options.batch_size, left);
+    issued.push_back(issue_step(run, phase, loader, optimizer, passes, images, lr));
     batch += passes;
     ++step;
     ++total;
@@ -177,43 +198,56 @@ void train_phase(Run& run, const Phase& phase, Loader& training, Loader& validat
   schedule.warmup = options.warmup;
   while (state.epoch <= phase.epochs && !(state.batch == 0 && out_of_steps(options, state))) {
     const auto begin = std::chrono::steady_clock::now();
-    const double waited = training.waited_seconds();
+    const double waited_before = training.waited_seconds();
     const std::int64_t images_before = state.images;
-    EpochFigures figures;
+    EpochFigures figures(static_cast<int>(options.classes), options.background);
     figures.phase = phase.number;
     figures.epoch = state.epoch;
     figures.lr = train_epoch(run, phase, schedule, training, optimizer);
     const double trained = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 
-    const Evaluation val = evaluate(run.model, run.machine, validation, [&](const Batch&, const Tensor&) {
+    const Evaluation val = evaluate(run.model, run.machine, options.background, validation, [&](const Predicted&) {
       if (stop_signal() == 0) return;
       run.save(optimizer);  // the epoch's steps are done; a resume begins with this validation
       throw Interrupted();
     });
+    const std::optional<double> score = score_of(options.best_by, val.metrics);
+    if (!val.cross_entropy || !score) {
+      throw Error(
+          "the validation images have no {}: {}; look at their masks, or choose the best by another figure with "
+          "--best-by",
+          score ? "cross-entropy" : name_of(options.best_by),
+          val.cross_entropy ? "none of them holds foreground at this --image-size" : "every pixel is ignored");
+    }
+    figures.val = val.metrics;
     figures.train_loss = state.loss_sum / static_cast<double>(state.images);
-    figures.val_cross_entropy = val.cross_entropy;
-    figures.val_loss = phase.loss == LossKind::dice ? val.soft_dice_loss : val.cross_entropy;
-    figures.val_dice = val.metrics.dice();
-    figures.val_dice_dataset = val.metrics.dataset().dice;
-    figures.val_iou = val.metrics.iou();
+    figures.val_cross_entropy = *val.cross_entropy;
+    figures.val_loss = phase.loss == LossKind::dice ? val.soft_dice_loss.value() : figures.val_cross_entropy;
+    figures.val_dice = val.metrics.dice().value();
+    figures.score = *score;
     figures.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     figures.images_per_second = static_cast<double>(state.images - images_before) / trained;
-    state.plateau = update_plateau(schedule, state.plateau, figures.val_dice);
-    const std::string file = run.folder.add_epoch(state, figures, run.model.parameters(), run.metadata);
+    state.plateau = update_plateau(schedule, state.plateau, figures.score);
+    const bool best = run.folder.add_epoch(state, figures, run.model.parameters(), run.metadata);
     ++state.epoch;
     ++state.all_epochs;
     state.batch = state.images = 0;
     state.loss_sum = 0;
     run.save(optimizer);
     if (!options.quiet) {
-      fmt::print("{}", line_of(figures, phase.epochs, training.waited_seconds() - waited, file));
-      std::fflush(stdout);
+      say_text(line_of(figures, phase.epochs, best));
+      const double waited = training.waited_seconds() - waited_before;
+      if (state.all_epochs == 1 && waited > 0.2 * trained) {
+        say("the network waited {:.0f} % of the epoch for images: more --workers or a larger --cache-mb may help\n",
+            100 * waited / trained);
+      }
     }
     if (stop_signal() != 0) throw Interrupted();
   }
 }
 
-void train(const TrainOptions& options) {
+/// Throws Error on what would make training senseless.
+void check_sense(const TrainOptions& options, const Dataset& dataset) {
   for (const Phase& phase : phases_of(options)) {
     if (phase.lr * options.weight_decay <= 1) continue;
     throw Error(
@@ -221,14 +255,32 @@ void train(const TrainOptions& options) {
         "beyond 0; lower one of the two",
         options.weight_decay, phase.lr, phase.number);
   }
+  const std::int64_t images = dataset.size(Split::train), left = images % options.batch_size;
+  const std::int64_t fewest = left > 0 ? left : std::min(images, options.batch_size);
+  if (fewest * models::UNet::deepest_pixels(options.image_size.height, options.image_size.width) == 1) {
+    throw Error(
+        "batches of one image at --image-size {} leave the deepest batch norm one value a channel, which has no "
+        "variance: the network would not learn what it is evaluated with. {} images in batches of {} end with one "
+        "image; choose another --batch-size, or an --image-size of 32 or more",
+        options.image_size.str(), images, options.batch_size);
+  }
+}
+
+void train(const TrainOptions& options) {
   const Machine machine = machine_of(options.machine);
+  RunLock lock;
+  const std::filesystem::path folder_now = options.resume.empty() || options.resume == "auto"
+                                               ? std::filesystem::path(options.output)
+                                               : std::filesystem::absolute(options.resume).parent_path();
+  if (!options.dry_run && std::filesystem::is_directory(folder_now)) lock.take(folder_now);
   std::optional<SafetensorsFile> resumed;
   if (!options.resume.empty()) resumed.emplace(state_to_resume(options.resume, options.output));
 
   const Dataset dataset = open_dataset(options);
   Loader training(dataset, Split::train, training_loader(options));
   Loader validation(dataset, Split::val, evaluation_loader(options));
-  if (!options.quiet) fmt::print("{}", dataset.report());
+  if (!options.quiet) say_text(dataset.report());
+  check_sense(options, dataset);
 
   models::UNetSpec spec;
   spec.classes = options.classes;
@@ -236,13 +288,12 @@ void train(const TrainOptions& options) {
   spec.bilinear = options.bilinear;
   models::UNet model(spec, options.seed, Dtype::f32, machine.device, machine.bf16_copies);
   Parameters& parameters = model.parameters();
-  const Metadata metadata =
-      models::unet_metadata({spec, options.image_size.height, options.image_size.width, options.border});
+  const Metadata metadata = models::unet_metadata(
+      {spec, options.image_size.height, options.image_size.width, options.border, options.background});
   if (!options.quiet) {
-    fmt::print("device: {}, {}\n", machine.text, options.machine.precision);
-    fmt::print("unet: {} parameters, base channels {}, {} classes, images {}\n", parameters.count(), spec.base_channels,
-               spec.classes, options.image_size.str());
-    std::fflush(stdout);
+    say("device: {}, {}\n", machine.text, options.machine.precision);
+    say("unet: {} parameters, base channels {}, {} classes, images {}\n", parameters.count(), spec.base_channels,
+        spec.classes, options.image_size.str());
   }
 
   kernels::AdamSpec adam;
@@ -264,13 +315,13 @@ void train(const TrainOptions& options) {
   } else if (!options.init.empty()) {
     load_model(SafetensorsFile(options.init), parameters);
   }
-  RunFolder folder = resumed ? RunFolder::resume(resumed->path().parent_path(), options.keep, record.state)
-                             : RunFolder::create(options, machine, summary(dataset), record.state);
+  RunFolder folder = resumed ? RunFolder::resume(resumed->path().parent_path(), options, record.state)
+                             : RunFolder::create(options, machine, summary(dataset), record.state, lock);
   Run run{options, machine, model, metadata, folder, record};
   RunState& state = record.state;
   if (resumed && !options.quiet) {
-    fmt::print("resumed from {}: phase {}, epoch {}, {} steps done\n", resumed->path().string(), state.phase,
-               state.epoch, state.all_steps);
+    say("resumed from {}: phase {}, epoch {}, {} steps done\n", resumed->path().string(), state.phase, state.epoch,
+        state.all_steps);
   }
   watch_stop_signals();
 
@@ -288,33 +339,34 @@ void train(const TrainOptions& options) {
       run.save(*optimizer);
     }
     if (!options.quiet) {
-      fmt::print("phase {}: {}{}\n", phase.number, name_of(phase.loss),
-                 phase.number == 1 ? ""
-                                   : fmt::format(" from the best of phase 1 (epoch {}, val dice {:.4f})",
-                                                 state.best_of_phase[0]->epoch, state.best_of_phase[0]->dice));
+      say("phase {}: {}{}\n", phase.number, name_of(phase.loss),
+          phase.number == 1
+              ? ""
+              : fmt::format(" from the best of phase 1 ({})", text_of(*state.best_of_phase[0], options.best_by)));
     }
     train_phase(run, phase, training, validation, *optimizer);
   }
-  fmt::print("best: {} (phase {}, epoch {}, val dice {:.4f})\n", folder.best_file().string(), state.best->phase,
-             state.best->epoch, state.best->dice);
-  fmt::print("evaluate it: eval_unet -c {} -d {} --split test\n", folder.best_file().string(), options.data);
+  say("best: {} (phase {}, {})\n", folder.best_file().string(), state.best->phase,
+      text_of(*state.best, options.best_by));
+  say("evaluate it: eval_unet -c {} -d {} --split {}\n", quoted(folder.best_file().string()), quoted(options.data),
+      dataset.size(Split::test) > 0 ? "test" : "val");
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
+  begin_program();
   TrainOptions options;
   try {
     if (const std::optional<int> code = parse(argc, argv, options)) return *code;
+    outlive_the_screen();
     train(options);
   } catch (const Interrupted&) {
-    fmt::print(stderr,
-               "train_unet: stopped by signal {}; the run is saved: the same command with --resume auto goes on\n",
-               stop_signal());
+    warn("train_unet: stopped by signal {}; the run is saved: the same command with --resume auto goes on\n",
+         stop_signal());
     return 128 + stop_signal();
   } catch (const std::exception& error) {
-    fmt::print(stderr, "train_unet: {}\n", failure_text(error));
-    return 1;
+    return fail("train_unet", error);
   }
   return 0;
 }

@@ -4,12 +4,14 @@
 #include <fmt/core.h>
 #include <sys/resource.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <nlohmann/json.hpp>
 
+#include "apps/failure.h"
+#include "apps/numbers.h"
 #include "apps/options.h"
+#include "apps/screen.h"
 #include "apps/version.h"
 #include "engine/core/device_memory.h"
 #include "engine/core/plans.h"
@@ -153,11 +155,11 @@ int main(int argc, char** argv) {
   StepOptions o;
   CLI::App app("Times a training step and an inference pass; JSON on stdout.", "bench_step");
   app.set_version_flag("--version", version_text("bench_step"));
-  const CLI::Range positive(std::int64_t{1}, std::int64_t{1} << 20);
+  constexpr Within positive{1, std::int64_t{1} << 20};
   app.add_option("--model", o.model)->check(CLI::IsMember({"unet"}))->capture_default_str();
-  app.add_option("--base-channels", o.base_channels)->check(positive)->capture_default_str();
-  app.add_option("--image-size", o.image_size)->check(positive)->capture_default_str();
-  app.add_option("--batch-size", o.batch_size)->check(positive)->capture_default_str();
+  add_number(app, "--base-channels", o.base_channels, positive, "");
+  add_number(app, "--image-size", o.image_size, positive, "");
+  add_number(app, "--batch-size", o.batch_size, positive, "");
   app.add_option("--precision", o.machine.precision)
       ->check(CLI::IsMember({"fp32", "tf32", "bf16"}))
       ->capture_default_str();
@@ -167,8 +169,8 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_flag("--autotune", o.machine.autotune, "Time every convolution's candidates and keep the best");
   app.add_option("--plans", o.machine.plans, "Choices of convolutions to repeat");
-  app.add_option("--threads", o.machine.threads, "0: all")->check(CLI::Range(0, 4096))->capture_default_str();
-  app.add_option("--steps", o.steps, "1: leave after the first training step")->check(positive)->capture_default_str();
+  add_number(app, "--threads", o.machine.threads, {0, 4096}, "0: all");
+  add_number(app, "--steps", o.steps, positive, "1: leave after the first training step");
   bool json = true;
   app.add_flag("--json", json, "The output is JSON in any case");
   try {
@@ -177,10 +179,10 @@ int main(int argc, char** argv) {
     return app.exit(error) == 0 ? 0 : 2;
   }
   try {
-    fmt::print("{}\n", measure(o).dump(2));
+    say("{}\n", measure(o).dump(2));
+    check_screen();
   } catch (const std::exception& error) {
-    fmt::print(stderr, "bench_step: {}\n", error.what());
-    return 1;
+    return fail("bench_step", error);
   }
   return 0;
 }

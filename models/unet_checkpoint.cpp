@@ -63,13 +63,21 @@ UNetCheckpoint describe_unet(const SafetensorsFile& file) {
     }
     out.border = found->second;
   }
+  if (const auto found = metadata.find("background"); found != metadata.end()) {
+    if (found->second != "0" && found->second != "none") {
+      throw Error("{}: metadata \"background\" is \"{}\", expected 0 or none", file.path().string(),
+                  printable(found->second));
+    }
+    if (found->second == "none") out.background = Background::none;
+  }
   return out;
 }
 
 Metadata unet_metadata(const UNetCheckpoint& checkpoint) {
   return {{"model", "unet"},
           {"image_size", fmt::format("{}x{}", checkpoint.height, checkpoint.width)},
-          {"border", checkpoint.border}};
+          {"border", checkpoint.border},
+          {"background", name_of(checkpoint.background)}};
 }
 
 }  // namespace unet::models

@@ -5,14 +5,16 @@
 #include <string>
 
 #include "engine/train/checkpoint.h"
+#include "engine/train/metrics.h"
 #include "models/unet.h"
 
 namespace unet::models {
 
 struct UNetCheckpoint {
   UNetSpec spec;
-  std::int64_t height = 256, width = 256;  // network resolution it was trained at
-  std::string border = "foreground";       // what a trimap's border counted as
+  std::int64_t height = 256, width = 256;      // network resolution it was trained at
+  std::string border = "foreground";           // what a trimap's border counted as
+  Background background = Background::class0;  // whether class 0 was scored
 };
 
 /// Throws Error naming the file and the tensor if it holds no UNet. Reads shapes and metadata, no weights.

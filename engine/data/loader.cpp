@@ -69,6 +69,7 @@ Batch Loader::empty_batch(std::int64_t number) const {
   batch.images.resize(static_cast<std::size_t>(batch.N * batch.H * batch.W * 3));
   batch.labels.resize(static_cast<std::size_t>(batch.N * batch.H * batch.W));
   batch.indices.assign(order_.begin() + first, order_.begin() + first + batch.N);
+  if (options_.full_labels) batch.full_labels.resize(static_cast<std::size_t>(batch.N));
   return batch;
 }
 
@@ -90,26 +91,35 @@ void Loader::start(std::int64_t epoch, std::int64_t first_batch) {
   work_changed_.notify_all();
 }
 
-std::shared_ptr<const LabelledImage> Loader::prepared(std::int64_t index) {
+std::shared_ptr<const LabelledImage> Loader::prepared(std::int64_t index, Image* full_labels) {
   const std::size_t at = static_cast<std::size_t>(index);
   {
     const std::lock_guard lock(mutex_);
     if (cache_[at]) return cache_[at];
   }
-  auto pair = std::make_shared<const LabelledImage>(prepare(dataset_.load(samples_[at]), options_.augment,
-                                                            static_cast<int>(options_.height),
-                                                            static_cast<int>(options_.width)));
+  LabelledImage loaded = dataset_.load(samples_[at]);
+  if (full_labels != nullptr) *full_labels = loaded.labels;
+  auto pair = std::make_shared<const LabelledImage>(prepare(
+      std::move(loaded), options_.augment, static_cast<int>(options_.height), static_cast<int>(options_.width)));
+  if (full_labels != nullptr) return pair;
   const std::size_t bytes = pair->image.pixels.size() + pair->labels.pixels.size();
   const std::lock_guard lock(mutex_);
-  if (cached_bytes_ + bytes <= options_.cache_bytes) {
+  if (!cache_[at] && cached_.bytes + bytes <= options_.cache_bytes) {
     cache_[at] = pair;
-    cached_bytes_ += bytes;
+    cached_.bytes += bytes;
+    ++cached_.pairs;
   }
   return pair;
 }
 
+Loader::CacheUse Loader::cache_use() {
+  const std::lock_guard lock(mutex_);
+  return cached_;
+}
+
 void Loader::make(std::int64_t index, std::int64_t epoch, std::int64_t at, Batch& batch) {
-  const std::shared_ptr<const LabelledImage> pair = prepared(index);
+  const auto place = static_cast<std::size_t>(at);
+  const auto pair = prepared(index, options_.full_labels ? &batch.full_labels[place] : nullptr);
   const std::int64_t pixels = batch.H * batch.W;
   augment(*pair, options_.augment, options_.seed, epoch, index, static_cast<int>(batch.H), static_cast<int>(batch.W),
           batch.images.data() + at * pixels * 3, batch.labels.data() + at * pixels);

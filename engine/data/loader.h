@@ -23,6 +23,7 @@ struct Batch {
   std::vector<std::uint8_t> labels;  ///< [N,H,W]: a class or ignored_label
   std::int64_t N = 0, H = 0, W = 0;
   std::vector<std::int64_t> indices;  ///< [N] positions in Dataset::samples(split)
+  std::vector<Image> full_labels;     ///< [N] at the masks' own sizes, if asked for
 };
 
 struct LoaderOptions {
@@ -34,6 +35,7 @@ struct LoaderOptions {
   int workers = 2;                                 ///< 0: batches are made inside next()
   int prefetch = 4;                                ///< batches made ahead, at least 1
   std::size_t cache_bytes = std::size_t{1} << 30;  ///< prepared pairs kept in memory, first come first kept
+  bool full_labels = false;                        ///< give the masks at their own sizes too; nothing is kept then
 };
 
 class Loader {
@@ -54,6 +56,13 @@ class Loader {
   /// The next batch (the last of an epoch may be smaller), or nothing after the last or after an error.
   std::optional<Batch> next();
 
+  /// Prepared pairs kept in memory so far.
+  struct CacheUse {
+    std::int64_t pairs = 0;
+    std::size_t bytes = 0;
+  };
+  CacheUse cache_use();
+
   /// Seconds spent in next() since construction: what the consumer waited for data.
   double waited_seconds() const { return waited_; }
 
@@ -68,7 +77,7 @@ class Loader {
   std::vector<std::int64_t> order_of(std::int64_t epoch) const;
   Batch empty_batch(std::int64_t number) const;
   Slot& slot_of(std::int64_t batch) { return slots_[static_cast<std::size_t>(batch % options_.prefetch)]; }
-  std::shared_ptr<const LabelledImage> prepared(std::int64_t index);
+  std::shared_ptr<const LabelledImage> prepared(std::int64_t index, Image* full_labels);
   void make(std::int64_t index, std::int64_t epoch, std::int64_t at, Batch& batch);
   void work();
   void stop_workers();
@@ -82,7 +91,7 @@ class Loader {
   std::mutex mutex_;  // guards all below; a batch's own bytes are written outside, each by one worker
   std::condition_variable work_changed_, batch_finished_;
   std::vector<std::shared_ptr<const LabelledImage>> cache_;
-  std::size_t cached_bytes_ = 0;
+  CacheUse cached_;
   std::vector<std::int64_t> order_;
   std::int64_t epoch_ = 0;
   std::int64_t position_ = 0;    // the next place in order_ to be made

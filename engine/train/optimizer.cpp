@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "engine/core/dispatch.h"
+#include "engine/core/error.h"
 #include "kernels/grad_norm.h"
 #include "kernels/running_stats.h"
 
@@ -47,7 +48,10 @@ void Adam::set_steps(std::int64_t steps) {
   steps_ = steps;
 }
 
-void Adam::commit(const std::vector<Tensor>& losses, double lr, double clip_norm) {
+void Adam::commit(const std::vector<Tensor>& losses, double lr, double clip_norm, const std::vector<double>& shares) {
+  if (!shares.empty() && shares.size() != losses.size()) {
+    throw Error("commit: {} shares for {} losses", shares.size(), losses.size());
+  }
   const Device device = parameters_.device();
   const std::vector<Tensor>& pending = parameters_.pending();
   const auto passes = static_cast<std::int64_t>(pending.size());
@@ -64,9 +68,9 @@ void Adam::commit(const std::vector<Tensor>& losses, double lr, double clip_norm
   }
 
   dispatch<cpu::begin_step, cuda::begin_step>(device, control(), lr, clip_norm);
-  for (const Tensor& loss : losses) {
-    dispatch<cpu::add_loss, cuda::add_loss>(device, control(), loss.data<double>(),
-                                            1.0 / static_cast<double>(losses.size()));
+  for (std::size_t i = 0; i < losses.size(); ++i) {
+    const double share = shares.empty() ? 1.0 / static_cast<double>(losses.size()) : shares[i];
+    dispatch<cpu::add_loss, cuda::add_loss>(device, control(), losses[i].data<double>(), share);
   }
   dispatch<cpu::decide, cuda::decide>(device, control(), spec_.beta1, spec_.beta2,
                                       kernels::SquareSums{sums, of_gradients},

@@ -18,7 +18,7 @@ namespace unet {
 struct StepResult {
   bool committed = false;
   std::vector<double> losses;  // one per pass
-  double loss = 0;             // their mean
+  double loss = 0;             // their mean, each with its share
   double grad_norm = 0;        // L2, before clipping
   std::string reason;          // why nothing was committed: what was not finite, and the first parameter it was seen in
 };
@@ -30,8 +30,10 @@ class Adam {
 
   /// Ends the step whose passes (forward and backward, one or more) have just run. losses: one [1] f64 per pass, on the
   /// parameters' device. clip_norm > 0 scales gradients down to that norm, as torch.nn.utils.clip_grad_norm_ does. What
-  /// keeps a step from being committed: kernels/step_control.h.
-  void commit(const std::vector<Tensor>& losses, double lr, double clip_norm = 0);
+  /// keeps a step from being committed: kernels/step_control.h. shares: of each pass in the step's loss, their sum 1,
+  /// as its gradients were scaled; none given: equal ones.
+  void commit(const std::vector<Tensor>& losses, double lr, double clip_norm = 0,
+              const std::vector<double>& shares = {});
 
   /// The result of the oldest step not taken yet, or nothing if no more than `may_wait` are left. Waits for the device
   /// where it must. Statistics count their batches here.
