@@ -145,7 +145,7 @@ TEST(CheckpointRecord, WhatNoRunWritesIsRefused) {
   const std::string good = record_text();
   EXPECT_EQ(record_error(good), "");
   for (const auto& [from, to] : std::initializer_list<std::pair<std::string, std::string>>{
-           {"\"version\":1", "\"version\":2"},
+           {"\"version\":2", "\"version\":0"},
            {"\"phase\":1", "\"phase\":3"},
            {"\"phase\":1", "\"phase\":2"},  // without the best of phase 1
            {"\"epoch\":1", "\"epoch\":0"},

@@ -40,8 +40,16 @@ TEST_F(Eval, JsonHoldsExactlyTheseFigures) {
   const nlohmann::ordered_json json = figures({});
   std::vector<std::string> keys;
   for (const auto& [key, value] : json.items()) keys.push_back(key);
-  EXPECT_EQ(keys, (std::vector<std::string>{"cross_entropy", "dice", "dice_dataset", "iou", "iou_dataset",
-                                            "pixel_accuracy", "images", "images_per_second"}));
+  EXPECT_EQ(keys, (std::vector<std::string>{"cross_entropy", "dice", "dice_nonempty", "dice_dataset", "iou",
+                                            "iou_dataset", "pixel_accuracy", "dice_native", "iou_native", "images",
+                                            "images_nonempty", "images_nothing_to_find", "images_ignored",
+                                            "images_per_second", "background", "classes", "confusion"}));
+  EXPECT_EQ(json["classes"][1]["dice"], json["dice_dataset"]);
+  std::int64_t pixels = 0;
+  for (const auto& row : json["confusion"]) pixels += row[0].get<std::int64_t>() + row[1].get<std::int64_t>();
+  EXPECT_EQ(pixels, 5 * 32 * 32);
+  EXPECT_EQ(json["confusion"][1][0].get<std::int64_t>() + json["confusion"][1][1].get<std::int64_t>(),
+            json["classes"][1]["pixels"]);
   EXPECT_EQ(json["images"], 5);
   EXPECT_GT(json["images_per_second"].get<double>(), 0);
   EXPECT_GT(json["cross_entropy"].get<double>(), 0);
@@ -83,7 +91,7 @@ TEST_F(Eval, SplitsAreThoseOfTraining) {
 TEST_F(Eval, PerImageRowsMakeTheMeans) {
   const nlohmann::ordered_json json = figures({"--per-image", (*folder_ / "each.csv").string()});
   const CsvTable table = read_csv(*folder_ / "each.csv");
-  EXPECT_EQ(table.columns, (std::vector<std::string>{"name", "dice", "iou", "pixel_accuracy"}));
+  EXPECT_EQ(table.columns, (std::vector<std::string>{"name", "dice", "iou", "pixel_accuracy", "dice_0", "dice_1"}));
   ASSERT_EQ(table.rows.size(), 5u);
   for (const char* key : {"dice", "iou"}) {
     double sum = 0;
@@ -116,6 +124,32 @@ TEST_F(Eval, OverlaysOfAllOrOfTheWorst) {
     })) << order[i].second;
   }
   EXPECT_EQ(out.find(order[2].second), std::string::npos);
+}
+
+TEST_F(Eval, LinesThatVanishAtTheNetworksSizeAreMissedAtTheMasks) {
+  const Folder out;
+  write_small_pets(out / "pets", 2, 1);
+  Image photo(256, 256, 3), lines(256, 256, 1);
+  std::fill(photo.pixels.begin(), photo.pixels.end(), std::uint8_t{40});
+  std::fill(lines.pixels.begin(), lines.pixels.end(), std::uint8_t{2});  // background of a trimap
+  std::fill_n(lines.row(1), 256, std::uint8_t{1});                       // no centre of 32 rows lies on it
+  write_bytes(out / "pets" / "images" / "p002.jpg", encode_jpeg(photo, 95));
+  fs::remove(out / "pets" / "images" / "p002.png");
+  write_bytes(out / "pets" / "annotations" / "trimaps" / "p002.png", encode_png(lines));
+  const ProgramResult result =
+      eval_unet({"-c", checkpoint_.string(), "-d", (out / "pets").string(), "--json", (out / "e.json").string()});
+  ASSERT_EQ(result.code, 0) << result.err;
+  const auto json = nlohmann::ordered_json::parse(text_of(out / "e.json"));
+  EXPECT_EQ(json["images_nonempty"], 0);
+  EXPECT_EQ(json["dice_nonempty"], nullptr);
+  EXPECT_LT(json["dice_native"].get<double>(), 0.1);
+}
+
+TEST_F(Eval, AFullScreenIsAnError) {
+  const ProgramResult result = run({"sh", "-c", "exec \"$0\" \"$@\" > /dev/full", program("eval_unet"), "-c",
+                                    checkpoint_.string(), "-d", (*folder_ / "pets").string()});
+  EXPECT_EQ(result.code, 1);
+  expect_parts(result.err, {"standard output cannot be written"});
 }
 
 TEST_F(Eval, FilesThatCannotBeWrittenAreErrors) {

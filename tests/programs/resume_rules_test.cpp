@@ -225,7 +225,7 @@ TEST_F(ResumeRules, MoreEpochsOfTheLastPhaseButNotOfOneThatIsOver) {
 TEST_F(ResumeRules, ADamagedRecordIsNamed) {
   const fs::path output = half_run();
   for (const auto& [key, value, says] :
-       std::vector<std::tuple<std::string, nlohmann::json, std::string>>{{"/version", 2, "version is 2"},
+       std::vector<std::tuple<std::string, nlohmann::json, std::string>>{{"/version", 0, "version is 0"},
                                                                          {"/state/phase", 3, "out of range"},
                                                                          {"/state/batch", -1, "out of range"},
                                                                          {"/state/step", "many", "damaged"},
@@ -247,6 +247,29 @@ TEST_F(ResumeRules, ADamagedRecordIsNamed) {
     EXPECT_EQ(result.code, 1) << key;
     expect_parts(result.err, {other.string(), "the record of the run is damaged", says});
   }
+}
+
+TEST_F(ResumeRules, ARunOfAnotherDefinitionOfItsFiguresIsRefused) {
+  const fs::path output = half_run();
+  const SafetensorsFile file(output / "last.safetensors");
+  std::map<std::string, std::string> metadata = file.metadata();
+  nlohmann::json record = nlohmann::json::parse(metadata.at("run"));
+  record["version"] = 1;
+  metadata["run"] = record.dump();
+  write_safetensors(folder_ / "old.safetensors", metadata, {});
+  const ProgramResult result = resume(output, {}, (folder_ / "old.safetensors").string());
+  EXPECT_EQ(result.code, 1);
+  expect_parts(result.err, {"another version", "--init"});
+}
+
+TEST_F(ResumeRules, MoreStepsOrNoLimitGoOn) {
+  const fs::path output = folder_ / "limited";
+  ASSERT_EQ(run(command(output, {"--max-steps", "3"})).code, 0);
+  EXPECT_EQ(run(command(output, {"--max-steps", "2", "--resume", "auto"})).code, 1);
+  ASSERT_EQ(run(command(output, {"--max-steps", "8", "--resume", "auto"})).code, 0);
+  EXPECT_EQ(lines_of(text_of(output / "steps.csv")).size(), 1u + 8u);
+  ASSERT_EQ(run(command(output, {"--resume", "auto"})).code, 0);
+  EXPECT_TRUE(fs::exists(output / "best_phase2.safetensors"));
 }
 
 TEST_F(ResumeRules, ARunIsNotOverwrittenUnasked) {

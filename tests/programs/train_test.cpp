@@ -58,9 +58,28 @@ TEST(Train, BothPhasesAndTheirFiles) {
   const ProgramResult result = trained(
       small_run(folder / "pets", run, Words{"-e", "4", "--phase2-epochs", "2", "--lr", "5e-3", "--keep", "all"}));
 
-  EXPECT_EQ(read_csv(run / "metrics.csv").columns,
-            (std::vector<std::string>{"phase", "epoch", "train_loss", "val_loss", "val_cross_entropy", "val_dice",
-                                      "val_dice_dataset", "val_iou", "lr", "seconds", "images_per_second"}));
+  EXPECT_EQ(read_csv(run / "metrics.csv").columns, (std::vector<std::string>{"phase",
+                                                                             "epoch",
+                                                                             "train_loss",
+                                                                             "val_loss",
+                                                                             "val_cross_entropy",
+                                                                             "val_dice",
+                                                                             "val_dice_dataset",
+                                                                             "val_iou",
+                                                                             "lr",
+                                                                             "seconds",
+                                                                             "images_per_second",
+                                                                             "val_dice_nonempty",
+                                                                             "val_iou_dataset",
+                                                                             "val_pixel_accuracy",
+                                                                             "val_dice_0",
+                                                                             "val_iou_0",
+                                                                             "val_precision_0",
+                                                                             "val_recall_0",
+                                                                             "val_dice_1",
+                                                                             "val_iou_1",
+                                                                             "val_precision_1",
+                                                                             "val_recall_1"}));
   EXPECT_EQ(read_csv(run / "steps.csv").columns,
             (std::vector<std::string>{"phase", "epoch", "step", "loss", "lr", "grad_norm"}));
   EXPECT_EQ(column(run / "metrics.csv", "phase").values, (std::vector<double>{1, 1, 1, 1, 2, 2}));
@@ -125,13 +144,14 @@ TEST(Train, BestFilesAreTheRowsOfHighestDice) {
   }
 }
 
-/// Validation masks that are ignored throughout: Dice is 1 after every epoch, so the best is the first. (255 means
-/// ignored because the training masks hold a 1: they are indices.)
+/// Validation masks that are ignored but for a dark corner of background: Dice is 1 after every epoch, so the best is
+/// the first. (255 means ignored because the training masks hold a 1: they are indices.)
 void make_dice_constant(const fs::path& pairs) {
   for (const std::string& name : names_in(pairs / "masks")) {
     if (!name.starts_with('v')) continue;
     Image mask = load_mask(pairs / "masks" / name);
-    std::fill(mask.pixels.begin(), mask.pixels.end(), std::uint8_t{255});
+    std::fill(mask.pixels.begin() + 1, mask.pixels.end(), std::uint8_t{255});
+    mask.pixels[0] = 0;
     write_bytes(pairs / "masks" / name, encode_png(mask));
   }
 }
@@ -363,6 +383,70 @@ TEST(Train, InitBeginsFromTheFile) {
   EXPECT_NE(text_of(folder / "6" / "steps.csv"), text_of(folder / "first" / "steps.csv"));
 }
 
+TEST(Train, APassWeighsByItsImages) {
+  const Folder folder;
+  write_small_pairs(folder / "data", 5, 1, 32, 32);
+  const fs::path run = folder / "run";
+  trained(small_run(folder / "data", run,
+                    kPlain + Words{"-e", "1", "--phase2-epochs", "0", "-b", "4", "--accumulate", "2"}));
+  // One step of four images and of one. The epoch's loss is a mean over images; the step's must be the same.
+  ASSERT_EQ(read_csv(run / "steps.csv").rows.size(), 1u);
+  EXPECT_NEAR(column(run / "steps.csv", "loss")[0], column(run / "metrics.csv", "train_loss")[0], 1e-12);
+}
+
+TEST(Train, ALineOfAnEpochFits100ColumnsAndMarksTheBest) {
+  const Folder folder;
+  write_small_pairs(folder / "data", 8, 2, 32, 32);
+  const ProgramResult result =
+      trained(small_run(folder / "data", folder / "run", Words{"-e", "4", "--phase2-epochs", "2", "--lr", "1e-2"}));
+  int epochs = 0, best = 0;
+  for (const std::string& line : lines_of(result.out)) {
+    if (line.find("val dice") == line.npos || !line.starts_with("phase ") || line.find("epoch ") == line.npos) continue;
+    if (line.find("from the best") != line.npos) continue;
+    ++epochs;
+    best += line.ends_with("  best");
+    EXPECT_LE(line.size(), 100u) << line;
+    EXPECT_EQ(line.find(".safetensors"), line.npos) << line;
+  }
+  EXPECT_EQ(epochs, 6);
+  EXPECT_GE(best, 1);
+}
+
+TEST(Train, WithoutABackgroundClass0CountsToo) {
+  const Folder folder;
+  write_small_pairs(folder / "data", 8, 2, 32, 32);
+  const fs::path run = folder / "run";
+  trained(small_run(folder / "data", run,
+                    Words{"-e", "1", "--phase2-epochs", "1", "--background", "none", "--best-by", "dice_dataset"}));
+  EXPECT_EQ(metadata(run / "best.safetensors", "background"), "none");
+  const double both = (column(run / "metrics.csv", "val_dice_0")[0] + column(run / "metrics.csv", "val_dice_1")[0]) / 2;
+  EXPECT_NEAR(column(run / "metrics.csv", "val_dice_dataset")[0], both, 1e-12);
+  EXPECT_EQ(
+      train_unet(small_run(folder / "data", folder / "no", Words{"--background", "none", "--best-by", "dice_nonempty"}))
+          .code,
+      2);
+}
+
+TEST(Train, TheLastLineNamesASplitThatExists) {
+  const Folder folder;
+  write_small_pairs(folder / "data", 8, 2, 32, 32);
+  const ProgramResult result = trained(small_run(folder / "data", folder / "run", Words{"-e", "1"}));
+  expect_parts(result.out, {"--split val"});
+}
+
+TEST(Train, OneValueAChannelInABatchNormIsRefused) {
+  const Folder folder;
+  write_small_pairs(folder / "data", 5, 2, 16, 16);
+  for (const char* batch : {"1", "2", "4"}) {
+    const ProgramResult result =
+        train_unet(small_run(folder / "data", folder / "run", Words{"-e", "1", "--image-size", "16", "-b", batch}));
+    EXPECT_EQ(result.code, 1) << batch;
+    expect_parts(result.err, {"deepest batch norm", "--batch-size", "--image-size"});
+  }
+  EXPECT_FALSE(fs::exists(folder / "run"));
+  trained(small_run(folder / "data", folder / "run", Words{"-e", "1", "--image-size", "16", "-b", "5"}));
+}
+
 TEST(Train, SaysLessAndMore) {
   const Folder folder;
   write_small_pairs(folder / "data", 8, 1, 32, 32);
@@ -392,7 +476,7 @@ TEST(Train, HelpAndVersion) {
         "--augment",       "--border",        "--device",        "--precision", "--conv",       "--threads",
         "--autotune",      "--plans",         "-j,--workers",    "--seed",      "--no-shuffle", "--init",
         "-o,--output",     "--keep",          "--max-steps",     "--verbose",   "--quiet",      "--version",
-        "--config",        "--overwrite"}) {
+        "--config",        "--overwrite",     "--background",    "--best-by"}) {
     expect_parts(help, {option});
   }
 }

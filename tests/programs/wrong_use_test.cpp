@@ -104,6 +104,34 @@ TEST_F(WrongUse, UnknownOptionOrValue) {
   EXPECT_EQ(train_unet({}).code, 2);
 }
 
+TEST_F(WrongUse, EveryNumberOfEveryProgramIsAPlainOneWithinItsBounds) {
+  const std::map<std::string, Words> numbers{
+      {"train_unet",
+       {"--classes", "-j", "--cache-mb", "--base-channels", "-e", "--phase2-epochs", "-b", "--accumulate", "--lr",
+        "--phase2-lr", "--weight-decay", "--warmup", "--clip-norm", "--max-steps", "--seed", "--threads",
+        "--save-every", "--keep", "--image-size"}},
+      {"eval_unet", {"-b", "-j", "--threads", "--worst", "--image-size"}},
+      {"predict_unet", {"--threshold", "--threads", "--image-size"}},
+      {"bench_step", {"--base-channels", "--image-size", "--batch-size", "--threads", "--steps"}},
+      {"make_sample_pets", {"--trainval", "--test", "--seed"}}};
+  for (const auto& [name, options] : numbers) {
+    for (const std::string& option : options) {
+      for (const char* value : {"nan", "inf", "-1", "1e400", "99999999999999999999", "0x10", "7 ", "", "many"}) {
+        const ProgramResult result =
+            run({program(name), "-d", data_.string(), "-o", output_.string(), "-c", "none", option, value});
+        EXPECT_EQ(result.code, 2) << name << " " << option << " \"" << value << "\": " << result.err;
+        EXPECT_NE(result.err.find(option.starts_with("--") ? option : "--"), std::string::npos) << result.err;
+      }
+    }
+  }
+  EXPECT_FALSE(fs::exists(output_));
+}
+
+TEST_F(WrongUse, AnEmptyNameIsNoWishToDoWithout) {
+  expect_refused(2, {"--init", "is empty"}, {"--init", ""});
+  expect_refused(2, {"--resume", "is empty"}, {"--resume", ""});
+}
+
 TEST_F(WrongUse, CheckpointOfAnotherArchitecture) {
   const std::string other = (folder_ / "other.safetensors").string(), text = (folder_ / "text.safetensors").string();
   const float value = 1;
