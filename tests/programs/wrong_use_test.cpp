@@ -105,22 +105,28 @@ TEST_F(WrongUse, UnknownOptionOrValue) {
 }
 
 TEST_F(WrongUse, EveryNumberOfEveryProgramIsAPlainOneWithinItsBounds) {
-  const std::map<std::string, Words> numbers{
-      {"train_unet",
-       {"--classes", "-j", "--cache-mb", "--base-channels", "-e", "--phase2-epochs", "-b", "--accumulate", "--lr",
-        "--phase2-lr", "--weight-decay", "--warmup", "--clip-norm", "--max-steps", "--seed", "--threads",
-        "--save-every", "--keep", "--image-size"}},
-      {"eval_unet", {"-b", "-j", "--threads", "--worst", "--image-size"}},
-      {"predict_unet", {"--threshold", "--threads", "--image-size"}},
-      {"bench_step", {"--base-channels", "--image-size", "--batch-size", "--threads", "--steps"}},
-      {"make_sample_pets", {"--trainval", "--test", "--seed"}}};
-  for (const auto& [name, options] : numbers) {
+  struct Program {
+    Words command, options;
+  };
+  const std::string out = output_.string();
+  const std::vector<Program> programs{
+      {{"train_unet", "-d", data_.string(), "-o", out},
+       {"--classes", "--workers", "--cache-mb", "--base-channels", "--epochs", "--phase2-epochs", "--batch-size",
+        "--accumulate", "--lr", "--phase2-lr", "--weight-decay", "--warmup", "--clip-norm", "--max-steps", "--seed",
+        "--threads", "--save-every", "--keep", "--image-size"}},
+      {{"eval_unet", "-d", data_.string(), "-c", "none"},
+       {"--batch-size", "--workers", "--threads", "--worst", "--image-size"}},
+      {{"predict_unet", "-c", "none", "-o", out, "photo.png"}, {"--threshold", "--threads", "--image-size"}},
+      {{"bench_step"}, {"--base-channels", "--image-size", "--batch-size", "--threads", "--steps"}},
+      {{"make_sample_pets", "-o", out}, {"--trainval", "--test", "--seed"}}};
+  for (const auto& [command, options] : programs) {
+    Words words = command;
+    words[0] = program(words[0]);
     for (const std::string& option : options) {
       for (const char* value : {"nan", "inf", "-1", "1e400", "99999999999999999999", "0x10", "7 ", "", "many"}) {
-        const ProgramResult result =
-            run({program(name), "-d", data_.string(), "-o", output_.string(), "-c", "none", option, value});
-        EXPECT_EQ(result.code, 2) << name << " " << option << " \"" << value << "\": " << result.err;
-        EXPECT_NE(result.err.find(option.starts_with("--") ? option : "--"), std::string::npos) << result.err;
+        const ProgramResult result = run(words + Words{option, value});
+        EXPECT_EQ(result.code, 2) << command[0] << " " << option << " \"" << value << "\": " << result.err;
+        EXPECT_NE(result.err.find(option), std::string::npos) << result.err;
       }
     }
   }
