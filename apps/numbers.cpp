@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <charconv>
+#include <cmath>
 #include <functional>
 
 namespace unet {
@@ -31,17 +32,15 @@ std::int64_t whole_number(const std::string& name, const std::string& text, With
   return *value;
 }
 
-constexpr double kMostReal = 1e9;  // far above what any rate, norm or number of seconds means
-
 double real_number(const std::string& name, const std::string& text, Real kind) {
   const std::optional<double> value = parsed<double>(text);
-  const bool fits = value && *value >= 0 && *value <= kMostReal && (kind != Real::positive || *value > 0) &&
+  const bool fits = value && *value >= 0 && std::isfinite(*value) && (kind != Real::positive || *value > 0) &&
                     (kind != Real::share || *value <= 1);
   if (!fits) {
     refuse(name, text,
-           kind == Real::positive ? "a number above 0, at most 1e9"
+           kind == Real::positive ? "a number above 0"
            : kind == Real::share  ? "a number from 0 to 1"
-                                  : "a number from 0 to 1e9");
+                                  : "a number from 0 on");
   }
   return *value;
 }

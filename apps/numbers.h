@@ -12,7 +12,7 @@ namespace unet {
 struct Within {
   std::int64_t low, high;
 };
-/// Above 0, or from 0 on, to 1e9; or 0 to 1.
+/// Above 0, or from 0 on, both finite; or 0 to 1.
 enum class Real { positive, not_negative, share };
 
 CLI::Option* add_number(CLI::App& app, const std::string& name, std::int64_t& value, Within within,
