@@ -60,7 +60,6 @@ struct TrainOptions {
   bool force = false;          // resume in spite of differences
   double save_every = 300;     // seconds between saves of the state within an epoch
   std::string on_corrupt = "stop";
-  bool dry_run = false;
   bool verbose = false;
   bool quiet = false;
 

@@ -272,7 +272,7 @@ void train(const TrainOptions& options) {
   const std::filesystem::path folder_now = options.resume.empty() || options.resume == "auto"
                                                ? std::filesystem::path(options.output)
                                                : std::filesystem::absolute(options.resume).parent_path();
-  if (!options.dry_run && std::filesystem::is_directory(folder_now)) lock.take(folder_now);
+  if (std::filesystem::is_directory(folder_now)) lock.take(folder_now);
   std::optional<SafetensorsFile> resumed;
   if (!options.resume.empty()) resumed.emplace(state_to_resume(options.resume, options.output));
 

@@ -43,31 +43,6 @@ UNet::UNet(const UNetSpec& spec, std::uint64_t seed, Dtype dtype, Device device,
   parameters_.initialize(seed);
 }
 
-double UNet::multiply_adds(std::int64_t height, std::int64_t width) const {
-  const auto pixels = [&](int level) {
-    return static_cast<double>(((height + (1 << kDepth) - 1) >> kDepth) << (kDepth - level)) *
-           static_cast<double>(((width + (1 << kDepth) - 1) >> kDepth) << (kDepth - level));
-  };
-  const auto twice = [](std::int64_t from, std::int64_t middle, std::int64_t to) {
-    return static_cast<double>(9 * (from * middle + middle * to));
-  };
-  double sum = 0;
-  std::int64_t channels = spec_.in_channels;
-  for (int level = 0; level < kDepth; ++level) {
-    sum += pixels(level) * twice(channels, width_[level], width_[level]);
-    channels = width_[level];
-  }
-  const std::int64_t bottom = (spec_.base_channels << kDepth) / (spec_.bilinear ? 2 : 1);
-  sum += pixels(kDepth) * twice(channels, bottom, bottom);
-  channels = bottom;
-  for (int level = kDepth - 1; level >= 0; --level) {
-    if (!spec_.bilinear) sum += pixels(level) * static_cast<double>(channels * width_[level]);
-    channels = spec_.bilinear && level > 0 ? width_[level] / 2 : width_[level];
-    sum += pixels(level) * twice(2 * width_[level], width_[level], channels);
-  }
-  return sum + static_cast<double>(height * width * channels * spec_.classes);
-}
-
 std::int64_t UNet::deepest_pixels(std::int64_t height, std::int64_t width) {
   constexpr std::int64_t kStep = 1 << kDepth;
   return ((height + kStep - 1) / kStep) * ((width + kStep - 1) / kStep);

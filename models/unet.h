@@ -29,8 +29,6 @@ class UNet {
 
   const UNetSpec& spec() const { return spec_; }
 
-  /// Of one image's forward pass, convolutions and transposed convolutions.
-  double multiply_adds(std::int64_t height, std::int64_t width) const;
   /// Pixels of one image at the deepest batch norm: with one image and one pixel there is no variance to divide by.
   static std::int64_t deepest_pixels(std::int64_t height, std::int64_t width);
   Parameters& parameters() { return parameters_; }

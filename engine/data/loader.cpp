@@ -104,17 +104,11 @@ std::shared_ptr<const LabelledImage> Loader::prepared(std::int64_t index, Image*
   if (full_labels != nullptr) return pair;
   const std::size_t bytes = pair->image.pixels.size() + pair->labels.pixels.size();
   const std::lock_guard lock(mutex_);
-  if (!cache_[at] && cached_.bytes + bytes <= options_.cache_bytes) {
+  if (cached_bytes_ + bytes <= options_.cache_bytes) {
     cache_[at] = pair;
-    cached_.bytes += bytes;
-    ++cached_.pairs;
+    cached_bytes_ += bytes;
   }
   return pair;
-}
-
-Loader::CacheUse Loader::cache_use() {
-  const std::lock_guard lock(mutex_);
-  return cached_;
 }
 
 void Loader::make(std::int64_t index, std::int64_t epoch, std::int64_t at, Batch& batch) {

@@ -56,13 +56,6 @@ class Loader {
   /// The next batch (the last of an epoch may be smaller), or nothing after the last or after an error.
   std::optional<Batch> next();
 
-  /// Prepared pairs kept in memory so far.
-  struct CacheUse {
-    std::int64_t pairs = 0;
-    std::size_t bytes = 0;
-  };
-  CacheUse cache_use();
-
   /// Seconds spent in next() since construction: what the consumer waited for data.
   double waited_seconds() const { return waited_; }
 
@@ -91,7 +84,7 @@ class Loader {
   std::mutex mutex_;  // guards all below; a batch's own bytes are written outside, each by one worker
   std::condition_variable work_changed_, batch_finished_;
   std::vector<std::shared_ptr<const LabelledImage>> cache_;
-  CacheUse cached_;
+  std::size_t cached_bytes_ = 0;
   std::vector<std::int64_t> order_;
   std::int64_t epoch_ = 0;
   std::int64_t position_ = 0;    // the next place in order_ to be made
