@@ -55,6 +55,10 @@ void run(const PredictOptions& options) {
     throw Error("{}: the network takes {} input channels and has {} classes; 3 and at most 255 are expected",
                 options.checkpoint, checkpoint.spec.in_channels, C);
   }
+  if (options.threshold && checkpoint.background == Background::none) {
+    throw Error("--threshold asks for a background, and {} was trained with --background none; leave --threshold out",
+                options.checkpoint);
+  }
   const std::int64_t height = options.image_size ? options.image_size->height : checkpoint.height;
   const std::int64_t width = options.image_size ? options.image_size->width : checkpoint.width;
   const std::vector<fs::path> images = images_of(options.inputs);

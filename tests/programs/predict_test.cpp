@@ -58,6 +58,14 @@ TEST_F(Predict, MaskAndOverlayAtThePhotographsSize) {
   EXPECT_EQ(std::pair(overlay.width, overlay.height), std::pair(37, 50));
 }
 
+TEST_F(Predict, AThresholdNeedsABackground) {
+  ASSERT_EQ(train_unet(small_run(*folder_ / "pets", out_ / "run", Words{"-e", "1", "--background", "none"})).code, 0);
+  const ProgramResult result = predict_unet({"-c", (out_ / "run" / "best.safetensors").string(), "-o",
+                                             (out_ / "masks").string(), "--threshold", "0.5", photo("one.png")});
+  EXPECT_EQ(result.code, 1);
+  expect_parts(result.err, {"--threshold", "--background none"});
+}
+
 TEST_F(Predict, ThresholdFromAllToNothing) {
   const auto share = [&](const Words& words) {
     EXPECT_EQ(predict(Words{photo("one.png")} + words, out_ / "masks").code, 0);
