@@ -141,7 +141,7 @@ void run(const EvalOptions& options) {
   for (const auto& [key, value, meaning] : figures) {
     say("{:<16}{:>6}  {}\n", key, figure_text(value), meaning);
   }
-  say("{:<16}{:>6.1f}  loading and both sizes included\n{}\n{}", "images/s", rate, remarks(m), class_table(m, &native));
+  say("{:<16}{:>6.1f}  loading and both sizes included\n{}\n{}", "images/s", rate, remarks(m), class_table(m, native));
 
   if (!options.json.empty()) {
     nlohmann::ordered_json json;
@@ -152,7 +152,7 @@ void run(const EvalOptions& options) {
     json["images_ignored"] = m.ignored();
     json["images_per_second"] = rate;
     json["background"] = name_of(checkpoint.background);
-    json["classes"] = classes_json(m, &native);
+    json["classes"] = classes_json(m, native);
     for (std::size_t truth = 0; truth < C; ++truth) {  // a row of it: the pixels of one true class by prediction
       const auto row = confusion.begin() + static_cast<std::ptrdiff_t>(truth * C);
       json["confusion"].push_back(std::vector<std::int64_t>(row, row + classes));

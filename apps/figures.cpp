@@ -24,19 +24,15 @@ std::string remarks(const SegmentationMetrics& m) {
   return out;
 }
 
-std::string class_table(const SegmentationMetrics& m, const SegmentationMetrics* native) {
-  std::string out = fmt::format("{:>5}  {:>9}  {:>9}  {:>9}  {:>9}  {:>12}  {:>7}", "class", "dice", "iou", "precision",
-                                "recall", "pixels", "images");
-  if (native != nullptr) out += fmt::format("  {:>11}  {:>10}", "dice_native", "iou_native");
-  out += '\n';
+std::string class_table(const SegmentationMetrics& m, const SegmentationMetrics& native) {
+  std::string out = fmt::format("{:>5}  {:>9}  {:>9}  {:>9}  {:>9}  {:>12}  {:>7}  {:>11}  {:>10}\n", "class", "dice",
+                                "iou", "precision", "recall", "pixels", "images", "dice_native", "iou_native");
   for (int c = 0; c < m.classes(); ++c) {
     const ClassScores s = m.of_class(c);
     out += fmt::format("{:>5}  {:>9}  {:>9}  {:>9}  {:>9}  {:>12}  {:>7}", c, figure_text(s.dice), figure_text(s.iou),
                        figure_text(s.precision), figure_text(s.recall), m.pixels(c), m.images_with(c));
-    if (native != nullptr) {
-      const ClassScores full = native->of_class(c);
-      out += fmt::format("  {:>11}  {:>10}", figure_text(full.dice), figure_text(full.iou));
-    }
+    const ClassScores full = native.of_class(c);
+    out += fmt::format("  {:>11}  {:>10}", figure_text(full.dice), figure_text(full.iou));
     out += m.is_scored(c) ? "\n" : "  background: in no mean\n";
   }
   return out;
@@ -46,7 +42,7 @@ nlohmann::ordered_json to_json(std::optional<double> value) {
   return value ? nlohmann::ordered_json(*value) : nlohmann::ordered_json(nullptr);
 }
 
-nlohmann::ordered_json classes_json(const SegmentationMetrics& m, const SegmentationMetrics* native) {
+nlohmann::ordered_json classes_json(const SegmentationMetrics& m, const SegmentationMetrics& native) {
   nlohmann::ordered_json out = nlohmann::ordered_json::array();
   for (int c = 0; c < m.classes(); ++c) {
     const ClassScores s = m.of_class(c);
@@ -59,10 +55,8 @@ nlohmann::ordered_json classes_json(const SegmentationMetrics& m, const Segmenta
     entry["recall"] = to_json(s.recall);
     entry["pixels"] = m.pixels(c);
     entry["images"] = m.images_with(c);
-    if (native != nullptr) {
-      entry["dice_native"] = to_json(native->of_class(c).dice);
-      entry["iou_native"] = to_json(native->of_class(c).iou);
-    }
+    entry["dice_native"] = to_json(native.of_class(c).dice);
+    entry["iou_native"] = to_json(native.of_class(c).iou);
     out.push_back(std::move(entry));
   }
   return out;

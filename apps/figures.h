@@ -14,13 +14,13 @@ namespace unet {
 /// nothing to find, that are ignored. A line each, or nothing.
 std::string remarks(const SegmentationMetrics& metrics);
 
-/// A line a class: Dice, IoU, precision, recall, pixels, images; with `native` Dice and IoU at the masks' own sizes.
-std::string class_table(const SegmentationMetrics& metrics, const SegmentationMetrics* native = nullptr);
+/// A line a class: Dice, IoU, precision, recall, pixels, images; of `native`, Dice and IoU at the masks' own sizes.
+std::string class_table(const SegmentationMetrics& metrics, const SegmentationMetrics& native);
 
 /// null where there is no figure.
 nlohmann::ordered_json to_json(std::optional<double> value);
 /// The same as class_table, an object a class.
-nlohmann::ordered_json classes_json(const SegmentationMetrics& metrics, const SegmentationMetrics* native = nullptr);
+nlohmann::ordered_json classes_json(const SegmentationMetrics& metrics, const SegmentationMetrics& native);
 
 /// An empty cell where there is no figure.
 CsvCell cell(std::optional<double> value);

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <thread>
 
+#include "apps/progress.h"
 #include "tests/programs/tiny_training.h"
 
 namespace unet::test {
@@ -91,6 +92,18 @@ TEST_F(OneProcess, AFileSizeLimitIsACleanError) {
   const ProgramResult result = run(Words{"bash", "-c", "ulimit -f 8; exec \"$0\" \"$@\""} + command(output_));
   EXPECT_EQ(result.code, 1);
   expect_parts(result.err, {"File too large"});
+}
+
+TEST(Progress, InAPipeAWholeLineNowAndThen) {
+  const auto shown = [](bool quiet, double seconds) {
+    testing::internal::CaptureStdout();
+    Progress("epoch 1", 8, quiet, seconds).update(4);
+    return testing::internal::GetCapturedStdout();
+  };
+  const std::string line = shown(false, 0);
+  EXPECT_TRUE(line.starts_with("epoch 1: 4/8 images, ") && line.ends_with(" s left\n")) << line;
+  EXPECT_EQ(shown(false, 30), "");
+  EXPECT_EQ(shown(true, 0), "");
 }
 
 }  // namespace
