@@ -53,9 +53,11 @@ void RunLock::take(const std::filesystem::path& folder) {
   for (;;) {
     const int descriptor = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
     if (descriptor < 0) {
+      const int fault = errno;
       throw Error(
-          "cannot make {}: {}; look at the disk and at the rights of the folder, or choose another with --output",
-          path_.string(), std::strerror(errno));
+          "the output folder {} is not writable: cannot make {}: {}; look at the disk and at the folder's rights, "
+          "or choose another with --output",
+          folder.string(), path_.string(), std::strerror(fault));
     }
     if (::flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
       const int fault = errno;
