@@ -12,9 +12,6 @@ std::string version_text(const std::string& program) {
 #if defined(UNET_HAS_ONEDNN)
   built += "oneDNN, ";
 #endif
-#if defined(UNET_HAS_OPENMP)
-  built += "OpenMP, ";
-#endif
   if (kHasCuda) built += "CUDA, ";
   return program + " " + version() + " (" + built + kernels::cpu::name_of(kernels::cpu::isa()) + ")";
 }

@@ -6,7 +6,7 @@
 namespace unet {
 
 std::string version();
-/// "train_unet 0.1.0 (oneDNN, OpenMP, avx512)"
+/// "train_unet 0.1.0 (oneDNN, avx512)"
 std::string version_text(const std::string& program);
 
 }  // namespace unet

@@ -74,7 +74,7 @@ void forward(const FirstLayer& layer, const ConvOperands& io, float* workspace) 
   const bool large = layer.rows() * layer.shape.W * layer.shape.Cout * 4 >= std::int64_t{16} << 20;
   const bool stream = large && layer.element == 4 && layer.shape.Cout % 16 == 0 && io.y.pitch % 16 == 0 &&
                       reinterpret_cast<std::uintptr_t>(io.y.data) % 64 == 0;
-  parallel_team(std::min(layer.team, threads()), [&](int id, int size, const auto&) {
+  parallel_team(std::min(layer.team, threads()), [&](int id, int size, const TeamBarrier&) {
     RowWindow window(layer, io.x, padded_rows + id * 3 * layer.padded_row());
     for (std::int64_t r = layer.rows() * id / size; r < layer.rows() * (id + 1) / size; ++r) {
       char* y = static_cast<char*>(io.y.data) + r * layer.shape.W * io.y.pitch * layer.element;
@@ -88,7 +88,7 @@ void forward(const FirstLayer& layer, const ConvOperands& io, float* workspace) 
 void backward_weights(const FirstLayer& layer, const ConvOperands& io, float* workspace) {
   const std::int64_t groups = layer.groups(), table = layer.table();
   float* padded_rows = workspace + groups * table;
-  parallel_team(std::min(layer.team, threads()), [&](int id, int size, const auto&) {
+  parallel_team(std::min(layer.team, threads()), [&](int id, int size, const TeamBarrier&) {
     for (std::int64_t g = groups * id / size; g < groups * (id + 1) / size; ++g) {
       RowWindow window(layer, io.x, padded_rows + id * 3 * layer.padded_row());
       float* sum = workspace + g * table;

@@ -4,6 +4,8 @@
 
 #if defined(UNET_HAS_ONEDNN)
 
+#include <omp.h>
+
 #include <cstring>
 #include <memory>
 #include <oneapi/dnnl/dnnl.hpp>
@@ -17,6 +19,18 @@ namespace {
 
 using dnnl::memory;
 using Tag = memory::format_tag;
+
+/// While it lives, oneDNN uses as many threads as our kernels do.
+class OnednnThreads {
+ public:
+  OnednnThreads() { omp_set_num_threads(threads()); }
+  ~OnednnThreads() { omp_set_num_threads(before_); }
+  OnednnThreads(const OnednnThreads&) = delete;
+  OnednnThreads& operator=(const OnednnThreads&) = delete;
+
+ private:
+  int before_ = omp_get_max_threads();
+};
 
 dnnl::engine& cpu_engine() {
   static dnnl::engine engine(dnnl::engine::kind::cpu, 0);
@@ -184,6 +198,7 @@ bool onednn_can(OnednnLayout layout, ConvPass pass, const ConvSpec& spec, const 
 }
 
 ConvPlan plan_onednn_conv(OnednnLayout layout, ConvPass pass, const ConvSpec& spec, const ConvShape& s) {
+  const OnednnThreads threads_planned;
   const bool rotated = layout == OnednnLayout::nhwc_rotated;
   const std::int64_t Ho = s.Ho(spec), Wo = s.Wo(spec);
   const memory::dims x_dims{s.N, s.Cin, s.H, s.W}, y_dims{s.N, s.Cout, Ho, Wo};
@@ -260,6 +275,7 @@ ConvPlan plan_onednn_conv(OnednnLayout layout, ConvPass pass, const ConvSpec& sp
     state->scratchpad.set_data_handle(bytes + state->scratchpad_offset);
     if (state->bias) state->bias.set_data_handle(const_cast<void*>(io.bias.data));
 
+    const OnednnThreads threads_now;
     const bool writes_src_now = pass == ConvPass::backward_data && !rotated;
     Operand& output = pass == ConvPass::backward_weights ? state->weights : writes_src_now ? state->src : state->dst;
     for (Operand* operand : {&state->src, &state->weights, &state->dst}) {

@@ -1,20 +1,17 @@
-// The only threading helper of the CPU kernels. OpenMP, so that oneDNN and our kernels share one pool of threads; the
-// ThreadSanitizer build, which cannot see into libgomp, runs the same partition on std::thread.
+// The only threading helper of the CPU kernels: one pool of threads for the whole process.
 //
 // Work is always cut by the shape alone, never by the number of threads, so results are the same byte for byte for any
 // number of threads: cut n items into Blocks, compute a partial result per block, combine the partials in order.
+//
+// The machine is shared with others: a thread that waits spins for some microseconds and then sleeps, a thread that
+// comes late finds its blocks taken by the others, and one that never comes is not waited for. Every function here may
+// be called from several threads at once, and from within a body: who finds the pool at work does its work alone.
 #pragma once
 
 #include <algorithm>
+#include <array>
+#include <atomic>
 #include <cstdint>
-
-#if defined(UNET_HAS_OPENMP)
-#include <omp.h>
-#else
-#include <barrier>
-#include <thread>
-#include <vector>
-#endif
 
 namespace unet::kernels::cpu {
 
@@ -39,26 +36,69 @@ inline Blocks cut(std::int64_t items, std::int64_t min_size, std::int64_t max_co
   return {items, size, (items + size - 1) / size};
 }
 
-/// Calls body(i) once for every i in [0, n), on several threads, each thread a contiguous range. body must not throw.
+/// Returns when all of a team have called it. A team of one passes.
+class TeamBarrier {
+ public:
+  explicit TeamBarrier(int size) : size_(size) {}
+  void operator()() const;
+
+ private:
+  int size_;
+  mutable std::atomic<int> arrived_{0};
+  mutable std::atomic<std::uint32_t> round_{0};
+};
+
+namespace detail {
+
+/// What the threads of the pool are to call: id is 0 for the caller, then 1, 2, ... as they come.
+struct Task {
+  void (*call)(void* context, int id);
+  void* context;
+};
+
+/// Calls the task on this thread and on up to team - 1 others, as far as they come before this one has ended its call.
+void run(int team, Task task);
+
+/// Calls body(context, id, size, barrier) on `size` threads at once, size <= team: those that come soon.
+void run_team(int team, void (*body)(void* context, int id, int size, const TeamBarrier& barrier), void* context);
+
+/// The items [next, end) that one thread takes first, and the others when they have ended theirs.
+struct alignas(64) Share {
+  std::atomic<std::int64_t> next;
+  std::int64_t end;
+};
+
+}  // namespace detail
+
+/// Calls body(i) once for every i in [0, n), on several threads. Each begins with a contiguous range of its own, so
+/// that it finds in its caches what it left there, and then helps the others. body must not throw.
 template <class Body>
 void parallel_for(std::int64_t n, Body&& body) {
-  const std::int64_t team = std::min<std::int64_t>(threads(), n);
+  constexpr std::int64_t most_shares = 64;
+  const int team = static_cast<int>(std::min<std::int64_t>(threads(), n));
   if (team <= 1) {
     for (std::int64_t i = 0; i < n; ++i) body(i);
     return;
   }
-#if defined(UNET_HAS_OPENMP)
-#pragma omp parallel for schedule(static) num_threads(static_cast <int>(team))
-  for (std::int64_t i = 0; i < n; ++i) body(i);
-#else
-  std::vector<std::thread> workers;
-  for (std::int64_t t = 0; t < team; ++t) {
-    workers.emplace_back([&, t] {
-      for (std::int64_t i = n * t / team; i < n * (t + 1) / team; ++i) body(i);
-    });
+  const std::int64_t shares = std::min<std::int64_t>(team, most_shares);
+  std::array<detail::Share, most_shares> share;
+  for (std::int64_t s = 0; s < shares; ++s) {
+    const auto at = static_cast<std::size_t>(s);
+    share[at].next.store(n * s / shares, std::memory_order_relaxed);
+    share[at].end = n * (s + 1) / shares;
   }
-  for (std::thread& worker : workers) worker.join();
-#endif
+  const std::int64_t grain = std::max<std::int64_t>(1, n / (shares * 64));
+  auto work = [&](int id) {
+    for (std::int64_t turn = 0; turn < shares; ++turn) {
+      detail::Share& mine = share[static_cast<std::size_t>((id + turn) % shares)];
+      for (;;) {
+        const std::int64_t begin = mine.next.fetch_add(grain, std::memory_order_relaxed);
+        if (begin >= mine.end) break;
+        for (std::int64_t i = begin; i < std::min(begin + grain, mine.end); ++i) body(i);
+      }
+    }
+  };
+  detail::run(team, {[](void* context, int id) { (*static_cast<decltype(work)*>(context))(id); }, &work});
 }
 
 /// Calls body(id, size, barrier) on each of `size` <= wanted threads at once; barrier() returns when all of them have
@@ -67,24 +107,16 @@ void parallel_for(std::int64_t n, Body&& body) {
 template <class Body>
 void parallel_team(int wanted, Body&& body) {
   if (wanted <= 1) {
-    body(0, 1, [] {});
+    body(0, 1, TeamBarrier(1));
     return;
   }
-#if defined(UNET_HAS_OPENMP)
-#pragma omp parallel num_threads(wanted)
-  {
-    body(omp_get_thread_num(), omp_get_num_threads(), [] {
-#pragma omp barrier
-    });
-  }
-#else
-  std::barrier<> meeting(wanted);
-  std::vector<std::thread> workers;
-  for (int id = 0; id < wanted; ++id) {
-    workers.emplace_back([&, id] { body(id, wanted, [&] { meeting.arrive_and_wait(); }); });
-  }
-  for (std::thread& worker : workers) worker.join();
-#endif
+  auto work = [&](int id, int size, const TeamBarrier& barrier) { body(id, size, barrier); };
+  detail::run_team(
+      wanted,
+      [](void* context, int id, int size, const TeamBarrier& barrier) {
+        (*static_cast<decltype(work)*>(context))(id, size, barrier);
+      },
+      &work);
 }
 
 }  // namespace unet::kernels::cpu

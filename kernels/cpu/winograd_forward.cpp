@@ -122,8 +122,7 @@ class Worker {
     if (s_.just_in_time) u_ += id * s_.u_block;
   }
 
-  template <class Barrier>
-  void run(const Barrier& barrier) {
+  void run(const TeamBarrier& barrier) {
     if (!s_.just_in_time) {
       make_all_filters();
       barrier();
@@ -157,8 +156,7 @@ class Worker {
     }
   }
 
-  template <class Barrier>
-  void run_shared(const Barrier& barrier) {
+  void run_shared(const TeamBarrier& barrier) {
     const std::int64_t items = s_.out_blocks * s_.splits;
     std::int64_t claimed = claims_.take();  // numbered through all chunks
     for (std::int64_t t = 0, base = 0; t < s_.grid.tiles(); t += s_.chunk, base += items) {
@@ -309,7 +307,7 @@ void run(const Schedule& s, const ConstView& x, const ConstView& weights, const 
   const float* scale = padded(s, scale_of_y, workspace + s.scale_offset);
   const float* bias = padded(s, bias_of_y, workspace + s.bias_offset);
   std::atomic<std::int64_t> counter{0};
-  parallel_team(std::min(s.team, threads()), [&](int id, int size, const auto& barrier) {
+  parallel_team(std::min(s.team, threads()), [&](int id, int size, const TeamBarrier& barrier) {
     Worker(s, x, weights, y, scale, bias, workspace, counter, id, size).run(barrier);
   });
 }

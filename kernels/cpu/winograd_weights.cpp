@@ -97,8 +97,7 @@ class Worker {
         stream_(s_.stream && dweights.dtype == Dtype::f32 &&
                 reinterpret_cast<std::uintptr_t>(dweights.data) % 64 == 0) {}
 
-  template <class Barrier>
-  void run(const Barrier& barrier) {
+  void run(const TeamBarrier& barrier) {
     if (s_.is_private()) {
       const std::int64_t last = share(s_.groups, id_ + 1, size_);
       for (std::int64_t g = share(s_.groups, id_, size_); g < last; ++g) run_group(g, first_tile(last));
@@ -140,8 +139,7 @@ class Worker {
     }
   }
 
-  template <class Barrier>
-  void run_shared(const Barrier& barrier) {
+  void run_shared(const TeamBarrier& barrier) {
     const std::int64_t tiles = s_.grid.tiles();
     const std::int64_t first = share(items(), id_, size_), last = share(items(), id_ + 1, size_);
     for (std::int64_t t = 0; t < tiles; t += s_.chunk) {
@@ -279,7 +277,7 @@ ConvPlan plan_winograd_backward_weights(const ConvShape& shape, const WinogradKe
           schedule.workspace,
           [schedule](const ConvOperands& io, void* workspace) {
             float* memory = static_cast<float*>(workspace);
-            parallel_team(std::min(schedule.team, threads()), [&](int id, int size, const auto& barrier) {
+            parallel_team(std::min(schedule.team, threads()), [&](int id, int size, const TeamBarrier& barrier) {
               Worker(schedule, io.x, io.dy, io.dweights, memory, id, size).run(barrier);
             });
           },

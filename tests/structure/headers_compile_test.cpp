@@ -15,12 +15,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-#if defined(UNET_HAS_OPENMP)
-constexpr const char* kThreads = "-fopenmp -DUNET_HAS_OPENMP=1";
-#else
-constexpr const char* kThreads = "";
-#endif
-
 #if defined(UNET_CUDNN_INCLUDE)
 constexpr const char* kCudnnInclude = UNET_CUDNN_INCLUDE;
 #else
@@ -44,8 +38,8 @@ std::string compile_alone(const std::string& header, const std::string& root, co
     cuda = " -Wno-unknown-pragmas -I \"" UNET_SOURCE_DIR "/tests/support/cuda_shim/include\"";
   }
   const std::string command = std::string("\"") + UNET_CXX + "\" -std=c++20 -fsyntax-only -Wall -Wextra -Wpedantic " +
-                              kThreads + isa + cuda + " -I \"" + root + "\" \"" + unit.string() + "\" > \"" +
-                              log.string() + "\" 2>&1";
+                              isa + cuda + " -I \"" + root + "\" \"" + unit.string() + "\" > \"" + log.string() +
+                              "\" 2>&1";
   const int status = std::system(command.c_str());
   std::ifstream in(log);
   const std::string text{std::istreambuf_iterator<char>(in), {}};
