@@ -65,7 +65,7 @@ Method rule(ConvProvider provider, ConvPass pass, const ConvSpec& spec, const Co
     // counting operations, where the transforms cost what the products save; it was not timed, nor were baseline
     // vectors, which are left to the direct methods.
     if (provider == ConvProvider::automatic && isa() != Isa::baseline && winograd_supports(pass, spec, s, dtype) &&
-        s.Cin >= 8 && s.Cout >= 8) {
+        s.Cin >= 4 && s.Cout >= 4) {
       return Method::winograd;
     }
   }

@@ -1,9 +1,12 @@
 #include "kernels/cpu/parallel.h"
 
+#include <linux/futex.h>
 #include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <chrono>
-#include <mutex>
+#include <limits>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -17,8 +20,7 @@ using Clock = std::chrono::steady_clock;
 /// How long a thread looks for a change before it sleeps: longer than the gaps between the operations of a step and
 /// than sleeping and waking cost, far shorter than the turns that a busy machine gives its processes.
 constexpr std::chrono::microseconds kSpin{50};
-/// How long a team waits for those who have not come.
-constexpr std::chrono::microseconds kGather{200};
+constexpr std::uint32_t kMostTeam = 4096;
 
 void relax() {
 #if defined(__x86_64__)
@@ -42,13 +44,6 @@ bool spin(std::chrono::microseconds time, const Done& done) {
   return false;
 }
 
-/// Returns when `value` is another than `old`.
-template <class T>
-void wait_for_change(const std::atomic<T>& value, T old) {
-  const auto changed = [&] { return value.load(std::memory_order_acquire) != old; };
-  if (!spin(kSpin, changed)) value.wait(old, std::memory_order_acquire);
-}
-
 int affinity_count() {
   cpu_set_t set;
   CPU_ZERO(&set);
@@ -64,38 +59,27 @@ int& thread_count() {
 /// Threads that wait for jobs, one job at a time.
 class Pool {
  public:
-  /// Begins a job that up to `others` threads may join. False, and nothing is begun, where one is under way. Throws
-  /// std::runtime_error if the system gives no more threads.
-  bool open(int others, detail::Task task) {
+  /// Calls the task on this thread and on team - 1 others and returns when all have ended. False, and nothing is
+  /// called, where a job is under way. Throws std::runtime_error if the system gives no more threads.
+  bool run(int team, detail::Task task) {
     if (taken_.test_and_set(std::memory_order_acquire)) return false;
-    if (others > workers_) grow(others);
+    if (team - 1 > workers_) grow(team - 1);
     task_ = task;
-    ended_.store(0, std::memory_order_relaxed);
-    seats_.store(static_cast<std::uint64_t>(others) << 32, std::memory_order_release);
-    turn_.fetch_add(1, std::memory_order_release);
-    turn_.notify_all();
-    return true;
-  }
-
-  int joined() const { return static_cast<int>(seats_.load(std::memory_order_acquire) & 0xffffffffu); }
-
-  /// Lets nobody else join; how many have.
-  int close() { return static_cast<int>(seats_.exchange(0, std::memory_order_acq_rel) & 0xffffffffu); }
-
-  /// Returns when the `joined` threads have ended their calls. The pool is free then.
-  void finish(int joined) {
-    for (;;) {
-      const int ended = ended_.load(std::memory_order_acquire);
-      if (ended == joined) break;
-      wait_for_change(ended_, ended);
-    }
+    ended_.set(0);
+    turn_.set((turn_.get() / kMostTeam + 1) * kMostTeam + static_cast<std::uint32_t>(team));
+    task.call(task.context, 0);
+    const auto others = static_cast<std::uint32_t>(team - 1);
+    for (std::uint32_t ended = ended_.get(); ended != others; ended = ended_.get()) ended_.wait_while(ended);
     taken_.clear(std::memory_order_release);
+    return true;
   }
 
  private:
   void grow(int workers) {
     try {
-      for (; workers_ < workers; ++workers_) std::thread([this] { work(); }).detach();
+      for (; workers_ < workers; ++workers_) {
+        std::thread([this, id = workers_ + 1] { work(id, 0); }).detach();
+      }
     } catch (const std::system_error& error) {
       taken_.clear(std::memory_order_release);
       throw std::runtime_error("cannot start " + std::to_string(workers + 1) + " threads: " + error.what() +
@@ -103,36 +87,21 @@ class Pool {
     }
   }
 
-  [[noreturn]] void work() {
-    std::uint32_t seen = 0;
+  [[noreturn]] void work(int id, std::uint32_t seen) {
     for (;;) {
-      wait_for_change(turn_, seen);
-      seen = turn_.load(std::memory_order_acquire);
-      const int id = take_seat();
-      if (id == 0) continue;
+      turn_.wait_while(seen);
+      seen = turn_.get();
+      if (id >= static_cast<int>(seen % kMostTeam)) continue;
       task_.call(task_.context, id);
-      ended_.fetch_add(1, std::memory_order_acq_rel);
-      ended_.notify_one();
+      ended_.add_one();
     }
   }
 
-  /// The id of one who joins the job, 0 if there is no seat left in it or no job.
-  int take_seat() {
-    std::uint64_t seats = seats_.load(std::memory_order_acquire);
-    while ((seats & 0xffffffffu) < seats >> 32) {
-      if (seats_.compare_exchange_weak(seats, seats + 1, std::memory_order_acq_rel)) {
-        return static_cast<int>(seats & 0xffffffffu) + 1;
-      }
-    }
-    return 0;
-  }
-
-  std::atomic_flag taken_;               // by the caller whose job it is
-  int workers_ = 0;                      // threads started; who has taken the pool may grow it
-  detail::Task task_{};                  // read by those who have a seat
-  std::atomic<std::uint64_t> seats_{0};  // above: how many there are; below: how many are taken
-  alignas(64) std::atomic<int> ended_{0};
-  alignas(64) std::atomic<std::uint32_t> turn_{0};
+  std::atomic_flag taken_;    // by the caller whose job it is
+  int workers_ = 0;           // threads started; who has taken the pool may grow it
+  detail::Task task_{};       // read by those in the team only
+  alignas(64) Signal ended_;  // how many of the others have ended their calls
+  alignas(64) Signal turn_;   // kMostTeam * the number of the job + its team
 };
 
 /// Never destroyed: its threads may still look at it while the process ends.
@@ -141,56 +110,48 @@ Pool& pool() {
   return *one;
 }
 
-/// One run of a team: its size is decided by the caller when it has waited for the others.
-struct Gathering {
-  void (*body)(void* context, int id, int size, const TeamBarrier& barrier);
-  void* context;
-  const TeamBarrier* barrier = nullptr;
-  std::atomic<int> size{0};  // 0: not decided
-
-  void join(int id) {
-    while (size.load(std::memory_order_acquire) == 0) wait_for_change(size, 0);
-    body(context, id, size.load(std::memory_order_relaxed), *barrier);
-  }
-};
-
 }  // namespace
 
 int threads() { return thread_count(); }
 
-void set_threads(int n) { thread_count() = std::max(1, n); }
+void set_threads(int n) { thread_count() = std::clamp(n, 1, static_cast<int>(kMostTeam) - 1); }
+
+void Signal::set(std::uint32_t value) {
+  value_.store(value);
+  wake();
+}
+
+void Signal::add_one() {
+  value_.fetch_add(1);
+  wake();
+}
+
+// Who is about to sleep counts itself before the system looks at the value once more, who changes the value looks at
+// the count after that: one of the two sees the other.
+void Signal::wake() {
+  if (sleepers_.load() == 0) return;
+  ::syscall(SYS_futex, &value_, FUTEX_WAKE_PRIVATE, std::numeric_limits<int>::max(), nullptr, nullptr, 0);
+}
+
+// Not std::atomic::wait, which yields to others before it sleeps: on a busy machine each time a whole turn of theirs.
+void Signal::wait_while(std::uint32_t old) {
+  if (spin(kSpin, [&] { return get() != old; })) return;
+  sleepers_.fetch_add(1);
+  while (value_.load() == old) ::syscall(SYS_futex, &value_, FUTEX_WAIT_PRIVATE, old, nullptr, nullptr, 0);
+  sleepers_.fetch_sub(1);
+}
 
 void TeamBarrier::operator()() const {
   if (size_ == 1) return;
-  const std::uint32_t round = round_.load(std::memory_order_acquire);
+  const std::uint32_t round = round_.get();
   if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == size_) {
     arrived_.store(0, std::memory_order_relaxed);
-    round_.fetch_add(1, std::memory_order_release);
-    round_.notify_all();
+    round_.add_one();
   } else {
-    wait_for_change(round_, round);
+    round_.wait_while(round);
   }
 }
 
-void detail::run(int team, Task task) {
-  if (!pool().open(team - 1, task)) return task.call(task.context, 0);
-  task.call(task.context, 0);
-  pool().finish(pool().close());
-}
-
-void detail::run_team(int team, void (*body)(void* context, int id, int size, const TeamBarrier& barrier),
-                      void* context) {
-  Gathering gathering{body, context};
-  const Task task{[](void* whole, int id) { static_cast<Gathering*>(whole)->join(id); }, &gathering};
-  if (!pool().open(team - 1, task)) return body(context, 0, 1, TeamBarrier(1));
-  spin(kGather, [&] { return pool().joined() == team - 1; });
-  const int joined = pool().close();
-  const TeamBarrier barrier(1 + joined);
-  gathering.barrier = &barrier;
-  gathering.size.store(1 + joined, std::memory_order_release);
-  gathering.size.notify_all();
-  body(context, 0, 1 + joined, barrier);
-  pool().finish(joined);
-}
+bool detail::run(int team, Task task) { return pool().run(team, task); }
 
 }  // namespace unet::kernels::cpu

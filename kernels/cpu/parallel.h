@@ -3,9 +3,9 @@
 // Work is always cut by the shape alone, never by the number of threads, so results are the same byte for byte for any
 // number of threads: cut n items into Blocks, compute a partial result per block, combine the partials in order.
 //
-// The machine is shared with others: a thread that waits spins for some microseconds and then sleeps, a thread that
-// comes late finds its blocks taken by the others, and one that never comes is not waited for. Every function here may
-// be called from several threads at once, and from within a body: who finds the pool at work does its work alone.
+// The machine is shared with others: a thread that waits spins for some microseconds and then sleeps, and one that
+// comes late finds its blocks done by the others. Every function here may be called from several threads at once, and
+// from within a body: who finds the pool at work does its work alone.
 #pragma once
 
 #include <algorithm>
@@ -36,6 +36,23 @@ inline Blocks cut(std::int64_t items, std::int64_t min_size, std::int64_t max_co
   return {items, size, (items + size - 1) / size};
 }
 
+/// A number that threads wait on: for some microseconds awake, then asleep.
+class Signal {
+ public:
+  std::uint32_t get() const { return value_.load(std::memory_order_acquire); }
+  /// Wakes the threads that wait for a change. What was written before is seen by those who see the new value.
+  void set(std::uint32_t value);
+  void add_one();
+  /// Returns when the value is another than `old`.
+  void wait_while(std::uint32_t old);
+
+ private:
+  void wake();
+
+  std::atomic<std::uint32_t> value_{0};
+  std::atomic<int> sleepers_{0};
+};
+
 /// Returns when all of a team have called it. A team of one passes.
 class TeamBarrier {
  public:
@@ -45,22 +62,20 @@ class TeamBarrier {
  private:
   int size_;
   mutable std::atomic<int> arrived_{0};
-  mutable std::atomic<std::uint32_t> round_{0};
+  mutable Signal round_;
 };
 
 namespace detail {
 
-/// What the threads of the pool are to call: id is 0 for the caller, then 1, 2, ... as they come.
+/// What the threads of the pool are to call: id is 0 for the caller, then 1, 2, ...
 struct Task {
   void (*call)(void* context, int id);
   void* context;
 };
 
-/// Calls the task on this thread and on up to team - 1 others, as far as they come before this one has ended its call.
-void run(int team, Task task);
-
-/// Calls body(context, id, size, barrier) on `size` threads at once, size <= team: those that come soon.
-void run_team(int team, void (*body)(void* context, int id, int size, const TeamBarrier& barrier), void* context);
+/// Calls the task on this thread and on team - 1 others and returns when all have ended. False, and nothing is called,
+/// where the pool is at work. Throws std::runtime_error if the system gives no more threads.
+bool run(int team, Task task);
 
 /// The items [next, end) that one thread takes first, and the others when they have ended theirs.
 struct alignas(64) Share {
@@ -98,7 +113,7 @@ void parallel_for(std::int64_t n, Body&& body) {
       }
     }
   };
-  detail::run(team, {[](void* context, int id) { (*static_cast<decltype(work)*>(context))(id); }, &work});
+  if (!detail::run(team, {[](void* whole, int id) { (*static_cast<decltype(work)*>(whole))(id); }, &work})) work(0);
 }
 
 /// Calls body(id, size, barrier) on each of `size` <= wanted threads at once; barrier() returns when all of them have
@@ -106,17 +121,10 @@ void parallel_for(std::int64_t n, Body&& body) {
 /// throw.
 template <class Body>
 void parallel_team(int wanted, Body&& body) {
-  if (wanted <= 1) {
-    body(0, 1, TeamBarrier(1));
-    return;
-  }
-  auto work = [&](int id, int size, const TeamBarrier& barrier) { body(id, size, barrier); };
-  detail::run_team(
-      wanted,
-      [](void* context, int id, int size, const TeamBarrier& barrier) {
-        (*static_cast<decltype(work)*>(context))(id, size, barrier);
-      },
-      &work);
+  const TeamBarrier barrier(wanted), alone(1);
+  auto work = [&](int id) { body(id, wanted, barrier); };
+  const detail::Task task{[](void* whole, int id) { (*static_cast<decltype(work)*>(whole))(id); }, &work};
+  if (wanted <= 1 || !detail::run(wanted, task)) body(0, 1, alone);
 }
 
 }  // namespace unet::kernels::cpu
