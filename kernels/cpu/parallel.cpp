@@ -19,7 +19,7 @@ using Clock = std::chrono::steady_clock;
 
 /// How long a thread looks for a change before it sleeps: longer than the gaps between the operations of a step and
 /// than sleeping and waking cost, far shorter than the turns that a busy machine gives its processes.
-constexpr std::chrono::microseconds kSpin{50};
+constexpr std::chrono::microseconds kSpin{100};
 constexpr std::uint32_t kMostTeam = 4096;
 
 void relax() {
