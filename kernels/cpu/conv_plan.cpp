@@ -61,9 +61,9 @@ WinogradTile winograd_tile(ConvPass pass, const ConvShape& s, Dtype dtype) {
 Method rule(ConvProvider provider, ConvPass pass, const ConvSpec& spec, const ConvShape& s, Dtype dtype) {
   if (provider == ConvProvider::automatic || provider == ConvProvider::direct) {
     if (first_layer_supports(pass, spec, s, dtype)) return Method::first_layer;
-    // Faster than every direct method at each of UNet's layers (bench/README.md). The limit of 8 channels comes from
-    // counting operations, where the transforms cost what the products save; it was not timed, nor were baseline
-    // vectors, which are left to the direct methods.
+    // Faster than every direct method at each of UNet's layers (bench/README.md). By counting operations the transforms
+    // cost what the products save at 8 channels; below, it keeps small networks off oneDNN, whose threads spin at every
+    // barrier while others want the machine. Baseline vectors were not timed: they are left to the direct methods.
     if (provider == ConvProvider::automatic && isa() != Isa::baseline && winograd_supports(pass, spec, s, dtype) &&
         s.Cin >= 4 && s.Cout >= 4) {
       return Method::winograd;
