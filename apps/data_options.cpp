@@ -2,16 +2,20 @@
 
 #include <fmt/core.h>
 
+#include "apps/screen.h"
+#include "engine/core/error.h"
 #include "kernels/cpu/parallel.h"
 
 namespace unet {
 namespace {
 
-Dataset open(const std::string& folder, std::int64_t classes, const std::string& border, OnCorrupt on_corrupt) {
+Dataset open(const std::string& folder, std::int64_t classes, const std::string& border, const std::string& group_by,
+             OnCorrupt on_corrupt) {
   DatasetOptions options;
   options.folder = folder;
   options.classes = static_cast<int>(classes);
   options.border = parse_border(border);
+  options.group_by = group_by;
   options.on_corrupt = on_corrupt;
   options.threads = kernels::cpu::threads();
   return Dataset(options);
@@ -29,12 +33,21 @@ LoaderOptions loader(std::int64_t batch_size, std::int64_t height, std::int64_t 
 }  // namespace
 
 Dataset open_dataset(const TrainOptions& options) {
-  return open(options.data, options.classes, options.border,
+  return open(options.data, options.classes, options.border, options.group_by,
               options.on_corrupt == "skip" ? OnCorrupt::skip : OnCorrupt::stop);
 }
 
 Dataset open_dataset(const EvalOptions& options, const models::UNetCheckpoint& checkpoint) {
-  return open(options.data, checkpoint.spec.classes, checkpoint.border, OnCorrupt::stop);
+  Dataset dataset = open(options.data, checkpoint.spec.classes, checkpoint.border, options.group_by, OnCorrupt::stop);
+  // A checkpoint may be hostile: its pattern is compared but never matched, which could take for ever.
+  const std::optional<std::string>& trained = checkpoint.group_by;
+  if (dataset.split_by_hash() && options.split != "all" && trained && *trained != options.group_by) {
+    throw Error("{}: was trained {}; {} has no lists, so its splits follow from the groups: {}, or take --split all",
+                options.checkpoint,
+                trained->empty() ? "without --group-by" : "with --group-by " + quoted(printable(*trained)),
+                options.data, trained->empty() ? "leave --group-by out" : "give the same --group-by");
+  }
+  return dataset;
 }
 
 LoaderOptions training_loader(const TrainOptions& options) {

@@ -5,6 +5,7 @@
 #include "apps/version.h"
 #include "engine/core/error.h"
 #include "engine/core/plans.h"
+#include "engine/data/grouping.h"
 #include "kernels/cpu/parallel.h"
 
 namespace unet {
@@ -87,6 +88,23 @@ void add_extent(CLI::App& app, std::function<void(ImageExtent)> set, const std::
       ->default_str(default_text);
 }
 
+/// Wrong use is told here; what the names in the folder make of the pattern, when it is opened.
+void add_group_by(CLI::App& app, std::string& value, const std::string& help) {
+  app.add_option_function<std::string>(
+         "--group-by",
+         [&value](const std::string& pattern) {
+           try {
+             if (pattern.empty()) throw Error("is empty, expected a pattern");
+             group_by(pattern);
+           } catch (const Error& error) {
+             throw CLI::ValidationError("--group-by", error.what());
+           }
+           value = pattern;
+         },
+         help)
+      ->type_name("REGEX");
+}
+
 void add_machine(CLI::App& app, MachineOptions& o) {
   add_words(app, "--device", o.device, {"auto", "cpu", "cuda"}, "Where to compute; auto: CUDA where it works");
   add_words(app, "--precision", o.precision, {"fp32", "tf32", "bf16"}, "Arithmetic");
@@ -153,6 +171,7 @@ std::vector<std::pair<std::string, std::string>> TrainOptions::resolved() const 
           {"border", border},
           {"background", name_of(background)},
           {"best-by", name_of(best_by)},
+          {"group-by", group_by.empty() ? "none" : group_by},
           {"device", machine.device},
           {"precision", machine.precision},
           {"conv", machine.conv},
@@ -198,6 +217,9 @@ std::optional<int> parse(int argc, char** argv, TrainOptions& o) {
   add_words(app, "--border", o.border, {"foreground", "background", "ignore"}, "What a trimap's border counts as");
   add_choice(app, "--background", o.background, kBackgrounds,
              "Which class is what is left over and never scored; none: every class counts");
+  add_group_by(app, o.group_by,
+               "Stems whose first capture group is equal go into one split, as slices of a patient: \"^(.+)_slice\"; "
+               "lists are checked for it");
   add_words(app, "--on-corrupt", o.on_corrupt, {"stop", "skip"},
             "What a broken image does: skip leaves out at most 1 %");
   add_words(app, "--augment", o.augment, {"none", "flip", "standard"}, "Random changes to training images");
@@ -276,7 +298,11 @@ std::optional<int> parse(int argc, char** argv, EvalOptions& o) {
   app.set_version_flag("--version", version_text("eval_unet"));
   add_name(app, "-c,--checkpoint", o.checkpoint, "FILE", "Checkpoint (.safetensors)")->required();
   add_name(app, "-d,--data", o.data, "DIR", "Folder of images and masks")->required();
-  add_words(app, "--split", o.split, {"train", "val", "trainval", "test"}, "Which images");
+  add_words(app, "--split", o.split, {"train", "val", "trainval", "test", "all"},
+            "Which images; all: whatever the lists name, or every pair where there are none");
+  add_group_by(app, o.group_by,
+               "As in training, which the checkpoint remembers: without lists the same splits follow from the same "
+               "groups only");
   add_extent(
       app, [&o](ImageExtent extent) { o.image_size = extent; }, "the checkpoint's");
   add_number(app, "-b,--batch-size", o.batch_size, kBatch, "Images in a pass");

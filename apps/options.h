@@ -46,6 +46,7 @@ struct TrainOptions {
   std::string border = "foreground";
   Background background = Background::class0;
   BestBy best_by = BestBy::dice;
+  std::string group_by;  // empty: each picture by itself
   MachineOptions machine;
   int workers = 2;
   std::int64_t cache_mb = 2048;
@@ -81,6 +82,7 @@ struct EvalOptions {
   std::string checkpoint;
   std::string data;
   std::string split = "test";
+  std::string group_by;                   // empty: each picture by itself
   std::optional<ImageExtent> image_size;  // not given: the checkpoint's
   std::int64_t batch_size = 16;
   MachineOptions machine;

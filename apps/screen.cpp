@@ -55,6 +55,14 @@ void say_text(std::string_view text) noexcept {
 
 void warn_text(std::string_view text) noexcept { static_cast<void>(write_all(STDERR_FILENO, text)); }
 
+std::string quoted(const std::string& word) {
+  constexpr std::string_view plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-+=:,@%";
+  if (!word.empty() && word.find_first_not_of(plain) == word.npos) return word;
+  std::string out = "'";
+  for (const char c : word) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return out + "'";
+}
+
 void check_screen() {
   if (fault == 0) return;
   throw Error("standard output cannot be written: {}; what was to be printed is lost", std::strerror(fault));

@@ -3,6 +3,7 @@
 
 #include <fmt/core.h>
 
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -29,6 +30,9 @@ template <class... Rest>
 void warn(fmt::format_string<Rest...> format, Rest&&... rest) {
   warn_text(fmt::format(format, std::forward<Rest>(rest)...));
 }
+
+/// As a shell takes it for one word.
+std::string quoted(const std::string& word);
 
 /// Throws Error if something that was said could not be printed.
 void check_screen();

@@ -42,15 +42,6 @@ std::string text_of(const Best& best, BestBy best_by) {
   return fmt::format("epoch {}, val dice {:.4f}{}", best.epoch, best.dice, other);
 }
 
-/// As a shell takes it for one word.
-std::string quoted(const std::string& word) {
-  constexpr std::string_view plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-+=:,@%";
-  if (!word.empty() && word.find_first_not_of(plain) == word.npos) return word;
-  std::string out = "'";
-  for (const char c : word) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return out + "'";
-}
-
 bool out_of_steps(const TrainOptions& options, const RunState& state) {
   return options.max_steps > 0 && state.all_steps >= options.max_steps;
 }
@@ -288,8 +279,8 @@ void train(const TrainOptions& options) {
   spec.bilinear = options.bilinear;
   models::UNet model(spec, options.seed, Dtype::f32, machine.device, machine.bf16_copies);
   Parameters& parameters = model.parameters();
-  const Metadata metadata = models::unet_metadata(
-      {spec, options.image_size.height, options.image_size.width, options.border, options.background});
+  const Metadata metadata = models::unet_metadata({spec, options.image_size.height, options.image_size.width,
+                                                   options.border, options.background, options.group_by});
   if (!options.quiet) {
     say("device: {}, {}\n", machine.text, options.machine.precision);
     say("unet: {} parameters, base channels {}, {} classes, images {}\n", parameters.count(), spec.base_channels,
@@ -348,8 +339,9 @@ void train(const TrainOptions& options) {
   }
   say("best: {} (phase {}, {})\n", folder.best_file().string(), state.best->phase,
       text_of(*state.best, options.best_by));
-  say("evaluate it: eval_unet -c {} -d {} --split {}\n", quoted(folder.best_file().string()), quoted(options.data),
-      dataset.size(Split::test) > 0 ? "test" : "val");
+  const bool grouped = dataset.split_by_hash() && !options.group_by.empty();
+  say("evaluate it: eval_unet -c {} -d {} --split {}{}\n", quoted(folder.best_file().string()), quoted(options.data),
+      dataset.size(Split::test) > 0 ? "test" : "val", grouped ? " --group-by " + quoted(options.group_by) : "");
 }
 
 }  // namespace

@@ -70,6 +70,7 @@ UNetCheckpoint describe_unet(const SafetensorsFile& file) {
     }
     if (found->second == "none") out.background = Background::none;
   }
+  if (const auto found = metadata.find("group_by"); found != metadata.end()) out.group_by = found->second;
   return out;
 }
 
@@ -77,7 +78,8 @@ Metadata unet_metadata(const UNetCheckpoint& checkpoint) {
   return {{"model", "unet"},
           {"image_size", fmt::format("{}x{}", checkpoint.height, checkpoint.width)},
           {"border", checkpoint.border},
-          {"background", name_of(checkpoint.background)}};
+          {"background", name_of(checkpoint.background)},
+          {"group_by", checkpoint.group_by.value_or("")}};
 }
 
 }  // namespace unet::models

@@ -2,6 +2,7 @@
 // programs load too; image size and treatment of borders from `__metadata__` where it has them.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "engine/train/checkpoint.h"
@@ -15,6 +16,7 @@ struct UNetCheckpoint {
   std::int64_t height = 256, width = 256;      // network resolution it was trained at
   std::string border = "foreground";           // what a trimap's border counted as
   Background background = Background::class0;  // whether class 0 was scored
+  std::optional<std::string> group_by;         // pattern of the groups its data were split by; nothing: not told
 };
 
 /// Throws Error naming the file and the tensor if it holds no UNet. Reads shapes and metadata, no weights.

@@ -16,7 +16,7 @@ namespace {
 
 using Counts = std::array<std::int64_t, 256>;
 
-constexpr std::array<std::string_view, 4> split_names{"train", "val", "trainval", "test"};
+constexpr std::array<std::string_view, 5> split_names{"train", "val", "trainval", "test", "all"};
 constexpr std::array<std::string_view, 3> border_names{"foreground", "background", "ignore"};
 constexpr std::array<std::string_view, 3> kind_names{"trimap", "binary", "indices"};
 
@@ -121,9 +121,11 @@ Dataset::Dataset(const DatasetOptions& options) : options_(options) {
   if (options.classes < 2 || options.classes > 255) {
     throw Error("{} classes: expected 2 to 255 (background included)", options.classes);
   }
-  Layout layout = find_layout(options.folder);
+  Layout layout = find_layout(options.folder, options.group_by);
   oxford_ = layout.oxford;
+  by_hash_ = layout.by_hash;
   lists_ = std::move(layout.lists);
+  notes_ = std::move(layout.notes);
   if (oxford_ && options.classes != 2) {
     throw Error("data folder {}: trimaps of the Oxford layout have 2 classes, not {}: leave the number of classes out",
                 options.folder.string(), options.classes);
@@ -145,9 +147,7 @@ Dataset::Dataset(const DatasetOptions& options) : options_(options) {
 /// Reads every mask once and the head of every photograph, in the order of the lists.
 std::vector<Dataset::Finding> Dataset::scan() {
   std::vector<Finding> findings;
-  for (const Split split : {Split::trainval, Split::test}) {
-    for (const Sample& sample : list(split)) findings.push_back({sample, {}, {}, 0, 0});
-  }
+  for (const Sample& sample : list(Split::all)) findings.push_back({sample, {}, {}, 0, 0});
   std::mutex mutex;
   for_each_index(findings.size(), options_.threads, [&](std::size_t i) {
     Finding& finding = findings[i];
@@ -213,10 +213,20 @@ void Dataset::choose_kind() {
   label_of_ = label_table(masks_.kind, options_.classes, options_.border);
 }
 
+std::string Dataset::how_to_fill(Split split) const {
+  if (by_hash_ && split != Split::test) {
+    return fmt::format("expected at least 2 {}, one to train on and one to validate on",
+                       options_.group_by.empty() ? "pictures" : "groups of pictures");
+  }
+  const char* list = split == Split::test ? "test" : oxford_ ? "trainval" : split == Split::val ? "val" : "train";
+  return fmt::format("name its pictures in {}{}.txt, or choose another split", oxford_ ? "annotations/" : "", list);
+}
+
 const std::vector<Sample>& Dataset::samples(Split split) const {
   if (list(split).empty()) {
-    throw Error("data folder {}: split {} is empty; the others: train {}, val {}, test {}", options_.folder.string(),
-                name_of(split), size(Split::train), size(Split::val), size(Split::test));
+    throw Error("data folder {}: split {} is empty; the others: train {}, val {}, test {}: {}",
+                options_.folder.string(), name_of(split), size(Split::train), size(Split::val), size(Split::test),
+                how_to_fill(split));
   }
   return list(split);
 }
@@ -243,6 +253,10 @@ std::string Dataset::report() const {
   std::string text = fmt::format("data {}: {}, {} train, {} val, {} test\n", options_.folder.string(),
                                  oxford_ ? "Oxford-IIIT Pet layout" : "images/ and masks/", size(Split::train),
                                  size(Split::val), size(Split::test));
+  if (list(Split::trainval).empty() && list(Split::test).empty()) {
+    text += fmt::format("no lists: one split of all {} pairs\n", size(Split::all));
+  }
+  for (const std::string& note : notes_) text += note + "\n";
   std::int64_t total = 0;
   for (const std::int64_t count : masks_.pixels) total += count;
   text += fmt::format("masks: {} ({}),", masks_.masks, name_of(masks_.kind));

@@ -3,7 +3,8 @@
 //
 // Layouts: (a) Oxford-IIIT Pet: images/, annotations/trimaps/, annotations/{trainval,test}.txt; every tenth name of
 // trainval (index % 10 == 0) is for validation. (b) images/ and masks/ paired by stem, split by {train,val,test}.txt
-// where one of them is there, else 80/10/10 by a hash of the stem, which no seed or program changes.
+// where one of them is there, else 80/10/10 by a hash of the stem, or of the stem's group, which no seed or program
+// changes; where that leaves nothing to train or to validate on, one is moved there (see grouping.h).
 #pragma once
 
 #include <array>
@@ -20,7 +21,7 @@ namespace unet {
 
 inline constexpr std::uint8_t ignored_label = 255;  ///< a pixel that counts in no loss and no metric
 
-enum class Split { train, val, trainval, test };
+enum class Split { train, val, trainval, test, all };
 /// What becomes of the trimaps' border ring.
 enum class Border { foreground, background, ignore };
 /// Decided once for all masks: trimap 1 pet, 2 background, 3 border; binary 0 and 255; indices 0..classes-1, 255
@@ -53,7 +54,8 @@ struct DatasetOptions {
   int classes = 2;
   Border border = Border::foreground;
   OnCorrupt on_corrupt = OnCorrupt::stop;
-  int threads = 2;  ///< for the scan of the masks
+  std::string group_by;  ///< pattern: stems whose first capture group is equal stand in one split; empty: none
+  int threads = 2;       ///< for the scan of the masks
 };
 
 /// What the masks contain; values as stored in the files.
@@ -72,13 +74,15 @@ class Dataset {
  public:
   /// Finds the pairs and reads every mask and the head of every photograph. Throws Error, with file and line where a
   /// list names the pair, on: a missing folder, list or file, an empty list, sizes that differ, a mask that is no index
-  /// mask, a value outside the classes, a name given twice, a name in two splits, a link out of the folder, a broken
-  /// file.
+  /// mask, a value outside the classes, a name given twice, a name or a group in two splits, a link out of the folder,
+  /// a broken file.
   explicit Dataset(const DatasetOptions& options);
 
   const DatasetOptions& options() const { return options_; }
   const MaskSummary& masks() const { return masks_; }
   const std::vector<SkippedSample>& skipped() const { return skipped_; }
+  /// No list says the splits: a hash of the stems, or of their groups, does.
+  bool split_by_hash() const { return by_hash_; }
   std::int64_t size(Split split) const { return static_cast<std::int64_t>(list(split).size()); }
 
   /// In the order of the lists. Throws Error on an empty split.
@@ -106,10 +110,12 @@ class Dataset {
   void choose_kind();
   void check_values(const std::vector<Finding>& findings) const;
   void leave_out_broken(const std::vector<Finding>& findings);
+  std::string how_to_fill(Split split) const;
 
   DatasetOptions options_;
-  bool oxford_ = false;
-  std::array<std::vector<Sample>, 4> lists_;  // by Split
+  bool oxford_ = false, by_hash_ = false;
+  std::array<std::vector<Sample>, 5> lists_;  // by Split
+  std::vector<std::string> notes_;            // on the layout, lines of the report
   MaskSummary masks_;
   std::vector<SkippedSample> skipped_;
   std::array<std::int16_t, 256> label_of_{};  // -1: not allowed

@@ -1,180 +1,212 @@
 #include "engine/data/layout.h"
 
 #include <algorithm>
-#include <cctype>
-#include <map>
+#include <set>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "engine/core/error.h"
-#include "engine/core/rng.h"
+#include "engine/data/grouping.h"
 #include "engine/data/list_file.h"
+#include "engine/data/picture_folder.h"
+#include "engine/train/safetensors.h"
 
 namespace unet {
 namespace {
 
 namespace fs = std::filesystem;
 
-std::size_t index_of(Split split) { return static_cast<std::size_t>(split); }
+/// A data folder's two folders, and what the lists of names say about them.
+class Pairs {
+ public:
+  Pairs(const fs::path& data_folder, const fs::path& images, const fs::path& masks)
+      : data_folder_(data_folder),
+        images_(list_pictures(data_folder, images, leftovers_)),
+        masks_(list_pictures(data_folder, masks, leftovers_)) {}
 
-bool is_picture(const fs::path& path) {
-  std::string extension = path.extension().string();
-  std::transform(extension.begin(), extension.end(), extension.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return extension == ".jpg" || extension == ".jpeg" || extension == ".png";
-}
-
-/// Refuses a link that leads out of the data folder: a data set names its own files and no others.
-void check_inside(const fs::path& path, const fs::path& root) {
-  std::error_code code;
-  const fs::path real = fs::canonical(path, code);
-  if (code) throw Error("{}: cannot be followed: {}", path.string(), code.message());
-  const auto [root_end, unused] = std::mismatch(root.begin(), root.end(), real.begin(), real.end());
-  if (root_end == root.end()) return;
-  throw Error("{}: a link to {}, which lies outside the data folder {}: copy the file or the folder there",
-              path.string(), real.string(), root.string());
-}
-
-/// A folder's pictures by stem, in the order of the stems; hidden files (the `._` files of some archives) are left out.
-using Pictures = std::map<std::string, fs::path>;
-
-Pictures list_pictures(const fs::path& folder, const fs::path& root) {
-  check_inside(folder, root);
-  Pictures pictures;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
-    const fs::path& path = entry.path();
-    if (path.filename().string().starts_with('.') || !is_picture(path)) continue;
-    if (entry.is_symlink()) check_inside(path, root);
-    const auto [other, is_new] = pictures.emplace(path.stem().string(), path);
-    if (!is_new) {
-      const auto [first, second] = std::minmax({other->second.string(), path.string()});  // folders have no order
-      throw Error("{}: has the stem of {}, expected one picture for a name: remove one", second, first);
+  /// Throws Error if the list names no pictures, or one without its photograph or mask.
+  std::vector<Sample> listed(const fs::path& list, ListColumns columns) {
+    const fs::path path = data_folder_ / list;
+    check_inside(path, fs::canonical(data_folder_));
+    const NameList names = read_list(path, columns, [&](const std::string& name) { return stem_of(name); });
+    const auto place = [&](int line) { return fmt::format("{}:{}", list.string(), line); };
+    for (const int line : names.comments) comments_.add(place(line));
+    std::vector<Sample> samples;
+    for (const ListedName& name : names.names) {
+      if (name.has_ending) with_ending_.add(place(name.line));
+      samples.push_back(pair(name.name, fmt::format("{}:{}", path.string(), name.line)));
     }
-  }
-  return pictures;
-}
-
-struct Folders {
-  fs::path root, images_folder, masks_folder;
-  Pictures images, masks;
-
-  Folders(const fs::path& folder, const fs::path& images_at, const fs::path& masks_at)
-      : root(fs::canonical(folder)), images_folder(folder / images_at), masks_folder(folder / masks_at) {
-    images = list_pictures(images_folder, root);
-    masks = list_pictures(masks_folder, root);
+    if (samples.empty()) throw Error("{}: names no pictures, expected a name on each line", path.string());
+    return samples;
   }
 
-  Sample pair(const std::string& name, const std::string& where) const {
-    const auto image = images.find(name);
-    const auto mask = masks.find(name);
-    if (image == images.end()) missing(name, where, images_folder, "photograph", ".jpg");
-    if (mask == masks.end()) missing(name, where, masks_folder, "mask", ".png");
-    return {name, image->second, mask->second, where};
+  /// In the order of the stems. Throws Error if there are none, or one has no partner.
+  std::vector<Sample> all() const {
+    std::vector<Sample> samples;
+    for (const auto& [stem, path] : images_.pictures) samples.push_back(pair(stem, path.string()));
+    for (const auto& [stem, path] : masks_.pictures) pair(stem, path.string());
+    if (!samples.empty()) return samples;
+    std::string others;
+    for (const std::string& note : leftover_notes()) others += "; " + note;
+    throw Error("{}: holds no pictures, expected .jpg, .jpeg or .png files{}", images_.path.string(), others);
+  }
+
+  /// What the folders and lists hold beside these pairs.
+  std::vector<std::string> notes(const std::vector<Sample>& used) const {
+    std::vector<std::string> lines = leftover_notes();
+    std::unordered_set<std::string_view> names;
+    for (const Sample& sample : used) names.insert(sample.name);
+    for (const auto& [what, folder] : {std::pair{"images", &images_}, {"masks", &masks_}}) {
+      Tally unlisted;
+      for (const auto& [stem, path] : folder->pictures) {
+        if (!names.contains(stem)) unlisted.add(path.lexically_relative(data_folder_).string());
+      }
+      unlisted.note(fmt::format("{} that no list names", what), lines);
+    }
+    comments_.note("comments in lists", lines);
+    with_ending_.note("names in lists with the file's ending, which is taken off", lines);
+    return lines;
   }
 
  private:
-  [[noreturn]] static void missing(const std::string& name, const std::string& where, const fs::path& folder,
-                                   const char* what, const char* extension) {
-    throw Error("{}: \"{}\" has no {}: {} is missing: add the file or take the name off", where, name, what,
-                (folder / (name + extension)).string());
+  std::string stem_of(const std::string& listed) const {
+    const std::string stem = images_.stem_of(listed);
+    return stem.empty() ? masks_.stem_of(listed) : stem;
   }
+
+  Sample pair(const std::string& stem, const std::string& where) const {
+    const auto image = images_.pictures.find(stem);
+    const auto mask = masks_.pictures.find(stem);
+    if (image == images_.pictures.end()) missing(stem, where, images_, masks_, "photograph", ".jpg");
+    if (mask == masks_.pictures.end()) missing(stem, where, masks_, images_, "mask", ".png");
+    return {stem, image->second, mask->second, where};
+  }
+
+  [[noreturn]] static void missing(const std::string& stem, const std::string& where, const PictureFolder& folder,
+                                   const PictureFolder& partners, const char* what, const char* ending) {
+    const auto same = folder.not_decoded.find(stem);
+    if (same != folder.not_decoded.end()) {
+      throw Error("{}: \"{}\" has no {} that can be read: {} is there, a format not decoded here: convert it to PNG",
+                  where, stem, what, same->second.string());
+    }
+    const fs::path near = nearest(stem, folder, partners.pictures.contains(stem) ? partners.pictures : Pictures());
+    throw Error("{}: \"{}\" has no {}: {} is missing{}: add the file or take the name off", where, stem, what,
+                (folder.path / (stem + ending)).string(), near.empty() ? "" : ", " + near.string() + " is there");
+  }
+
+  std::vector<std::string> leftover_notes() const {
+    std::vector<std::string> lines;
+    leftovers_.folders.note("sub-folders, not looked into", lines);
+    leftovers_.not_decoded.note("pictures of formats not decoded here (convert them to PNG)", lines);
+    leftovers_.no_pictures.note("files that are no pictures", lines);
+    leftovers_.hidden.note("hidden files", lines);
+    return lines;
+  }
+
+  fs::path data_folder_;
+  Leftovers leftovers_;
+  PictureFolder images_, masks_;
+  Tally comments_, with_ending_;
 };
 
-std::vector<Sample> listed_pairs(const fs::path& list, ListColumns columns, const Folders& folders) {
-  check_inside(list, folders.root);
-  std::vector<Sample> samples;
-  for (const ListedName& listed : read_list(list, columns)) {
-    samples.push_back(folders.pair(listed.name, fmt::format("{}:{}", list.string(), listed.line)));
-  }
-  if (samples.empty()) throw Error("{}: names no pictures, expected a name on each line", list.string());
-  return samples;
+std::vector<Sample>& list_of(Layout& layout, Split split) { return layout.lists[static_cast<std::size_t>(split)]; }
+
+void append(std::vector<Sample>& list, const std::vector<Sample>& more) {
+  list.insert(list.end(), more.begin(), more.end());
 }
 
-void check_apart(std::initializer_list<const std::vector<Sample>*> lists) {
-  std::unordered_map<std::string_view, const Sample*> seen;
-  for (const std::vector<Sample>* list : lists) {
-    for (const Sample& sample : *list) {
-      const auto [other, is_new] = seen.emplace(sample.name, &sample);
-      if (is_new) continue;
-      throw Error("{}: \"{}\" stands at {} too: pictures of one split must not be in another", sample.listed_at,
-                  sample.name, other->second->listed_at);
-    }
-  }
-}
-
-Layout oxford_layout(const fs::path& folder) {
-  const Folders folders(folder, "images", fs::path("annotations") / "trimaps");
-  const fs::path annotations = folder / "annotations";
-  Layout layout;
-  layout.oxford = true;
-  std::vector<Sample>& trainval = layout.lists[index_of(Split::trainval)];
-  trainval = listed_pairs(annotations / "trainval.txt", ListColumns::first_word, folders);
-  for (std::size_t i = 0; i < trainval.size(); ++i) {
-    layout.lists[index_of(i % 10 == 0 ? Split::val : Split::train)].push_back(trainval[i]);
-  }
-  std::vector<Sample>& test = layout.lists[index_of(Split::test)];
-  if (fs::exists(annotations / "test.txt")) {
-    test = listed_pairs(annotations / "test.txt", ListColumns::first_word, folders);
-  }
-  check_apart({&trainval, &test});
-  return layout;
-}
-
-/// FNV-1a (Fowler, Noll, Vo), mixed so that its last decimal digit is fair.
-std::uint64_t stem_hash(std::string_view stem) {
-  std::uint64_t hash = 0xcbf29ce484222325u;
-  for (const char c : stem) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
-  return mix64(hash);
-}
-
-Split split_by_hash(std::string_view stem) {
-  const std::uint64_t tenth = stem_hash(stem) % 10;
-  return tenth < 8 ? Split::train : tenth == 8 ? Split::val : Split::test;
-}
-
-Layout stem_layout(const fs::path& folder) {
-  const Folders folders(folder, "images", "masks");
-  Layout layout;
+/// Reads those of the splits' lists that are there into the layout; whether there was any. Notes text files beside
+/// them.
+bool read_lists(Layout& layout, Pairs& pairs, const fs::path& data_folder, const fs::path& folder) {
+  const std::vector<Split> splits =
+      layout.oxford ? std::vector{Split::trainval, Split::test} : std::vector{Split::train, Split::val, Split::test};
+  std::vector<std::string> known{"list.txt", "README.txt"};  // of Oxford-IIIT Pet
   bool listed = false;
-  for (const Split split : {Split::train, Split::val, Split::test}) {
-    const fs::path list = folder / (std::string(name_of(split)) + ".txt");
-    if (!fs::exists(list)) continue;
-    layout.lists[index_of(split)] = listed_pairs(list, ListColumns::whole_line, folders);
+  for (const Split split : splits) {
+    known.push_back(std::string(name_of(split)) + ".txt");
+    if (!fs::exists(data_folder / folder / known.back())) continue;
+    list_of(layout, split) =
+        pairs.listed(folder / known.back(), layout.oxford ? ListColumns::first_word : ListColumns::whole_line);
     listed = true;
   }
-  if (!listed) {
-    for (const auto& [stem, path] : folders.images) {
-      layout.lists[index_of(split_by_hash(stem))].push_back(folders.pair(stem, path.string()));
-    }
-    for (const auto& [stem, path] : folders.masks) folders.pair(stem, path.string());
-    if (folders.images.empty()) {
-      throw Error("{}: holds no pictures, expected .jpg, .jpeg or .png files", folders.images_folder.string());
+  Tally others;
+  for (const fs::directory_entry& entry : fs::directory_iterator(data_folder / folder)) {
+    const fs::path name = entry.path().filename();
+    if (name.extension() != ".txt" || std::find(known.begin(), known.end(), name) != known.end()) continue;
+    others.add((folder / name).string());
+  }
+  others.note("text files that are not the list of a split", layout.notes);
+  return listed;
+}
+
+/// Splits these, given in the order of the stems, by a hash of their groups.
+void split_pairs(Layout& layout, const std::vector<Sample>& all, const std::string& group_pattern) {
+  const GroupOf group_of = group_by(group_pattern);
+  std::set<std::string> groups;
+  for (const Sample& sample : all) groups.insert(group_of(sample));
+  const HashSplit split = split_by_hash(groups);
+  for (const Sample& sample : all) list_of(layout, split.split_of.at(group_of(sample))).push_back(sample);
+  std::string note = "split: 80/10/10 by a hash of the stems";
+  if (!group_pattern.empty()) note = fmt::format("split: 80/10/10 by a hash of {} groups", groups.size());
+  for (const std::string& moved : split.moved) {
+    note += fmt::format(", {} moved to {}, which was empty", printable(moved), name_of(split.split_of.at(moved)));
+  }
+  layout.notes.push_back(note);
+  layout.by_hash = true;
+}
+
+/// Throws Error if a picture or a group stands in two of train, val and test.
+void check_apart(Layout& layout, const std::string& group_pattern) {
+  const GroupOf group_of = group_by(group_pattern);
+  std::unordered_map<std::string, std::pair<Split, const Sample*>> seen;
+  for (const Split split : {Split::train, Split::val, Split::test}) {
+    for (const Sample& sample : list_of(layout, split)) {
+      const std::string group = group_of(sample);
+      const auto [other, is_new] = seen.try_emplace(group, split, &sample);
+      const auto& [other_split, first] = other->second;
+      if (is_new || other_split == split) continue;
+      if (first->name == sample.name) {
+        throw Error("{}: \"{}\" stands at {} too: pictures of one split must not be in another", sample.listed_at,
+                    sample.name, first->listed_at);
+      }
+      throw Error("{}: \"{}\" is in {}, \"{}\" of the same group \"{}\" in {} ({}): give a group to one split{}",
+                  sample.listed_at, sample.name, name_of(split), first->name, group, name_of(other_split),
+                  first->listed_at, layout.oxford ? "; val is every tenth name of trainval.txt" : "");
     }
   }
-  auto& [train, val, trainval, test] = layout.lists;
-  check_apart({&train, &val, &test});
-  trainval = train;
-  trainval.insert(trainval.end(), val.begin(), val.end());
-  return layout;
 }
 
 }  // namespace
 
-Layout find_layout(const fs::path& folder) {
+Layout find_layout(const fs::path& folder, const std::string& group_pattern) {
   if (!fs::exists(folder)) throw Error("data folder {}: does not exist", folder.string());
   if (!fs::is_directory(folder)) throw Error("data folder {}: is not a folder", folder.string());
-  const bool images = fs::is_directory(folder / "images");
-  if (images && fs::is_directory(folder / "annotations" / "trimaps")) {
-    if (!fs::exists(folder / "annotations" / "trainval.txt")) {
-      throw Error("{}: is missing, expected the names of the pictures to train on, one a line",
-                  (folder / "annotations" / "trainval.txt").string());
-    }
-    return oxford_layout(folder);
+  Layout layout;
+  layout.oxford = fs::is_directory(folder / "annotations" / "trimaps");
+  const bool masks = fs::is_directory(folder / "masks");
+  if (!fs::is_directory(folder / "images") || !(layout.oxford || masks)) {
+    throw Error(
+        "data folder {}: expected images/ with annotations/trimaps/ and annotations/trainval.txt (Oxford-IIIT Pet), "
+        "or images/ with masks/ of the same stems",
+        folder.string());
   }
-  if (images && fs::is_directory(folder / "masks")) return stem_layout(folder);
-  throw Error(
-      "data folder {}: expected images/ with annotations/trimaps/ and annotations/trainval.txt (Oxford-IIIT Pet), "
-      "or images/ with masks/ of the same stems",
-      folder.string());
+  if (layout.oxford && masks) layout.notes.push_back("masks/ is not used: there is annotations/trimaps/");
+  Pairs pairs(folder, "images", layout.oxford ? fs::path("annotations") / "trimaps" : fs::path("masks"));
+  auto& [train, val, trainval, test, all] = layout.lists;
+  const bool listed = read_lists(layout, pairs, folder, layout.oxford ? "annotations" : "");
+  for (std::size_t i = 0; i < trainval.size(); ++i) (i % 10 == 0 ? val : train).push_back(trainval[i]);
+  const std::vector<Sample> unlisted = listed ? std::vector<Sample>() : pairs.all();
+  if (!listed && !layout.oxford) split_pairs(layout, unlisted, group_pattern);
+  check_apart(layout, group_pattern);
+  if (trainval.empty()) {
+    append(trainval, train);
+    append(trainval, val);
+  }
+  append(all, trainval);
+  append(all, test);
+  if (!listed && layout.oxford) all = unlisted;
+  for (const std::string& note : pairs.notes(all)) layout.notes.push_back(note);
+  return layout;
 }
 
 }  // namespace unet

@@ -10,10 +10,12 @@ namespace unet {
 
 struct Layout {
   bool oxford = false;
-  std::array<std::vector<Sample>, 4> lists;  ///< by Split; trainval holds train and val in the order of the lists
+  bool by_hash = false;                      ///< no list says the splits
+  std::array<std::vector<Sample>, 5> lists;  ///< by Split; trainval and all hold theirs in the order of the lists
+  std::vector<std::string> notes;            ///< lines for the start of a run: how it is split, what is not used
 };
 
-/// Throws Error as Dataset says.
-Layout find_layout(const std::filesystem::path& folder);
+/// Pictures of a group (see grouping.h) stand in one split. Throws Error as Dataset says.
+Layout find_layout(const std::filesystem::path& folder, const std::string& group_pattern);
 
 }  // namespace unet

@@ -51,12 +51,12 @@ void check_name(std::string_view name, const std::string& where) {
 
 }  // namespace
 
-std::vector<ListedName> read_list(const std::filesystem::path& path, ListColumns columns) {
+NameList read_list(const std::filesystem::path& path, ListColumns columns, const StemOf& stem_of) {
   const std::vector<std::uint8_t> bytes = read_file(path);
   std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   if (text.starts_with(byte_order_mark)) text.remove_prefix(byte_order_mark.size());
-  std::vector<ListedName> names;
-  std::unordered_map<std::string_view, int> seen;
+  NameList list;
+  std::unordered_map<std::string, int> seen;
   for (int number = 1; !text.empty(); ++number) {
     const std::size_t end = text.find('\n');
     const std::string_view raw = text.substr(0, end);
@@ -64,15 +64,21 @@ std::vector<ListedName> read_list(const std::filesystem::path& path, ListColumns
     const auto where = [&] { return fmt::format("{}:{}", path.string(), number); };
     check_line(raw, where());
     std::string_view name = trimmed(raw);
-    if (name.empty() || name.front() == '#') continue;
+    if (name.empty()) continue;
     if (columns == ListColumns::first_word) name = name.substr(0, name.find_first_of(blanks));
-    check_name(name, where());
-    if (const auto [other, is_new] = seen.emplace(name, number); !is_new) {
-      throw Error("{}: \"{}\" stands on line {} already, expected each name once", where(), name, other->second);
+    const std::string listed(name), stem = stem_of(listed);
+    if (stem.empty() && name.front() == '#') {
+      list.comments.push_back(number);
+      continue;
     }
-    names.push_back({std::string(name), number});
+    check_name(name, where());
+    ListedName found{stem.empty() ? listed : stem, number, !stem.empty() && stem != listed};
+    if (const auto [other, is_new] = seen.emplace(found.name, number); !is_new) {
+      throw Error("{}: \"{}\" stands on line {} already, expected each name once", where(), found.name, other->second);
+    }
+    list.names.push_back(std::move(found));
   }
-  return names;
+  return list;
 }
 
 }  // namespace unet

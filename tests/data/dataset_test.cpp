@@ -206,7 +206,8 @@ TEST(Load, SeesWhatHasChangedSinceTheStart) {
 TEST(Names, AreParsed) {
   EXPECT_EQ(parse_split("trainval"), Split::trainval);
   EXPECT_EQ(parse_border("ignore"), Border::ignore);
-  expect_parts(message_of([] { parse_split("all"); }), {"\"all\"", "train, val, trainval, test"});
+  EXPECT_EQ(parse_split("all"), Split::all);
+  expect_parts(message_of([] { parse_split("most"); }), {"\"most\"", "train, val, trainval, test, all"});
   expect_parts(message_of([] { parse_border("none"); }), {"foreground, background, ignore"});
 }
 
@@ -251,7 +252,6 @@ const std::vector<Refusal>& refusals() {
        true,
        [](const path& f) { remove_all(f / "images"); },
        {"images/", "annotations/trimaps/", "masks/"}},
-      {"no_trainval", true, [](const path& f) { remove(trainval(f)); }, {"trainval.txt: is missing"}},
       {"empty_list",
        true,
        [](const path& f) { test::write_text(trainval(f), "# none\n\n"); },

@@ -476,7 +476,7 @@ TEST(Train, HelpAndVersion) {
         "--augment",       "--border",        "--device",        "--precision", "--conv",       "--threads",
         "--autotune",      "--plans",         "-j,--workers",    "--seed",      "--no-shuffle", "--init",
         "-o,--output",     "--keep",          "--max-steps",     "--verbose",   "--quiet",      "--version",
-        "--config",        "--overwrite",     "--background",    "--best-by"}) {
+        "--config",        "--overwrite",     "--background",    "--best-by",   "--group-by"}) {
     expect_parts(help, {option});
   }
 }
