@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include "engine/core/text.h"
 #include "kernels/cpu/parallel.h"
 
 namespace unet {
@@ -60,7 +61,7 @@ std::string hash_text(const Dataset& dataset) { return fmt::format("{:016x}", da
 
 nlohmann::json summary(const Dataset& dataset) {
   nlohmann::json out;
-  out["folder"] = dataset.options().folder.string();
+  out["folder"] = escaped(dataset.options().folder.string());
   for (const Split split : {Split::train, Split::val, Split::test}) {
     out["images"][std::string(name_of(split))] = dataset.size(split);
   }
@@ -73,7 +74,7 @@ nlohmann::json summary(const Dataset& dataset) {
   out["hash"] = hash_text(dataset);
   out["skipped"] = nlohmann::json::array();
   for (const SkippedSample& skipped : dataset.skipped()) {
-    out["skipped"].push_back({{"name", skipped.name}, {"reason", skipped.reason}});
+    out["skipped"].push_back({{"name", escaped(skipped.name)}, {"reason", escaped(skipped.reason)}});
   }
   return out;
 }

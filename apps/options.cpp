@@ -131,7 +131,7 @@ const char* name_of(LossKind loss) { return loss == LossKind::dice ? "dice" : "c
 
 std::vector<std::pair<std::string, std::string>> TrainOptions::resolved() const {
   const std::vector<Phase> phases = phases_of(*this);
-  return {{"data", data},
+  return {{"data", escaped(data)},
           {"model", model},
           {"base-channels", std::to_string(base_channels)},
           {"bilinear", bilinear ? "true" : "false"},
@@ -157,14 +157,14 @@ std::vector<std::pair<std::string, std::string>> TrainOptions::resolved() const 
           {"precision", machine.precision},
           {"conv", machine.conv},
           {"autotune", machine.autotune ? "true" : "false"},
-          {"plans", machine.plans},
+          {"plans", escaped(machine.plans)},
           {"threads", std::to_string(machine.threads)},
           {"workers", std::to_string(workers)},
           {"cache-mb", std::to_string(cache_mb)},
           {"seed", std::to_string(seed)},
           {"no-shuffle", no_shuffle ? "true" : "false"},
-          {"init", init},
-          {"output", output},
+          {"init", escaped(init)},
+          {"output", escaped(output)},
           {"keep", keep < 0 ? "all" : std::to_string(keep)},
           {"save-every", plain(save_every)},
           {"on-corrupt", on_corrupt},

@@ -42,15 +42,6 @@ std::string text_of(const Best& best, BestBy best_by) {
   return fmt::format("epoch {}, val dice {:.4f}{}", best.epoch, best.dice, other);
 }
 
-/// As a shell takes it for one word.
-std::string quoted(const std::string& word) {
-  constexpr std::string_view plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-+=:,@%";
-  if (!word.empty() && word.find_first_not_of(plain) == word.npos) return word;
-  std::string out = "'";
-  for (const char c : word) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return out + "'";
-}
-
 bool out_of_steps(const TrainOptions& options, const RunState& state) {
   return options.max_steps > 0 && state.all_steps >= options.max_steps;
 }
@@ -58,11 +49,12 @@ bool out_of_steps(const TrainOptions& options, const RunState& state) {
 /// Throws Error naming every difference that keeps a run from being resumed, or with --force only warns.
 void check_same(const RunRecord& then, const RunRecord& now, bool force) {
   std::string list;
-  for (const std::string& line : differences(then, now)) list += "\n  " + line;
+  for (const std::string& line : differences(then, now)) list += "\n  " + escaped(line);
   if (list.empty()) return;
-  if (!force)
-    throw Error("the run cannot be resumed as it was:{}\nMend these, or resume all the same with --force", list);
-  warn("train_unet: warning: resumed in spite of differences:{}\n", list);
+  if (!force) {
+    throw Error("the run cannot be resumed as it was:" + list + "\nMend these, or resume all the same with --force");
+  }
+  warn_text("train_unet: warning: resumed in spite of differences:" + list + "\n");
 }
 
 void begin_next_phase(RunState& state) {
@@ -348,8 +340,8 @@ void train(const TrainOptions& options) {
   }
   say("best: {} (phase {}, {})\n", folder.best_file().string(), state.best->phase,
       text_of(*state.best, options.best_by));
-  say("evaluate it: eval_unet -c {} -d {} --split {}\n", quoted(folder.best_file().string()), quoted(options.data),
-      dataset.size(Split::test) > 0 ? "test" : "val");
+  say("evaluate it: eval_unet -c {} -d {} --split {}\n", shell_path(folder.best_file().string()),
+      shell_path(options.data), dataset.size(Split::test) > 0 ? "test" : "val");
 }
 
 }  // namespace

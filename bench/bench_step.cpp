@@ -179,7 +179,7 @@ int main(int argc, char** argv) {
     return app.exit(error) == 0 ? 0 : 2;
   }
   try {
-    say("{}\n", measure(o).dump(2));
+    say_text(measure(o).dump(2) + "\n");
     check_screen();
   } catch (const std::exception& error) {
     return fail("bench_step", error);
