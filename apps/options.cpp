@@ -256,7 +256,7 @@ std::optional<int> parse(int argc, char** argv, TrainOptions& o) {
              "Seconds between saves of the run's state within an epoch");
   add_name(app, "--resume", o.resume, "auto|FILE",
            "Go on where a run stopped: `auto` for that of the output folder, or its last.safetensors");
-  app.add_flag("--force", o.force, "Resume in spite of other options, data or machine");
+  app.add_flag("--force", o.force, "Resume in spite of other options, data or machine, or damaged logs");
   app.add_flag("--overwrite", o.overwrite, "Replace the run that the output folder holds");
   app.add_flag("--verbose", o.verbose, "Also print each step");
   app.add_flag("--quiet", o.quiet, "Print only the last lines");

@@ -44,6 +44,7 @@ TEST_F(DamagedLog, AResumeIsRefusedAndForceBeginsItAnew) {
   ASSERT_EQ(run_into({"signal 15", "write", "steps.csv", 9}, command(half, options_), folder_.path()).code, 143);
   for (const std::string name : {"steps.csv", "metrics.csv"}) {
     for (const auto& [what, damage] : damages_) {
+      if (name == "metrics.csv" && what != "an extra cell" && what != "deleted") continue;  // the same code
       fs::remove_all(output_);
       fs::copy(half, output_);
       damage(output_ / name);
@@ -52,7 +53,9 @@ TEST_F(DamagedLog, AResumeIsRefusedAndForceBeginsItAnew) {
       EXPECT_EQ(refused.code, 1) << what;
       expect_parts(refused.err, {(output_ / name).string(), "--force"});
       EXPECT_EQ(fs::exists(output_ / name) ? text_of(output_ / name) : "", left) << what;
-      EXPECT_EQ(text_of(output_ / "steps.csv") == text_of(half / "steps.csv"), name != "steps.csv");
+      if (name != "steps.csv") {
+        EXPECT_EQ(text_of(output_ / "steps.csv"), text_of(half / "steps.csv")) << "the other is not cut either";
+      }
 
       const ProgramResult forced = run(command(output_, options_ + Words{"--resume", "auto", "--force"}));
       EXPECT_EQ(forced.code, 0) << what << forced.err;
@@ -77,6 +80,7 @@ TEST_F(DamagedLog, AResumeIsRefusedAndForceBeginsItAnew) {
 TEST_F(DamagedLog, WhileARunWritesItCostsNoRow) {
   for (const std::string name : {"steps.csv", "metrics.csv"}) {
     for (const auto& [what, damage] : damages_) {
+      if (name == "metrics.csv" && what != "an extra cell" && what != "deleted") continue;  // the same code
       fs::remove_all(output_);
       const fs::path said = folder_ / "said";
       // It waits before the 13th row of its steps, in the third epoch.

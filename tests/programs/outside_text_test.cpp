@@ -116,19 +116,17 @@ TEST_F(OutsideText, AHostileRecordOrPlanIsShownEscaped) {
     EXPECT_EQ(said.find("\ntrain_unet: all is well"), std::string::npos) << said;
   }
 
-  const fs::path plans = folder_ / "plans.json";
-  for (const char* key : {"id", "machine", "pass"}) {
-    nlohmann::json plan = {{"pass", "forward"},   {"device", "cpu"},         {"machine", ""}, {"dtype", "f32"},
-                           {"x", {2, 32, 32, 3}}, {"weights", {2, 3, 3, 3}}, {"stride", 1},   {"pad", 1},
-                           {"bias", false},       {"relu", false},           {"id", "direct"}};
-    plan[key] = kEscape;
-    write_text(plans, nlohmann::json{{"version", 1}, {"plans", {plan}}}.dump());
-    const ProgramResult result = run(command(folder_ / key, {"--plans", plans.string()}));
+  const Words timed{"--autotune", "--max-steps", "1"};
+  const nlohmann::json plans = nlohmann::json::parse(text_of(alone(timed) / "plans.json"));
+  for (const char* key : {"id", "machine", "pass", "stride", "other\x1b[2J"}) {
+    nlohmann::json hostile = plans;
+    hostile["plans"][0][key] = kEscape + "\n";
+    write_text(folder_ / "plans.json", hostile.dump());
+    const ProgramResult result = run(command(folder_ / "planned", {"--plans", (folder_ / "plans.json").string()}));
+    EXPECT_EQ(result.code, 1) << key;
     expect_plain(result);
-    if (std::string(key) != "machine") {
-      EXPECT_EQ(result.code, 1) << key;
-      expect_parts(result.err, {"\\x1b[2J"});
-    }
+    EXPECT_EQ(lines_of(result.err).size(), 1u) << result.err;
+    expect_parts(result.err, {"1b[2J"});
   }
 
   for (const char* key : {"border", "background", "image_size"}) {
