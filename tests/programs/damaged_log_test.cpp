@@ -92,7 +92,10 @@ TEST_F(DamagedLog, WhileARunWritesItCostsNoRow) {
       }
       std::this_thread::sleep_for(std::chrono::milliseconds(50));  // its last save
       damage(output_ / name);
-      training.send(SIGCONT);
+      while (!training.ended()) {  // it may not have stopped yet
+        training.send(SIGCONT);
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      }
       EXPECT_EQ(training.wait(), 0) << what << text_of(said);
       const std::string out = text_of(said);
       expect_parts(out, {"train_unet: warning: ", (output_ / name).string(), "all rows are written anew"});
