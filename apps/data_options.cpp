@@ -2,8 +2,8 @@
 
 #include <fmt/core.h>
 
-#include "apps/screen.h"
 #include "engine/core/error.h"
+#include "engine/core/text.h"
 #include "kernels/cpu/parallel.h"
 
 namespace unet {
@@ -44,7 +44,7 @@ Dataset open_dataset(const EvalOptions& options, const models::UNetCheckpoint& c
   if (dataset.split_by_hash() && options.split != "all" && trained && *trained != options.group_by) {
     throw Error("{}: was trained {}; {} has no lists, so its splits follow from the groups: {}, or take --split all",
                 options.checkpoint,
-                trained->empty() ? "without --group-by" : "with --group-by " + quoted(printable(*trained)),
+                trained->empty() ? "without --group-by" : "with --group-by=" + shell_word(printable(*trained)),
                 options.data, trained->empty() ? "leave --group-by out" : "give the same --group-by");
   }
   return dataset;
@@ -73,7 +73,7 @@ std::string hash_text(const Dataset& dataset) { return fmt::format("{:016x}", da
 
 nlohmann::json summary(const Dataset& dataset) {
   nlohmann::json out;
-  out["folder"] = dataset.options().folder.string();
+  out["folder"] = escaped(dataset.options().folder.string());
   for (const Split split : {Split::train, Split::val, Split::test}) {
     out["images"][std::string(name_of(split))] = dataset.size(split);
   }
@@ -86,7 +86,7 @@ nlohmann::json summary(const Dataset& dataset) {
   out["hash"] = hash_text(dataset);
   out["skipped"] = nlohmann::json::array();
   for (const SkippedSample& skipped : dataset.skipped()) {
-    out["skipped"].push_back({{"name", skipped.name}, {"reason", skipped.reason}});
+    out["skipped"].push_back({{"name", escaped(skipped.name)}, {"reason", escaped(skipped.reason)}});
   }
   return out;
 }

@@ -142,7 +142,8 @@ void run(const EvalOptions& options) {
   for (const auto& [key, value, meaning] : figures) {
     say("{:<16}{:>6}  {}\n", key, figure_text(value), meaning);
   }
-  say("{:<16}{:>6.1f}  loading and both sizes included\n{}\n{}", "images/s", rate, remarks(m), class_table(m, native));
+  say("{:<16}{:>6.1f}  loading and both sizes included\n", "images/s", rate);
+  say_text(remarks(m) + "\n" + class_table(m, native));
 
   if (!options.json.empty()) {
     nlohmann::ordered_json json;

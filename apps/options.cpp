@@ -149,7 +149,7 @@ const char* name_of(LossKind loss) { return loss == LossKind::dice ? "dice" : "c
 
 std::vector<std::pair<std::string, std::string>> TrainOptions::resolved() const {
   const std::vector<Phase> phases = phases_of(*this);
-  return {{"data", data},
+  return {{"data", escaped(data)},
           {"model", model},
           {"base-channels", std::to_string(base_channels)},
           {"bilinear", bilinear ? "true" : "false"},
@@ -176,14 +176,14 @@ std::vector<std::pair<std::string, std::string>> TrainOptions::resolved() const 
           {"precision", machine.precision},
           {"conv", machine.conv},
           {"autotune", machine.autotune ? "true" : "false"},
-          {"plans", machine.plans},
+          {"plans", escaped(machine.plans)},
           {"threads", std::to_string(machine.threads)},
           {"workers", std::to_string(workers)},
           {"cache-mb", std::to_string(cache_mb)},
           {"seed", std::to_string(seed)},
           {"no-shuffle", no_shuffle ? "true" : "false"},
-          {"init", init},
-          {"output", output},
+          {"init", escaped(init)},
+          {"output", escaped(output)},
           {"keep", keep < 0 ? "all" : std::to_string(keep)},
           {"save-every", plain(save_every)},
           {"on-corrupt", on_corrupt},
@@ -278,7 +278,7 @@ std::optional<int> parse(int argc, char** argv, TrainOptions& o) {
              "Seconds between saves of the run's state within an epoch");
   add_name(app, "--resume", o.resume, "auto|FILE",
            "Go on where a run stopped: `auto` for that of the output folder, or its last.safetensors");
-  app.add_flag("--force", o.force, "Resume in spite of other options, data or machine");
+  app.add_flag("--force", o.force, "Resume in spite of other options, data or machine, or damaged logs");
   app.add_flag("--overwrite", o.overwrite, "Replace the run that the output folder holds");
   app.add_flag("--verbose", o.verbose, "Also print each step");
   app.add_flag("--quiet", o.quiet, "Print only the last lines");

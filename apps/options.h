@@ -64,7 +64,7 @@ struct TrainOptions {
   bool verbose = false;
   bool quiet = false;
 
-  /// Every option and its value in force, in the order of --help; for run.json.
+  /// Every option and its value in force, in the order of --help; for run.json and the record.
   std::vector<std::pair<std::string, std::string>> resolved() const;
 };
 

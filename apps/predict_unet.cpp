@@ -7,6 +7,7 @@
 #include "apps/full_size.h"
 #include "apps/options.h"
 #include "apps/overlay.h"
+#include "apps/screen.h"
 #include "engine/core/error.h"
 #include "engine/data/image.h"
 #include "engine/data/resize.h"
@@ -47,7 +48,7 @@ std::vector<fs::path> images_of(const std::vector<std::string>& inputs) {
 
 void run(const PredictOptions& options) {
   const Machine machine = machine_of(options.machine);
-  fmt::print("device: {}\n", machine.text);
+  say("device: {}\n", machine.text);
   const SafetensorsFile file(options.checkpoint);
   const models::UNetCheckpoint checkpoint = models::describe_unet(file);
   const std::int64_t C = checkpoint.spec.classes;
@@ -96,22 +97,22 @@ void run(const PredictOptions& options) {
     const fs::path base = fs::path(options.output) / path.stem();
     write_file(base.string() + "_mask.png", encode_png(mask));
     write_file(base.string() + "_overlay.png", encode_png(tint(photo, labels.data())));
-    fmt::print("{}: {:.1f} % foreground -> {}_mask.png, {}_overlay.png\n", path.string(),
-               100.0 * static_cast<double>(foreground) / static_cast<double>(labels.size()), base.string(),
-               base.string());
+    say("{}: {:.1f} % foreground -> {}_mask.png, {}_overlay.png\n", path.string(),
+        100.0 * static_cast<double>(foreground) / static_cast<double>(labels.size()), base.string(), base.string());
   }
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
+  begin_program();
   PredictOptions options;
   try {
     if (const std::optional<int> code = parse(argc, argv, options)) return *code;
     run(options);
+    check_screen();
   } catch (const std::exception& error) {
-    fmt::print(stderr, "predict_unet: {}\n", failure_text(error));
-    return 1;
+    return fail("predict_unet", error);
   }
   return 0;
 }

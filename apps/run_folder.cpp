@@ -60,6 +60,24 @@ void rename_file(const std::filesystem::path& from, const std::filesystem::path&
   }
 }
 
+/// Sees to it that a log holds the rows that the state counts. With `force` one that does not is set aside, and there
+/// are none from then on; otherwise throws Error.
+void check_log(const std::filesystem::path& path, const std::vector<std::string>& columns, std::uint64_t& rows,
+               bool force) {
+  try {
+    CsvFile::check(path, columns, rows);
+  } catch (const DamagedCsv& damage) {
+    if (!force) {
+      throw Error("{}: put the file back as it was, or resume with --force, which sets it aside and begins it anew",
+                  damage.what());
+    }
+    const std::optional<std::filesystem::path> aside = set_aside(path);
+    warn("train_unet: warning: {}: it is begun anew{}\n", damage.what(),
+         aside ? fmt::format(", what was there is {}", aside->filename().string()) : "");
+    rows = 0;
+  }
+}
+
 }  // namespace
 
 RunFolder RunFolder::create(const TrainOptions& options, const Machine& machine, const nlohmann::json& data_summary,
@@ -95,10 +113,14 @@ RunFolder RunFolder::create(const TrainOptions& options, const Machine& machine,
   return out;
 }
 
-RunFolder RunFolder::resume(const std::filesystem::path& folder, const TrainOptions& options, const RunState& state) {
+RunFolder RunFolder::resume(const std::filesystem::path& folder, const TrainOptions& options, RunState& state) {
   RunFolder out(folder, options.keep);
+  const std::vector<std::string> columns = metric_columns(options.classes);
+  // Both before either is cut: a run that is refused stays as it is.
+  check_log(folder / "steps.csv", kStepColumns, state.steps_rows, options.force);
+  check_log(folder / "metrics.csv", columns, state.metrics_rows, options.force);
   out.steps_ = CsvFile::resume(folder / "steps.csv", kStepColumns, state.steps_rows);
-  out.metrics_ = CsvFile::resume(folder / "metrics.csv", metric_columns(options.classes), state.metrics_rows);
+  out.metrics_ = CsvFile::resume(folder / "metrics.csv", columns, state.metrics_rows);
   return out;
 }
 
@@ -168,16 +190,17 @@ bool RunFolder::add_epoch(RunState& state, const EpochFigures& f, const Paramete
   for (CsvCell& of_class : class_cells(f.val)) row.push_back(std::move(of_class));
   metrics_->row(row);
   ++state.metrics_rows;
-  write_file_durably(folder_ / "curves.svg",
-                     curves_svg(read_csv(folder_ / "metrics.csv"), folder_.filename().string()));
+  write_file_durably(folder_ / "curves.svg", curves_svg(metrics_->table(), folder_.filename().string()));
   if (keep_ >= 0) remove_old_epoch_files(folder_, state.started, static_cast<std::size_t>(keep_), {});
   return best;
 }
 
 void RunFolder::save_state(const RunRecord& record, const Parameters& parameters, const Adam& optimizer,
                            const Metadata& metadata) {
-  steps_->sync();  // the state counts on these rows
-  metrics_->sync();
+  for (CsvFile* log : {&*steps_, &*metrics_}) {  // the state counts on their rows
+    if (const std::string mended = log->mend(); !mended.empty()) warn("train_unet: warning: {}\n", mended);
+    log->sync();
+  }
   Metadata all = metadata;
   all[kRunRecordKey] = to_text(record);
   const std::filesystem::path last = folder_ / "last.safetensors";

@@ -37,8 +37,9 @@ class RunFolder {
   /// takes the lock once the folder is there.
   static RunFolder create(const TrainOptions& options, const Machine& machine, const nlohmann::json& data_summary,
                           RunState& state, RunLock& lock);
-  /// Goes on: rows of the CSV files beyond the state's are cut off.
-  static RunFolder resume(const std::filesystem::path& folder, const TrainOptions& options, const RunState& state);
+  /// Goes on: rows of the CSV files beyond the state's are cut off. Throws Error if a file does not hold the state's
+  /// rows; with --force it is set aside, and the state counts those of a new one.
+  static RunFolder resume(const std::filesystem::path& folder, const TrainOptions& options, RunState& state);
 
   /// A row of steps.csv.
   void add_step(RunState& state, const StepResult& result, double lr);

@@ -11,7 +11,7 @@
 #include <string>
 
 #include "engine/core/error.h"
-#include "engine/train/safetensors.h"
+#include "engine/core/text.h"
 
 namespace unet {
 namespace {

@@ -28,6 +28,29 @@ int write_all(int descriptor, std::string_view text) noexcept {
   return 0;
 }
 
+/// The same, escaped; takes no memory, for there may be none.
+int write_shown(int descriptor, std::string_view text) noexcept {
+  for (;;) {
+    const std::size_t plain = plain_length(text, "\n\t");
+    if (const int error = write_all(descriptor, text.substr(0, plain)); error != 0) return error;
+    if (plain == text.size()) return 0;
+    char escape[8];
+    std::snprintf(escape, sizeof escape, "\\x%02x", static_cast<unsigned>(static_cast<unsigned char>(text[plain])));
+    if (const int error = write_all(descriptor, escape); error != 0) return error;
+    text.remove_prefix(plain + 1);
+  }
+}
+
+/// Keeps the first failure of standard output, and tells it if the program goes on.
+void note(int error) noexcept {
+  fault = error;
+  if (fault == 0 || !outlived) return;
+  char message[256];
+  std::snprintf(message, sizeof message,
+                "standard output is lost (%s): the run goes on, its figures are in its files\n", std::strerror(fault));
+  warn_text(message);
+}
+
 }  // namespace
 
 void begin_program() {
@@ -44,24 +67,14 @@ void outlive_the_screen() {
 }
 
 void say_text(std::string_view text) noexcept {
-  if (fault != 0) return;
-  fault = write_all(STDOUT_FILENO, text);
-  if (fault == 0 || !outlived) return;
-  char message[256];
-  std::snprintf(message, sizeof message,
-                "standard output is lost (%s): the run goes on, its figures are in its files\n", std::strerror(fault));
-  warn_text(message);
+  if (fault == 0) note(write_shown(STDOUT_FILENO, text));
 }
 
-void warn_text(std::string_view text) noexcept { static_cast<void>(write_all(STDERR_FILENO, text)); }
-
-std::string quoted(const std::string& word) {
-  constexpr std::string_view plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-+=:,@%";
-  if (!word.empty() && word.find_first_not_of(plain) == word.npos) return word;
-  std::string out = "'";
-  for (const char c : word) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return out + "'";
+void draw(std::string_view text) noexcept {
+  if (fault == 0) note(write_all(STDOUT_FILENO, text));
 }
+
+void warn_text(std::string_view text) noexcept { static_cast<void>(write_shown(STDERR_FILENO, text)); }
 
 void check_screen() {
   if (fault == 0) return;

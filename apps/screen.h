@@ -1,4 +1,5 @@
-// What the programs say to a person. A message never ends a program: whoever reads it may have gone.
+// What the programs say to a person. A message never ends a program: whoever reads it may have gone. This is the one
+// door to the screen, and it lets no byte through that a terminal obeys: names and texts of files may hold any.
 #pragma once
 
 #include <fmt/core.h>
@@ -6,6 +7,8 @@
 #include <string>
 #include <string_view>
 #include <utility>
+
+#include "engine/core/text.h"
 
 namespace unet {
 
@@ -17,22 +20,23 @@ void begin_program();
 /// goes on.
 void outlive_the_screen();
 
-/// Text to standard output, written at once. Failures are kept for check_screen().
+/// Lines to standard output, written at once; what is no plain text but a line break or a tab is escaped. Failures are
+/// kept for check_screen().
 void say_text(std::string_view text) noexcept;
+/// The same; line breaks in an argument are escaped, too, so that no name can pass for a line of the program.
 template <class... Rest>
-void say(fmt::format_string<Rest...> format, Rest&&... rest) {
-  say_text(fmt::format(format, std::forward<Rest>(rest)...));
+void say(fmt::format_string<Shown<Rest>...> format, Rest&&... rest) {
+  say_text(fmt::format(format, shown(std::forward<Rest>(rest))...));
 }
+/// The program's own commands to the terminal, as they are.
+void draw(std::string_view text) noexcept;
 
-/// Text to standard error; whether it arrives is nobody's business.
+/// The same to standard error; whether it arrives is nobody's business.
 void warn_text(std::string_view text) noexcept;
 template <class... Rest>
-void warn(fmt::format_string<Rest...> format, Rest&&... rest) {
-  warn_text(fmt::format(format, std::forward<Rest>(rest)...));
+void warn(fmt::format_string<Shown<Rest>...> format, Rest&&... rest) {
+  warn_text(fmt::format(format, shown(std::forward<Rest>(rest))...));
 }
-
-/// As a shell takes it for one word.
-std::string quoted(const std::string& word);
 
 /// Throws Error if something that was said could not be printed.
 void check_screen();

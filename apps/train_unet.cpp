@@ -49,11 +49,12 @@ bool out_of_steps(const TrainOptions& options, const RunState& state) {
 /// Throws Error naming every difference that keeps a run from being resumed, or with --force only warns.
 void check_same(const RunRecord& then, const RunRecord& now, bool force) {
   std::string list;
-  for (const std::string& line : differences(then, now)) list += "\n  " + line;
+  for (const std::string& line : differences(then, now)) list += "\n  " + escaped(line);
   if (list.empty()) return;
-  if (!force)
-    throw Error("the run cannot be resumed as it was:{}\nMend these, or resume all the same with --force", list);
-  warn("train_unet: warning: resumed in spite of differences:{}\n", list);
+  if (!force) {
+    throw Error("the run cannot be resumed as it was:" + list + "\nMend these, or resume all the same with --force");
+  }
+  warn_text("train_unet: warning: resumed in spite of differences:" + list + "\n");
 }
 
 void begin_next_phase(RunState& state) {
@@ -340,8 +341,10 @@ void train(const TrainOptions& options) {
   say("best: {} (phase {}, {})\n", folder.best_file().string(), state.best->phase,
       text_of(*state.best, options.best_by));
   const bool grouped = dataset.split_by_hash() && !options.group_by.empty();
-  say("evaluate it: eval_unet -c {} -d {} --split {}{}\n", quoted(folder.best_file().string()), quoted(options.data),
-      dataset.size(Split::test) > 0 ? "test" : "val", grouped ? " --group-by " + quoted(options.group_by) : "");
+  say("evaluate it: eval_unet -c {} -d {} --split {}{}
+      ", shell_path(folder.best_file().string()),
+      shell_path(options.data),
+      dataset.size(Split::test) > 0 ? "test" : "val", grouped ? " --group-by=" + shell_word(options.group_by) : "");
 }
 
 }  // namespace

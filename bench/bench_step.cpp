@@ -176,10 +176,10 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
+    return end_of_parsing(app, error);
   }
   try {
-    say("{}\n", measure(o).dump(2));
+    say_text(measure(o).dump(2) + "\n");
     check_screen();
   } catch (const std::exception& error) {
     return fail("bench_step", error);

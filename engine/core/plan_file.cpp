@@ -25,11 +25,11 @@ T one_of(const Json& json, const char* key, std::initializer_list<std::pair<cons
     if (word == name) return value;
     known += fmt::format("{}\"{}\"", known.empty() ? "" : ", ", name);
   }
-  throw Error("{} is \"{}\", not one of {}", key, word, known);
+  throw Error("{} is \"{}\", not one of {}", key, printable(word), known);
 }
 
 std::int64_t whole(const Json& json, const char* key, std::int64_t least) {
-  if (!json.is_number_integer()) throw Error("{} holds {}, not a whole number", key, json.dump());
+  if (!json.is_number_integer()) throw Error("{} holds {}, not a whole number", key, printable(json.dump()));
   const auto value = json.get<std::int64_t>();
   if (value < least || value > kMostSize) throw Error("{} holds {}, outside {}..{}", key, value, least, kMostSize);
   return value;
@@ -37,7 +37,7 @@ std::int64_t whole(const Json& json, const char* key, std::int64_t least) {
 
 std::array<std::int64_t, 4> four(const Json& json, const char* key) {
   const Json& list = json.at(key);
-  if (!list.is_array() || list.size() != 4) throw Error("{} is {}, not four sizes", key, list.dump());
+  if (!list.is_array() || list.size() != 4) throw Error("{} is {}, not four sizes", key, printable(list.dump()));
   return {whole(list[0], key, 1), whole(list[1], key, 1), whole(list[2], key, 1), whole(list[3], key, 1)};
 }
 
@@ -46,7 +46,7 @@ PlanChoice choice_of(const Json& json) {
   static const std::initializer_list<const char*> keys{"pass",   "device", "machine", "dtype", "x", "weights",
                                                        "stride", "pad",    "bias",    "relu",  "id"};
   for (const auto& [key, value] : json.items()) {
-    if (std::find(keys.begin(), keys.end(), key) == keys.end()) throw Error("\"{}\" is unknown", key);
+    if (std::find(keys.begin(), keys.end(), key) == keys.end()) throw Error("\"{}\" is unknown", printable(key));
   }
   PlanChoice c;
   c.pass = one_of<ConvPass>(json, "pass",
@@ -93,7 +93,8 @@ std::string plans_text(const std::vector<PlanChoice>& choices) {
 std::vector<PlanChoice> parse_plans(std::string_view text, const std::string& source) {
   try {
     const Json json = Json::parse(text);
-    if (whole(json.at("version"), "version", 1) != 1) throw Error("version {} is unknown", json.at("version").dump());
+    if (whole(json.at("version"), "version", 1) != 1)
+      throw Error("version {} is unknown", printable(json.at("version").dump()));
     std::vector<PlanChoice> out;
     std::map<std::string, std::size_t> known;  // what a choice is for, and its number
     for (const Json& plan : json.at("plans")) {

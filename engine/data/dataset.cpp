@@ -250,7 +250,7 @@ LabelledImage Dataset::load(const Sample& sample) const {
 }
 
 std::string Dataset::report() const {
-  std::string text = fmt::format("data {}: {}, {} train, {} val, {} test\n", options_.folder.string(),
+  std::string text = fmt::format("data {}: {}, {} train, {} val, {} test\n", escaped(options_.folder.string()),
                                  oxford_ ? "Oxford-IIIT Pet layout" : "images/ and masks/", size(Split::train),
                                  size(Split::val), size(Split::test));
   if (list(Split::trainval).empty() && list(Split::test).empty()) {

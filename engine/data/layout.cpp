@@ -9,7 +9,7 @@
 #include "engine/data/grouping.h"
 #include "engine/data/list_file.h"
 #include "engine/data/picture_folder.h"
-#include "engine/train/safetensors.h"
+#include "engine/core/text.h"
 
 namespace unet {
 namespace {

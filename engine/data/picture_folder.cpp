@@ -8,7 +8,7 @@
 #include <tuple>
 
 #include "engine/core/error.h"
-#include "engine/train/safetensors.h"
+#include "engine/core/text.h"
 
 namespace unet {
 namespace {

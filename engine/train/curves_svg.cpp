@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "engine/core/error.h"
-#include "engine/train/safetensors.h"
+#include "engine/core/text.h"
 
 namespace unet {
 namespace {
@@ -37,7 +37,7 @@ struct Panel {
   double y(double value) const { return bottom - (value - low) / (high - low) * (bottom - top); }
 };
 
-std::string escaped(std::string_view text) {
+std::string xml_text(std::string_view text) {
   std::string out;
   for (const char c : printable(text)) {
     switch (c) {
@@ -242,8 +242,8 @@ std::string curves_svg(const CsvTable& metrics, std::string_view title) {
       "600; fill: #1e293b; }} .legend {{ font-size: 12.5px; fill: #334155; }} .tick {{ font-size: 12px; fill: #64748b; "
       "}} .phase {{ font-size: 12px; fill: #64748b; letter-spacing: 0.04em; }}</style>\n"
       "<rect width=\"{0}\" height=\"{1}\" fill=\"#ffffff\"/>\n",
-      kWidth, kHeight, escaped(title));
-  out += text(kLeft, 38, "start", "class=\"title\"", escaped(title));
+      kWidth, kHeight, xml_text(title));
+  out += text(kLeft, 38, "start", "class=\"title\"", xml_text(title));
   out += phases(phase, columns);
   out += text(kLeft, kLossTop - 12, "start", "class=\"panel\"", "Loss");
   out += legend(loss_panel, {{kTrainColour, "\u25cf", "training"}, {kValidationColour, "\u25cf", "validation"}});

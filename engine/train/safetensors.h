@@ -40,9 +40,6 @@ struct TensorInfo {
   std::uint64_t elements() const { return bytes() / safe_dtype_size(dtype); }
 };
 
-// Text from a file made fit for a message: control characters as \xNN, cut after 120 bytes.
-std::string printable(std::string_view text);
-
 class SafetensorsFile {
  public:
   // Opens and validates. Throws unet::Error naming file, tensor and reason.

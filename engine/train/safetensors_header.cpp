@@ -26,26 +26,6 @@ constexpr DtypeRow kDtypes[] = {
 
 constexpr std::string_view kMetadata = "__metadata__";
 
-// Length of the well-formed UTF-8 sequence at the start of `text` (no overlong form, no surrogate, at most U+10FFFF), 0
-// if there is none. Unicode 15, table 3-7.
-std::size_t utf8_length(std::string_view text) {
-  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(i < text.size() ? text[i] : 0); };
-  const unsigned char lead = byte(0);
-  if (lead < 0x80) return 1;
-  const std::size_t length = lead >= 0xC2 && lead <= 0xDF ? 2
-                             : (lead & 0xF0) == 0xE0      ? 3
-                             : (lead & 0xF8) == 0xF0      ? 4
-                                                          : 0;
-  if (length == 0 || lead > 0xF4) return 0;
-  const unsigned char low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
-  const unsigned char high = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
-  if (byte(1) < low || byte(1) > high) return 0;
-  for (std::size_t i = 2; i < length; ++i) {
-    if ((byte(i) & 0xC0) != 0x80) return 0;
-  }
-  return length;
-}
-
 class Parser {
  public:
   Parser(std::string_view text, std::uint64_t data_bytes) : text_(text), data_bytes_(data_bytes) {}
@@ -315,26 +295,6 @@ std::string quoted(const std::string& text) {
 
 std::size_t safe_dtype_size(SafeDtype dtype) { return kDtypes[static_cast<std::size_t>(dtype)].size; }
 std::string_view safe_dtype_name(SafeDtype dtype) { return kDtypes[static_cast<std::size_t>(dtype)].name; }
-
-std::string printable(std::string_view text) {
-  constexpr std::size_t kLimit = 120;
-  std::string out;
-  for (std::size_t i = 0; i < text.size() && i < kLimit;) {
-    const std::size_t length = utf8_length(text.substr(i, 4));
-    const unsigned char first = static_cast<unsigned char>(text[i]);
-    // U+0080 to U+009F are control characters too: a terminal may obey them.
-    const bool control = first < 0x20 || first == 0x7F || length == 0 ||
-                         (first == 0xC2 && static_cast<unsigned char>(text[i + 1]) < 0xA0);
-    for (const std::size_t end = i + std::max<std::size_t>(length, 1); i < end; ++i) {
-      if (control) {
-        out += fmt::format("\\x{:02x}", static_cast<unsigned char>(text[i]));
-      } else {
-        out += text[i];
-      }
-    }
-  }
-  return text.size() > kLimit ? out + "..." : out;
-}
 
 std::uint64_t safetensors_bytes(const std::vector<std::int64_t>& shape, SafeDtype dtype) {
   std::uint64_t bytes = 1;

@@ -8,6 +8,7 @@
 #include <map>
 #include <sstream>
 
+#include "engine/core/text.h"
 #include "engine/train/safetensors.h"
 #include "tests/files/file_support.h"
 

@@ -1,5 +1,6 @@
 #include <memory>
 
+#include "engine/core/text.h"
 #include "engine/train/safetensors.h"
 #include "engine/train/safetensors_header.h"
 #include "tests/fuzz/targets.h"

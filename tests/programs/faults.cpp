@@ -19,11 +19,19 @@ Words file_faults(const fs::path& folder, const std::string& calls, const std::s
          Words{"UNET_FAULT_UNDER=" + folder.string(), "UNET_FAULT_CALLS=" + calls, "UNET_FAULT_NAME=" + name};
 }
 
+Words settings_of(const Fault& fault, const fs::path& folder) {
+  return file_faults(folder, fault.calls, fault.name) +
+         Words{fmt::format("UNET_FAULT_AT={}", fault.at), "UNET_FAULT_DO=" + fault.act};
+}
+
 }  // namespace
 
 ProgramResult run_into(const Fault& fault, const Words& words, const fs::path& folder) {
-  return run(words, file_faults(folder, fault.calls, fault.name) +
-                        Words{fmt::format("UNET_FAULT_AT={}", fault.at), "UNET_FAULT_DO=" + fault.act});
+  return run(words, settings_of(fault, folder));
+}
+
+Words with_fault(const Fault& fault, const Words& words, const fs::path& folder) {
+  return Words{"sh", "-c", "exec env \"$@\" 2>&1", "sh"} + settings_of(fault, folder) + words;
 }
 
 std::vector<std::string> calls_of(const Words& words, const fs::path& folder, const std::string& calls,

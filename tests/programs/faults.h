@@ -23,6 +23,9 @@ struct Fault {
 /// run(words) with this fault below `folder`.
 ProgramResult run_into(const Fault& fault, const Words& words, const fs::path& folder);
 
+/// The same as a command line, its standard error on its standard output.
+Words with_fault(const Fault& fault, const Words& words, const fs::path& folder);
+
 /// run(words), which must end well, and every call below `folder` that counts as Fault::calls and name say: "call
 /// path".
 std::vector<std::string> calls_of(const Words& words, const fs::path& folder, const std::string& calls = "",
