@@ -115,6 +115,7 @@ void run(const EvalOptions& options) {
   }
   const Split split = parse_split(options.split);
   const Dataset dataset = open_dataset(options, checkpoint);
+  for (const std::string& warning : dataset.warnings()) warn("eval_unet: warning: {}\n", warning);
   LoaderOptions loading = evaluation_loader(options, checkpoint);
   loading.full_labels = true;
   Loader loader(dataset, split, loading);
