@@ -100,9 +100,9 @@ struct PngFile {
   std::uint32_t width = 1, height = 1;
   int bit_depth = 8, color_type = 0;  // 0 gray, 2 RGB, 3 palette, 4 gray + alpha, 6 RGBA
   std::vector<std::uint8_t> palette, transparency;
-  std::vector<std::uint8_t> rows;  // packed as the format wants, without filter bytes
-  std::size_t padding = 0;         // bytes of a chunk to be skipped: reading takes its time
-  std::vector<std::uint8_t> exif;  // of a chunk eXIf: a TIFF structure
+  std::vector<std::uint8_t> rows;       // packed as the format wants, without filter bytes
+  std::size_t padding = 0;              // bytes of a chunk to be skipped: reading takes its time
+  std::vector<std::uint8_t> exif = {};  // of a chunk eXIf: a TIFF structure
 
   std::vector<std::uint8_t> bytes() const {
     std::vector<std::uint8_t> out{0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
