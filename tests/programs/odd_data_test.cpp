@@ -82,7 +82,7 @@ TEST_F(OddData, WarningsNameTheFileAndStandInTheRecord) {
   const ProgramResult result = train();
   EXPECT_EQ(result.code, 0);
   expect_parts(result.err, {"train_unet: warning: 1 palette mask shows", mask("t001").string(), mask("v001").string()});
-  const auto json = nlohmann::json::parse(text_of(output_ / "run.json"));
+  auto json = nlohmann::json::parse(text_of(output_ / "run.json"));
   ASSERT_EQ(json["data"]["warnings"].size(), 1u);
   expect_parts(json["data"]["warnings"][0], {"1 palette mask shows"});
   const ProgramResult evaluated =
