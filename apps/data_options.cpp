@@ -9,14 +9,7 @@
 namespace unet {
 namespace {
 
-Dataset open(const std::string& folder, std::int64_t classes, const std::string& border, const std::string& group_by,
-             OnCorrupt on_corrupt) {
-  DatasetOptions options;
-  options.folder = folder;
-  options.classes = static_cast<int>(classes);
-  options.border = parse_border(border);
-  options.group_by = group_by;
-  options.on_corrupt = on_corrupt;
+Dataset open(DatasetOptions options) {
   options.threads = kernels::cpu::threads();
   return Dataset(options);
 }
@@ -33,12 +26,29 @@ LoaderOptions loader(std::int64_t batch_size, std::int64_t height, std::int64_t 
 }  // namespace
 
 Dataset open_dataset(const TrainOptions& options) {
-  return open(options.data, options.classes, options.border, options.group_by,
-              options.on_corrupt == "skip" ? OnCorrupt::skip : OnCorrupt::stop);
+  DatasetOptions out;
+  out.folder = options.data;
+  out.classes = static_cast<int>(options.classes);
+  out.border = parse_border(options.border);
+  out.on_corrupt = options.on_corrupt == "skip" ? OnCorrupt::skip : OnCorrupt::stop;
+  out.exif = options.exif;
+  out.group_by = options.group_by;
+  out.height = options.image_size.height;
+  out.width = options.image_size.width;
+  return open(out);
 }
 
 Dataset open_dataset(const EvalOptions& options, const models::UNetCheckpoint& checkpoint) {
-  Dataset dataset = open(options.data, checkpoint.spec.classes, checkpoint.border, options.group_by, OnCorrupt::stop);
+  const LoaderOptions loading = evaluation_loader(options, checkpoint);
+  DatasetOptions out;
+  out.folder = options.data;
+  out.classes = static_cast<int>(checkpoint.spec.classes);
+  out.border = parse_border(checkpoint.border);
+  out.exif = options.exif.value_or(checkpoint.exif);
+  out.group_by = options.group_by;
+  out.height = loading.height;
+  out.width = loading.width;
+  Dataset dataset = open(out);
   // A checkpoint may be hostile: its pattern is compared but never matched, which could take for ever.
   const std::optional<std::string>& trained = checkpoint.group_by;
   if (dataset.split_by_hash() && options.split != "all" && trained && *trained != options.group_by) {
@@ -84,6 +94,7 @@ nlohmann::json summary(const Dataset& dataset) {
     }
   }
   out["hash"] = hash_text(dataset);
+  out["warnings"] = dataset.warnings();
   out["skipped"] = nlohmann::json::array();
   for (const SkippedSample& skipped : dataset.skipped()) {
     out["skipped"].push_back({{"name", escaped(skipped.name)}, {"reason", escaped(skipped.reason)}});

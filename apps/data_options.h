@@ -19,10 +19,10 @@ LoaderOptions training_loader(const TrainOptions& options);
 LoaderOptions evaluation_loader(const TrainOptions& options);
 LoaderOptions evaluation_loader(const EvalOptions& options, const models::UNetCheckpoint& checkpoint);
 
-/// Names, splits and sizes of the files as sixteen hexadecimal digits.
+/// Dataset::hash() as sixteen hexadecimal digits.
 std::string hash_text(const Dataset& dataset);
 
-/// For run.json: sizes of the splits, kind and contents of the masks, hash of the list.
+/// For run.json: sizes of the splits, kind and contents of the masks, hash, warnings, what is skipped.
 nlohmann::json summary(const Dataset& dataset);
 
 }  // namespace unet

@@ -116,6 +116,7 @@ void run(const EvalOptions& options) {
   const Split split = parse_split(options.split);
   const Dataset dataset = open_dataset(options, checkpoint);
   say_text(dataset.report());
+  for (const std::string& warning : dataset.warnings()) warn("eval_unet: warning: {}\n", warning);
   LoaderOptions loading = evaluation_loader(options, checkpoint);
   loading.full_labels = true;
   Loader loader(dataset, split, loading);

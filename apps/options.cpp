@@ -38,6 +38,7 @@ ImageExtent extent_of(const std::string& text) {
 }
 
 const std::map<std::string, LossKind> kLosses{{"cross_entropy", LossKind::cross_entropy}, {"dice", LossKind::dice}};
+const std::map<std::string, Exif> kExif{{"apply", Exif::apply}, {"ignore", Exif::ignore}};
 const std::map<std::string, Background> kBackgrounds{{"0", Background::class0}, {"none", Background::none}};
 const std::map<std::string, BestBy> kBestBy{{"dice", BestBy::dice},
                                             {"dice_nonempty", BestBy::dice_nonempty},
@@ -46,8 +47,9 @@ const std::map<std::string, BestBy> kBestBy{{"dice", BestBy::dice},
 const std::map<std::string, ScheduleKind> kSchedules{
     {"constant", ScheduleKind::constant}, {"cosine", ScheduleKind::cosine}, {"plateau", ScheduleKind::plateau}};
 
-template <class Kind>
-CLI::Option* add_choice(CLI::App& app, const std::string& name, Kind& value, const std::map<std::string, Kind>& kinds,
+/// Value is Kind, or an optional of it.
+template <class Value, class Kind>
+CLI::Option* add_choice(CLI::App& app, const std::string& name, Value& value, const std::map<std::string, Kind>& kinds,
                         const std::string& help) {
   std::string chosen;
   for (const auto& [word, kind] : kinds) {
@@ -103,6 +105,11 @@ void add_group_by(CLI::App& app, std::string& value, const std::string& help) {
          },
          help)
       ->type_name("REGEX");
+}
+
+template <class Value>
+CLI::Option* add_exif(CLI::App& app, Value& value) {
+  return add_choice(app, "--exif", value, kExif, "Turn photographs upright as their EXIF orientation asks, or not");
 }
 
 void add_machine(CLI::App& app, MachineOptions& o) {
@@ -169,6 +176,7 @@ std::vector<std::pair<std::string, std::string>> TrainOptions::resolved() const 
           {"image-size", image_size.str()},
           {"augment", augment},
           {"border", border},
+          {"exif", name_of(exif)},
           {"background", name_of(background)},
           {"best-by", name_of(best_by)},
           {"group-by", group_by.empty() ? "none" : group_by},
@@ -215,6 +223,7 @@ std::optional<int> parse(int argc, char** argv, TrainOptions& o) {
       ->default_str("256");
   add_number(app, "--classes", o.classes, {2, 255}, "Classes, class 0 included");
   add_words(app, "--border", o.border, {"foreground", "background", "ignore"}, "What a trimap's border counts as");
+  add_exif(app, o.exif);
   add_choice(app, "--background", o.background, kBackgrounds,
              "Which class is what is left over and never scored; none: every class counts");
   add_group_by(app, o.group_by,
@@ -305,6 +314,7 @@ std::optional<int> parse(int argc, char** argv, EvalOptions& o) {
                "groups only");
   add_extent(
       app, [&o](ImageExtent extent) { o.image_size = extent; }, "the checkpoint's");
+  add_exif(app, o.exif)->default_str("the checkpoint's");
   add_number(app, "-b,--batch-size", o.batch_size, kBatch, "Images in a pass");
   add_number(app, "-j,--workers", o.workers, {0, 256}, "Threads that load images");
   add_machine(app, o.machine);
@@ -324,6 +334,7 @@ std::optional<int> parse(int argc, char** argv, PredictOptions& o) {
   add_name(app, "-o,--output", o.output, "DIR", "Folder for masks and overlays")->required();
   add_extent(
       app, [&o](ImageExtent extent) { o.image_size = extent; }, "the checkpoint's");
+  add_exif(app, o.exif)->default_str("the checkpoint's");
   add_number(app, "--threshold", o.threshold, Real::share,
              "Foreground where its probability (1 - that of class 0) is at least this [the most probable class]");
   add_machine(app, o.machine);

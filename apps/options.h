@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "apps/machine.h"
+#include "engine/data/image.h"
 #include "engine/train/metrics.h"
 #include "engine/train/schedule.h"
 
@@ -44,6 +45,7 @@ struct TrainOptions {
   ImageExtent image_size;
   std::string augment = "standard";
   std::string border = "foreground";
+  Exif exif = Exif::apply;
   Background background = Background::class0;
   BestBy best_by = BestBy::dice;
   std::string group_by;  // empty: each picture by itself
@@ -84,6 +86,7 @@ struct EvalOptions {
   std::string split = "test";
   std::string group_by;                   // empty: each picture by itself
   std::optional<ImageExtent> image_size;  // not given: the checkpoint's
+  std::optional<Exif> exif;               // likewise
   std::int64_t batch_size = 16;
   MachineOptions machine;
   int workers = 2;
@@ -97,8 +100,9 @@ struct PredictOptions {
   std::string checkpoint;
   std::vector<std::string> inputs;
   std::string output;
-  std::optional<ImageExtent> image_size;
-  std::optional<double> threshold;  // not given: arg-max
+  std::optional<ImageExtent> image_size;  // not given: the checkpoint's
+  std::optional<Exif> exif;               // likewise
+  std::optional<double> threshold;        // not given: arg-max
   MachineOptions machine;
 };
 

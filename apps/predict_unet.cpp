@@ -80,7 +80,7 @@ void run(const PredictOptions& options) {
   }
 
   for (const fs::path& path : images) {
-    const Image photo = to_rgb(load_image(path));
+    const Image photo = to_rgb(load_image(path, options.exif.value_or(checkpoint.exif)));
     const Image small = resize_bilinear(photo, static_cast<int>(width), static_cast<int>(height));
     Tape tape(Tape::Mode::inference);
     const Tensor pixels = Tensor::copy_of({1, height, width, 3}, Dtype::u8, small.pixels.data(), machine.device);

@@ -156,7 +156,8 @@ std::vector<std::string> differences(const RunRecord& then, const RunRecord& now
     if (name == "max-steps" && count_of(before) && (value == "none" || count_of(value) > count_of(before))) continue;
     out.push_back(fmt::format("--{} was {}, is {}", name, before.empty() ? "empty" : before, value));
   }
-  if (then.data_hash != now.data_hash) out.push_back("the list of images is another one, or a file's size has changed");
+  if (then.data_hash != now.data_hash)
+    out.push_back("the list of images is another one, a mask differs, or a photograph's file has another size");
   if (then.machine != now.machine) out.push_back(fmt::format("the machine was {}, is {}", then.machine, now.machine));
   return out;
 }

@@ -240,6 +240,7 @@ void train_phase(Run& run, const Phase& phase, Loader& training, Loader& validat
 
 /// Throws Error on what would make training senseless.
 void check_sense(const TrainOptions& options, const Dataset& dataset) {
+  for (const std::string& warning : dataset.check_trainable()) warn("train_unet: warning: {}\n", warning);
   for (const Phase& phase : phases_of(options)) {
     if (phase.lr * options.weight_decay <= 1) continue;
     throw Error(
@@ -272,6 +273,7 @@ void train(const TrainOptions& options) {
   Loader training(dataset, Split::train, training_loader(options));
   Loader validation(dataset, Split::val, evaluation_loader(options));
   if (!options.quiet) say_text(dataset.report());
+  for (const std::string& warning : dataset.warnings()) warn("train_unet: warning: {}\n", warning);
   check_sense(options, dataset);
 
   models::UNetSpec spec;
@@ -281,7 +283,7 @@ void train(const TrainOptions& options) {
   models::UNet model(spec, options.seed, Dtype::f32, machine.device, machine.bf16_copies);
   Parameters& parameters = model.parameters();
   const Metadata metadata = models::unet_metadata({spec, options.image_size.height, options.image_size.width,
-                                                   options.border, options.background, options.group_by});
+                                                   options.border, options.exif, options.background, options.group_by});
   if (!options.quiet) {
     say("device: {}, {}\n", machine.text, options.machine.precision);
     say("unet: {} parameters, base channels {}, {} classes, images {}\n", parameters.count(), spec.base_channels,

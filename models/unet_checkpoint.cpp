@@ -63,6 +63,13 @@ UNetCheckpoint describe_unet(const SafetensorsFile& file) {
     }
     out.border = found->second;
   }
+  if (const auto found = metadata.find("exif"); found != metadata.end()) {
+    if (found->second != name_of(Exif::apply) && found->second != name_of(Exif::ignore)) {
+      throw Error("{}: metadata \"exif\" is \"{}\", expected apply or ignore", file.path().string(),
+                  printable(found->second));
+    }
+    if (found->second == name_of(Exif::ignore)) out.exif = Exif::ignore;
+  }
   if (const auto found = metadata.find("background"); found != metadata.end()) {
     if (found->second != "0" && found->second != "none") {
       throw Error("{}: metadata \"background\" is \"{}\", expected 0 or none", file.path().string(),
@@ -78,6 +85,7 @@ Metadata unet_metadata(const UNetCheckpoint& checkpoint) {
   return {{"model", "unet"},
           {"image_size", fmt::format("{}x{}", checkpoint.height, checkpoint.width)},
           {"border", checkpoint.border},
+          {"exif", name_of(checkpoint.exif)},
           {"background", name_of(checkpoint.background)},
           {"group_by", checkpoint.group_by.value_or("")}};
 }

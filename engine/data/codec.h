@@ -18,17 +18,19 @@ using Bytes = std::span<const std::uint8_t>;
 /// Throws Error unless 1 <= sides <= max_image_side and width * height <= max_image_pixels.
 void check_limits(std::int64_t width, std::int64_t height, const std::string& name);
 
-ImageSize jpeg_size(Bytes bytes, const std::string& name);
-Image jpeg_decode(Bytes bytes, const std::string& name);
+ImageHead jpeg_head(Bytes bytes, const std::string& name);
+Image jpeg_decode(Bytes bytes, const std::string& name, Exif exif);
 std::vector<std::uint8_t> jpeg_encode(const Image& image, int quality);
 
 enum class PngUse { image, mask };
-ImageSize png_size(Bytes bytes, const std::string& name);
-Image png_decode(Bytes bytes, const std::string& name, PngUse use);
+ImageHead png_head(Bytes bytes, const std::string& name);
+Image png_decode(Bytes bytes, const std::string& name, PngUse use, Exif exif);
 std::vector<std::uint8_t> png_encode(const Image& image);
 
 /// EXIF orientation 1..8 from the payload of an APP1 segment; 1 where there is none or it makes no sense.
 int exif_orientation(Bytes app1);
+/// Likewise from the TIFF structure alone, as a PNG's eXIf holds it.
+int tiff_orientation(Bytes bytes);
 
 /// The image turned upright; orientation as EXIF 2.3, tag 0x0112.
 Image apply_orientation(Image image, int orientation);

@@ -1,20 +1,19 @@
 #include "engine/data/dataset.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
-#include <atomic>
-#include <exception>
-#include <mutex>
-#include <thread>
 #include <unordered_set>
 
 #include "engine/core/error.h"
 #include "engine/core/rng.h"
+#include "engine/data/data_scan.h"
 #include "engine/data/layout.h"
+#include "engine/data/mask_kind.h"
+#include "engine/data/remarks.h"
 
 namespace unet {
 namespace {
-
-using Counts = std::array<std::int64_t, 256>;
 
 constexpr std::array<std::string_view, 5> split_names{"train", "val", "trainval", "test", "all"};
 constexpr std::array<std::string_view, 3> border_names{"foreground", "background", "ignore"};
@@ -29,84 +28,6 @@ Enum parse(std::string_view name, const std::array<std::string_view, count>& nam
     throw Error("{} \"{}\": expected one of {}", what, name, choices);
   }
   return static_cast<Enum>(at - names.begin());
-}
-
-Counts count_values(const Image& mask) {
-  Counts counts{};
-  for (const std::uint8_t value : mask.pixels) ++counts[value];
-  return counts;
-}
-
-void check_sizes(const Sample& sample, const ImageSize& image, const Image& mask) {
-  if (image == ImageSize{mask.width, mask.height}) return;
-  const bool stored = image.turned && image == ImageSize{mask.height, mask.width};
-  throw Error("{}: photograph {} is {}x{}, but its mask {} is {}x{}, expected one size{}", sample.listed_at,
-              sample.image.string(), image.width, image.height, sample.mask.string(), mask.width, mask.height,
-              stored ? ": the photograph is turned by its EXIF orientation, turn the mask too" : "");
-}
-
-/// The labels each kind of mask gives to the values in its files; -1 where a value is not allowed.
-std::array<std::int16_t, 256> label_table(MaskKind kind, int classes, Border border) {
-  std::array<std::int16_t, 256> labels;
-  labels.fill(-1);
-  switch (kind) {
-    case MaskKind::trimap:
-      labels[1] = 1;
-      labels[2] = 0;
-      labels[3] = border == Border::foreground ? 1 : border == Border::background ? 0 : ignored_label;
-      break;
-    case MaskKind::binary:
-      labels[0] = 0;
-      labels[255] = 1;
-      break;
-    case MaskKind::indices:
-      for (int c = 0; c < classes; ++c) labels[static_cast<std::size_t>(c)] = static_cast<std::int16_t>(c);
-      labels[255] = ignored_label;
-      break;
-  }
-  return labels;
-}
-
-std::string allowed_values(MaskKind kind, int classes) {
-  switch (kind) {
-    case MaskKind::trimap:
-      return "1 (pet), 2 (background) or 3 (border) of a trimap: mend the mask";
-    case MaskKind::binary:
-      return "0 or 255: mend the mask";
-    case MaskKind::indices:
-      break;
-  }
-  return fmt::format("0..{} or 255 (ignored) for {} classes: mend the mask or give the right number of classes",
-                     classes - 1, classes);
-}
-
-/// Calls work(i) for all i below count on a few threads. The error of the lowest i is thrown, whatever the timing:
-/// indices are taken in order, so every one below a failed one has been taken and is finished.
-template <class Work>
-void for_each_index(std::size_t count, int threads, const Work& work) {
-  std::atomic<std::size_t> next{0};
-  std::mutex mutex;
-  std::size_t failed_at = count;
-  std::exception_ptr failure;
-  const auto loop = [&] {
-    for (std::size_t i = next++; i < count; i = next++) {
-      try {
-        work(i);
-      } catch (...) {
-        const std::lock_guard lock(mutex);
-        next = count;
-        if (i >= failed_at) return;
-        failed_at = i;
-        failure = std::current_exception();
-      }
-    }
-  };
-  {
-    std::vector<std::jthread> helpers;
-    for (int t = 1; t < threads; ++t) helpers.emplace_back(loop);
-    loop();
-  }
-  if (failure) std::rethrow_exception(failure);
 }
 
 }  // namespace
@@ -125,70 +46,34 @@ Dataset::Dataset(const DatasetOptions& options) : options_(options) {
   oxford_ = layout.oxford;
   by_hash_ = layout.by_hash;
   lists_ = std::move(layout.lists);
-  notes_ = std::move(layout.notes);
   if (oxford_ && options.classes != 2) {
     throw Error("data folder {}: trimaps of the Oxford layout have 2 classes, not {}: leave the number of classes out",
                 options.folder.string(), options.classes);
   }
-  const std::vector<Finding> findings = scan();
-  choose_kind();
-  check_values(findings);
-  leave_out_broken(findings);
-  for (const Finding& finding : findings) {
-    if (!finding.corrupt.empty()) continue;
+  Scan scan = scan_pairs(list(Split::all), options);
+  leave_out_broken(scan.findings);
+  masks_.masks = static_cast<std::int64_t>(scan.findings.size());
+  masks_.pixels = scan.pixels;
+  masks_.kind = oxford_ ? MaskKind::trimap : kind_of(scan.findings, options);
+  label_of_ = label_table(masks_.kind, options.classes, options.border);
+  check_values(scan.findings, masks_.kind, options.classes, label_of_);
+  remarks_ = remarks_on(scan.findings, options, masks_.kind, label_of_);
+  remarks_.notes.insert(remarks_.notes.begin(), layout.notes.begin(), layout.notes.end());
+
+  std::unordered_set<std::string_view> training;
+  for (const Sample& sample : list(Split::train)) training.insert(sample.name);
+  for (const Finding& finding : scan.findings) {
+    if (training.contains(finding.sample.name)) training_labels_ |= labels_of(finding.values, label_of_);
     for (const char c : finding.sample.name) hash_ = mix64(hash_ ^ static_cast<unsigned char>(c));
-    hash_ = mix64(mix64(hash_ ^ finding.image_bytes) ^ finding.mask_bytes);
+    hash_ = mix64(mix64(hash_ ^ finding.photograph_bytes) ^ finding.contents);
   }
   for (const Split split : {Split::train, Split::val, Split::test}) {
     hash_ = mix64(hash_ ^ static_cast<std::uint64_t>(size(split)));
   }
 }
 
-/// Reads every mask once and the head of every photograph, in the order of the lists.
-std::vector<Dataset::Finding> Dataset::scan() {
-  std::vector<Finding> findings;
-  for (const Sample& sample : list(Split::all)) findings.push_back({sample, {}, {}, 0, 0});
-  std::mutex mutex;
-  for_each_index(findings.size(), options_.threads, [&](std::size_t i) {
-    Finding& finding = findings[i];
-    const Sample& sample = finding.sample;
-    ImageSize size;
-    Image mask;
-    try {
-      size = read_image_size(sample.image);
-      mask = load_mask(sample.mask);
-      if (options_.on_corrupt == OnCorrupt::skip) load_image(sample.image);
-    } catch (const Error& error) {
-      finding.corrupt = fmt::format("{}: {}", sample.listed_at, error.what());
-      if (options_.on_corrupt == OnCorrupt::stop) throw Error(finding.corrupt);
-      return;
-    }
-    check_sizes(sample, size, mask);
-    finding.image_bytes = std::filesystem::file_size(sample.image);
-    finding.mask_bytes = std::filesystem::file_size(sample.mask);
-    const Counts counts = count_values(mask);
-    const std::lock_guard lock(mutex);
-    for (std::size_t value = 0; value < counts.size(); ++value) {
-      finding.values[value] = counts[value] > 0;
-      masks_.pixels[value] += counts[value];
-    }
-    ++masks_.masks;
-  });
-  return findings;
-}
-
-void Dataset::check_values(const std::vector<Finding>& findings) const {
-  for (const Finding& finding : findings) {
-    for (std::size_t value = 0; value < label_of_.size(); ++value) {
-      if (!finding.values[value] || label_of_[value] >= 0) continue;
-      const std::int64_t count = count_values(load_mask(finding.sample.mask))[value];
-      throw Error("{}: mask {} has value {} at {} pixels, expected {}", finding.sample.listed_at,
-                  finding.sample.mask.string(), value, count, allowed_values(masks_.kind, options_.classes));
-    }
-  }
-}
-
-void Dataset::leave_out_broken(const std::vector<Finding>& findings) {
+void Dataset::leave_out_broken(std::vector<Finding>& findings) {
+  const std::size_t pairs = findings.size();
   std::unordered_set<std::string> broken;
   for (const Finding& finding : findings) {
     if (finding.corrupt.empty()) continue;
@@ -196,21 +81,34 @@ void Dataset::leave_out_broken(const std::vector<Finding>& findings) {
     broken.insert(finding.sample.name);
   }
   if (broken.empty()) return;
-  if (broken.size() * 100 > findings.size()) {
-    throw Error("{} of {} pairs are broken, at most 1 % are skipped; the first: {}", broken.size(), findings.size(),
+  if (broken.size() * 100 > pairs) {
+    throw Error("{} of {} pairs are broken, at most 1 % are skipped; the first: {}", broken.size(), pairs,
                 skipped_.front().reason);
   }
+  std::erase_if(findings, [](const Finding& finding) { return !finding.corrupt.empty(); });
   for (std::vector<Sample>& samples : lists_) {
     std::erase_if(samples, [&](const Sample& sample) { return broken.contains(sample.name); });
   }
 }
 
-void Dataset::choose_kind() {
-  const auto others = std::count_if(masks_.pixels.begin() + 1, masks_.pixels.end() - 1, [](auto n) { return n > 0; });
-  masks_.kind = oxford_                                ? MaskKind::trimap
-                : options_.classes == 2 && others == 0 ? MaskKind::binary
-                                                       : MaskKind::indices;
-  label_of_ = label_table(masks_.kind, options_.classes, options_.border);
+std::vector<std::string> Dataset::check_trainable() const {
+  std::vector<int> present, absent;
+  for (int c = 0; c < options_.classes; ++c) {
+    (training_labels_[static_cast<std::size_t>(c)] ? present : absent).push_back(c);
+  }
+  if (present.size() < 2) {
+    throw Error(
+        "data folder {}: the {} training masks hold {}: there is nothing to learn; expected pixels of two classes at "
+        "least. Look at the masks and at what their values mean: {}",
+        options_.folder.string(), size(Split::train),
+        present.empty()   ? "only ignored pixels"
+        : present[0] == 0 ? "class 0 alone, no foreground"
+                          : fmt::format("class {} alone", present[0]),
+        values_text());
+  }
+  if (absent.empty()) return {};
+  return {fmt::format("no training mask holds class {}: the network cannot learn what it never sees",
+                      fmt::join(absent, ", "))};
 }
 
 std::string Dataset::how_to_fill(Split split) const {
@@ -234,7 +132,7 @@ const std::vector<Sample>& Dataset::samples(Split split) const {
 LabelledImage Dataset::load(const Sample& sample) const {
   LabelledImage pair;
   try {
-    pair = {to_rgb(load_image(sample.image)), load_mask(sample.mask)};
+    pair = {to_rgb(load_image(sample.image, options_.exif)), load_mask(sample.mask)};
   } catch (const Error& error) {
     throw Error("{}: {}", sample.listed_at, error.what());
   }
@@ -249,6 +147,20 @@ LabelledImage Dataset::load(const Sample& sample) const {
   return pair;
 }
 
+std::string Dataset::values_text() const {
+  std::int64_t total = 0;
+  for (const std::int64_t count : masks_.pixels) total += count;
+  std::string text;
+  for (std::size_t value = 0; value < 256; ++value) {
+    if (masks_.pixels[value] == 0) continue;
+    const std::int16_t label = label_of_[value];
+    text += fmt::format("{}{} -> {} {:.1f} %", text.empty() ? "" : ", ", value,
+                        label == ignored_label ? "ignored" : fmt::format("class {}", label),
+                        100.0 * static_cast<double>(masks_.pixels[value]) / static_cast<double>(total));
+  }
+  return text;
+}
+
 std::string Dataset::report() const {
   std::string text = fmt::format("data {}: {}, {} train, {} val, {} test\n", escaped(options_.folder.string()),
                                  oxford_ ? "Oxford-IIIT Pet layout" : "images/ and masks/", size(Split::train),
@@ -256,20 +168,10 @@ std::string Dataset::report() const {
   if (list(Split::trainval).empty() && list(Split::test).empty()) {
     text += fmt::format("no lists: one split of all {} pairs\n", size(Split::all));
   }
-  for (const std::string& note : notes_) text += note + "\n";
-  std::int64_t total = 0;
-  for (const std::int64_t count : masks_.pixels) total += count;
-  text += fmt::format("masks: {} ({}),", masks_.masks, name_of(masks_.kind));
-  for (std::size_t value = 0; value < 256; ++value) {
-    if (masks_.pixels[value] == 0) continue;
-    const std::int16_t label = label_of_[value];
-    text +=
-        fmt::format(" {} -> {} {:.1f} %,", value, label == ignored_label ? "ignored" : fmt::format("class {}", label),
-                    100.0 * static_cast<double>(masks_.pixels[value]) / static_cast<double>(total));
-  }
-  text.back() = '\n';
+  text += fmt::format("masks: {} ({}), {}\n", masks_.masks, name_of(masks_.kind), values_text());
   if (!skipped_.empty())
     text += fmt::format("skipped: {} broken, the first: {}\n", skipped_.size(), skipped_.front().reason);
+  for (const std::string& note : remarks_.notes) text += note + "\n";
   return text;
 }
 

@@ -25,7 +25,9 @@ enum class Split { train, val, trainval, test, all };
 /// What becomes of the trimaps' border ring.
 enum class Border { foreground, background, ignore };
 /// Decided once for all masks: trimap 1 pet, 2 background, 3 border; binary 0 and 255; indices 0..classes-1, 255
-/// ignored.
+/// ignored. The Oxford layout has trimaps. Else masks are binary where no mask holds a value besides 0 and 255 and two
+/// classes are asked for (an error if more are), and indices where any does. An index mask may hold 0 and 255 alone,
+/// but where such masks outnumber those with other values, the latter are the odd ones in a binary set: an error.
 enum class MaskKind { trimap, binary, indices };
 /// skip leaves pairs with a broken file out (at most 1 %), which makes opening decode every photograph.
 enum class OnCorrupt { stop, skip };
@@ -54,9 +56,18 @@ struct DatasetOptions {
   int classes = 2;
   Border border = Border::foreground;
   OnCorrupt on_corrupt = OnCorrupt::stop;
+  Exif exif = Exif::apply;
   std::string group_by;  ///< pattern: stems whose first capture group is equal stand in one split; empty: none
-  int threads = 2;       ///< for the scan of the masks
+  std::int64_t height = 0, width = 0;  ///< of the network, to tell which classes vanish there; 0: not known
+  int threads = 2;                     ///< for the scan of the masks
 };
+
+/// What a person should know before a run: counts, and what is odd. A line each, without its end.
+struct Remarks {
+  std::vector<std::string> notes, warnings;
+};
+
+struct Finding;  // of the scan, data_scan.h
 
 /// What the masks contain; values as stored in the files.
 struct MaskSummary {
@@ -75,7 +86,7 @@ class Dataset {
   /// Finds the pairs and reads every mask and the head of every photograph. Throws Error, with file and line where a
   /// list names the pair, on: a missing folder, list or file, an empty list, sizes that differ, a mask that is no index
   /// mask, a value outside the classes, a name given twice, a name or a group in two splits, a link out of the folder,
-  /// a broken file.
+  /// a broken file; on masks of which MaskKind makes no sense.
   explicit Dataset(const DatasetOptions& options);
 
   const DatasetOptions& options() const { return options_; }
@@ -91,34 +102,34 @@ class Dataset {
   /// Decodes one pair. Throws Error on a broken file and on one that changed since the data set was opened.
   LabelledImage load(const Sample& sample) const;
 
-  /// Names, splits and file sizes: equal hashes mean that a run can be resumed on these data.
+  /// Of names, splits, the masks' pixels and the sizes of the photographs' files, whose contents the start does not
+  /// read: equal hashes mean that a run can be resumed on these data.
   std::uint64_t hash() const { return hash_; }
 
-  /// A few lines for the start of a run: the layout, the splits, what the masks contain and how it is understood.
+  /// A few lines for the start of a run: the layout, the splits, what the masks contain and how it is understood, what
+  /// is left out or changed of the photographs.
   std::string report() const;
+
+  /// What is odd in masks or photographs.
+  const std::vector<std::string>& warnings() const { return remarks_.warnings; }
+
+  /// Throws Error if the training masks hold fewer than two classes; returns warnings of classes they do not hold.
+  std::vector<std::string> check_trainable() const;
 
  private:
   const std::vector<Sample>& list(Split split) const { return lists_[static_cast<std::size_t>(split)]; }
-  /// What the scan learns of one pair.
-  struct Finding {
-    Sample sample;
-    std::bitset<256> values;
-    std::string corrupt;  // the reason, if it is
-    std::uint64_t image_bytes, mask_bytes;
-  };
-  std::vector<Finding> scan();
-  void choose_kind();
-  void check_values(const std::vector<Finding>& findings) const;
-  void leave_out_broken(const std::vector<Finding>& findings);
+  void leave_out_broken(std::vector<Finding>& findings);
   std::string how_to_fill(Split split) const;
+  std::string values_text() const;
 
   DatasetOptions options_;
   bool oxford_ = false, by_hash_ = false;
   std::array<std::vector<Sample>, 5> lists_;  // by Split
-  std::vector<std::string> notes_;            // on the layout, lines of the report
   MaskSummary masks_;
   std::vector<SkippedSample> skipped_;
+  Remarks remarks_;
   std::array<std::int16_t, 256> label_of_{};  // -1: not allowed
+  std::bitset<256> training_labels_;          // in the training masks
   std::uint64_t hash_ = 0;
 };
 

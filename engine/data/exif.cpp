@@ -1,4 +1,5 @@
-// The one tag of EXIF that changes pixels: the orientation (EXIF 2.3, tag 0x0112), in the TIFF structure of APP1.
+// The one tag of EXIF that changes pixels: the orientation (EXIF 2.3, tag 0x0112), in the TIFF structure of
+// a JPEG's APP1 or a PNG's eXIf.
 #include <algorithm>
 #include <cstring>
 
@@ -25,8 +26,12 @@ struct Tiff {
 
 int exif_orientation(Bytes app1) {
   constexpr std::size_t prefix = 6;
-  if (app1.size() < prefix + 8 || std::memcmp(app1.data(), "Exif\0\0", prefix) != 0) return 1;
-  Tiff tiff{app1.subspan(prefix)};
+  if (app1.size() < prefix || std::memcmp(app1.data(), "Exif\0\0", prefix) != 0) return 1;
+  return tiff_orientation(app1.subspan(prefix));
+}
+
+int tiff_orientation(Bytes bytes) {
+  Tiff tiff{bytes};
   tiff.little = tiff.byte(0) == 'I';
   if (tiff.byte(0) != tiff.byte(1) || (!tiff.little && tiff.byte(0) != 'M') || tiff.u16(2) != 42) return 1;
   const std::uint64_t directory = tiff.u32(4);

@@ -153,12 +153,12 @@ void write_file(const std::filesystem::path& path, std::span<const std::uint8_t>
   if (closed != 0) refuse_io("write the file", path);
 }
 
-Image decode_image(std::span<const std::uint8_t> bytes, const std::string& name) {
+Image decode_image(std::span<const std::uint8_t> bytes, const std::string& name, Exif exif) {
   switch (recognise(bytes)) {
     case Format::jpeg:
-      return codec::jpeg_decode(bytes, name);
+      return codec::jpeg_decode(bytes, name, exif);
     case Format::png:
-      return codec::png_decode(bytes, name, codec::PngUse::image);
+      return codec::png_decode(bytes, name, codec::PngUse::image, exif);
     case Format::other:
       break;
   }
@@ -168,7 +168,7 @@ Image decode_image(std::span<const std::uint8_t> bytes, const std::string& name)
 Image decode_mask(std::span<const std::uint8_t> bytes, const std::string& name) {
   switch (recognise(bytes)) {
     case Format::png:
-      return codec::png_decode(bytes, name, codec::PngUse::mask);
+      return codec::png_decode(bytes, name, codec::PngUse::mask, Exif::ignore);
     case Format::jpeg:
       throw Error(
           "{}: mask is a JPEG, which does not keep class indices exactly, expected a PNG: export the mask "
@@ -180,25 +180,27 @@ Image decode_mask(std::span<const std::uint8_t> bytes, const std::string& name) 
   throw Error("{}: mask is {}, expected a PNG: convert the mask to 8-bit gray or palette PNG", name, describe(bytes));
 }
 
-Image load_image(const std::filesystem::path& path) { return decode_image(read_file(path), path.string()); }
+Image load_image(const std::filesystem::path& path, Exif exif) {
+  return decode_image(read_file(path), path.string(), exif);
+}
 
 Image load_mask(const std::filesystem::path& path) { return decode_mask(read_file(path), path.string()); }
 
-ImageSize read_image_size(const std::filesystem::path& path) {
+ImageHead read_image_head(const std::filesystem::path& path) {
   constexpr std::int64_t usual_head = 64 << 10;
   std::vector<std::uint8_t> bytes = read_start(path, usual_head);
   const std::string name = path.string();
   const Format format = recognise(bytes);
-  if (format == Format::png) return codec::png_size(bytes, name);
   if (format == Format::other) refuse_format(bytes, name);
+  const auto read_head = format == Format::png ? codec::png_head : codec::jpeg_head;
   if (static_cast<std::int64_t>(bytes.size()) == usual_head) {
     try {
-      return codec::jpeg_size(bytes, name);
-    } catch (const Error&) {  // the frame header may lie behind a long profile: the whole file has the last word
+      return read_head(bytes, name);
+    } catch (const Error&) {  // the head may end behind a long profile: the whole file has the last word
       bytes = read_file(path);
     }
   }
-  return codec::jpeg_size(bytes, name);
+  return read_head(bytes, name);
 }
 
 Image to_rgb(Image image) {

@@ -25,6 +25,7 @@ struct Image {
   int height = 0;
   int channels = 0;
   std::vector<std::uint8_t> pixels;
+  std::vector<std::uint8_t> palette;  ///< of a palette mask as decoded: red, green, blue of each index
   /// Complaints of the decoder about parts of the file that do not spoil the pixels (a profile, bytes between
   /// segments).
   std::int64_t warnings = 0;
@@ -38,8 +39,24 @@ struct Image {
 struct ImageSize {
   int width = 0;
   int height = 0;
-  bool turned = false;  ///< the EXIF orientation swaps the sides of the stored pixels; width and height are after it
-  friend bool operator==(const ImageSize& a, const ImageSize& b) { return a.width == b.width && a.height == b.height; }
+  friend bool operator==(const ImageSize&, const ImageSize&) = default;
+};
+
+/// Whether a photograph is turned upright as its EXIF orientation asks, or taken as stored.
+enum class Exif { apply, ignore };
+constexpr const char* name_of(Exif exif) { return exif == Exif::apply ? "apply" : "ignore"; }
+
+/// What the head of a photograph says of it.
+struct ImageHead {
+  ImageSize size;       ///< as stored
+  int orientation = 1;  ///< EXIF's, 1 (upright) to 8; from 5 on it swaps the sides
+  bool alpha = false;   ///< an alpha channel, or a transparent colour
+  int bits = 8;         ///< of a sample
+
+  /// The size that load_image gives.
+  ImageSize seen_size(Exif exif) const {
+    return exif == Exif::apply && orientation >= 5 ? ImageSize{size.height, size.width} : size;
+  }
 };
 
 /// A regular file's bytes. Throws Error when it cannot be read, is no regular file or exceeds max_file_bytes.
@@ -49,18 +66,19 @@ std::vector<std::uint8_t> read_file(const std::filesystem::path& path);
 void write_file(const std::filesystem::path& path, std::span<const std::uint8_t> bytes);
 
 /// A photograph in the channels of its file: 1-, 2- and 4-bit gray scaled to 0..255, 16 bits by their high byte,
-/// palette to RGB, tRNS to alpha, CMYK and YCCK to RGB (inverted as Adobe stores them, converted as Pillow does), the
-/// EXIF orientation of a JPEG applied. `name` stands in messages.
-Image decode_image(std::span<const std::uint8_t> bytes, const std::string& name);
-Image load_image(const std::filesystem::path& path);
+/// palette to RGB, tRNS to alpha, CMYK and YCCK to RGB (inverted as Adobe stores them, converted as Pillow does),
+/// turned by the EXIF orientation of a JPEG's APP1 or a PNG's eXIf (before the image data) unless that is ignored.
+/// `name` stands in messages.
+Image decode_image(std::span<const std::uint8_t> bytes, const std::string& name, Exif exif = Exif::apply);
+Image load_image(const std::filesystem::path& path, Exif exif = Exif::apply);
 
 /// A mask [height, width, 1] as stored: 1-, 2-, 4- and 8-bit gray unscaled, palette indices. A mask is a PNG without
 /// colour, alpha or 16-bit samples; anything else, and an index beyond the palette, throws Error.
 Image decode_mask(std::span<const std::uint8_t> bytes, const std::string& name);
 Image load_mask(const std::filesystem::path& path);
 
-/// The size load_image would give, from the head of the file alone.
-ImageSize read_image_size(const std::filesystem::path& path);
+/// From the start of the file alone. Throws Error where load_image would for that part.
+ImageHead read_image_head(const std::filesystem::path& path);
 
 /// Three channels: gray repeated, alpha dropped.
 Image to_rgb(Image image);

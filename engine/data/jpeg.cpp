@@ -119,22 +119,21 @@ void cmyk_to_rgb(std::vector<std::uint8_t>& pixels) {
 
 }  // namespace
 
-ImageSize jpeg_size(Bytes bytes, const std::string& name) {
+ImageHead jpeg_head(Bytes bytes, const std::string& name) {
   JpegReader reader;
   open(reader, bytes, name);
-  const int width = static_cast<int>(reader.info.image_width), height = static_cast<int>(reader.info.image_height);
-  const bool turned = orientation(reader) >= 5;
-  return turned ? ImageSize{height, width, true} : ImageSize{width, height, false};
+  return {{static_cast<int>(reader.info.image_width), static_cast<int>(reader.info.image_height)}, orientation(reader)};
 }
 
-Image jpeg_decode(Bytes bytes, const std::string& name) {
+Image jpeg_decode(Bytes bytes, const std::string& name, Exif exif) {
   if (const int scans = count_scan_markers(bytes); scans > max_jpeg_scans) {
     throw Error("{}: JPEG with {} scans, at most {} are read: save it again as an ordinary JPEG or PNG", name, scans,
                 max_jpeg_scans);
   }
   JpegReader reader;
   open(reader, bytes, name);
-  const int turn = orientation(reader);  // before the rows: libjpeg drops the markers at the end
+  const int turn =
+      exif == Exif::apply ? orientation(reader) : 1;  // before the rows: libjpeg drops the markers at the end
   int channels = 3;
   switch (reader.info.jpeg_color_space) {
     case JCS_GRAYSCALE:

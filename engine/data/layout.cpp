@@ -6,10 +6,10 @@
 #include <unordered_set>
 
 #include "engine/core/error.h"
+#include "engine/core/text.h"
 #include "engine/data/grouping.h"
 #include "engine/data/list_file.h"
 #include "engine/data/picture_folder.h"
-#include "engine/core/text.h"
 
 namespace unet {
 namespace {

@@ -128,21 +128,44 @@ void check_palette(const Image& mask, int entries, const std::string& name) {
               at % mask.width, at / mask.width, entries);
 }
 
-}  // namespace
-
-ImageSize png_size(Bytes bytes, const std::string& name) {
+/// The limits, before libpng allocates.
+void check_size(Bytes bytes, const std::string& name) {
   if (bytes.size() < head_bytes || std::memcmp(bytes.data() + 12, "IHDR", 4) != 0) refuse(name, "it has no header");
-  const std::uint32_t width = big_endian(bytes.data() + 16), height = big_endian(bytes.data() + 20);
-  check_limits(width, height, name);
-  return {static_cast<int>(width), static_cast<int>(height), false};
+  check_limits(big_endian(bytes.data() + 16), big_endian(bytes.data() + 20), name);
 }
 
-Image png_decode(Bytes bytes, const std::string& name, PngUse use) {
-  png_size(bytes, name);  // the limits, before libpng allocates
-  PngState state(false);
+/// Up to the image data.
+void open(PngState& state, Bytes bytes, const std::string& name) {
+  check_size(bytes, name);
   state.at = bytes.data();
   state.end = state.at + bytes.size();
   if (!read_header(state)) refuse(name, state.message);
+}
+
+int orientation(const PngState& state) {
+  png_bytep exif = nullptr;
+  png_uint_32 size = 0;
+  return png_get_eXIf_1(state.png, state.info, &size, &exif) != 0 ? tiff_orientation({exif, size}) : 1;
+}
+
+}  // namespace
+
+ImageHead png_head(Bytes bytes, const std::string& name) {
+  PngState state(false);
+  open(state, bytes, name);
+  const bool alpha = (png_get_color_type(state.png, state.info) & PNG_COLOR_MASK_ALPHA) != 0 ||
+                     png_get_valid(state.png, state.info, PNG_INFO_tRNS) != 0;
+  return {{static_cast<int>(png_get_image_width(state.png, state.info)),
+           static_cast<int>(png_get_image_height(state.png, state.info))},
+          orientation(state),
+          alpha,
+          png_get_bit_depth(state.png, state.info)};
+}
+
+Image png_decode(Bytes bytes, const std::string& name, PngUse use, Exif exif) {
+  PngState state(false);
+  open(state, bytes, name);
+  const int turn = exif == Exif::apply ? orientation(state) : 1;  // before the rows: of what precedes them, as the head
   const int color_type = png_get_color_type(state.png, state.info);
   if (use == PngUse::mask) check_mask_type(color_type, png_get_bit_depth(state.png, state.info), name);
   if (!set_transforms(state, use)) refuse(name, state.message);
@@ -159,9 +182,12 @@ Image png_decode(Bytes bytes, const std::string& name, PngUse use) {
     int entries = 0;
     png_get_PLTE(state.png, state.info, &palette, &entries);
     check_palette(image, entries, name);
+    for (int i = 0; i < entries; ++i) {
+      for (const png_byte value : {palette[i].red, palette[i].green, palette[i].blue}) image.palette.push_back(value);
+    }
   }
   image.warnings = state.warnings;
-  return image;
+  return apply_orientation(std::move(image), turn);
 }
 
 namespace {

@@ -100,6 +100,8 @@ void check_target(int width, int height) {
     throw Error("cannot resize an image to {}x{}, expected sides of at least 1", width, height);
 }
 
+}  // namespace
+
 /// The running sum, not the product, as Pillow: the two differ where a centre falls on the edge of a pixel.
 std::vector<int> nearest_positions(int from, int to) {
   const double scale = static_cast<double>(from) / to;
@@ -111,8 +113,6 @@ std::vector<int> nearest_positions(int from, int to) {
   }
   return positions;
 }
-
-}  // namespace
 
 Image resize_bilinear(Image image, int width, int height) {
   check_target(width, height);

@@ -10,7 +10,10 @@ namespace unet {
 /// each rounded to 8 bits. Returns the image untouched where the size already fits. Throws Error on a side below 1.
 Image resize_bilinear(Image image, int width, int height);
 
-/// The pixel under each centre: floor((x + 0.5) * old / new). For masks: no value appears that was not there.
+/// Which of `from` pixels lies under the centre of each of `to`: floor((x + 0.5) * from / to); never falling.
+std::vector<int> nearest_positions(int from, int to);
+
+/// The pixel under each centre. For masks: no value appears that was not there.
 Image resize_nearest(Image image, int width, int height);
 
 }  // namespace unet

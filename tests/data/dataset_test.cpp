@@ -119,7 +119,6 @@ TEST(Masks, KindIsDecidedForAll) {
   EXPECT_EQ(open(binary.path()).load(open(binary.path()).samples(Split::train)[0]).labels.pixels[0], 1);
   make_stems(indices.path(), 10, 1);
   EXPECT_EQ(open(indices.path()).masks().kind, MaskKind::indices);
-  EXPECT_EQ(open(binary.path(), 3).masks().kind, MaskKind::indices);
   make_stems(many.path(), 10, 1);
   test::write_bytes(many / "masks/pet_004.png", encode_png(test::flat_mask(6, 4, 255)));
   const Dataset data = open(many.path());

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <ctime>
 
+#include "engine/data/codec.h"
 #include "tests/data/support.h"
 
 namespace unet {
@@ -149,10 +150,50 @@ TEST(DecodeImage, TurnsByExifOrientation) {
     }
     test::Folder folder;
     test::write_bytes(folder / "turned.jpg", file);
-    const ImageSize size = read_image_size(folder / "turned.jpg");
-    EXPECT_EQ(size, (ImageSize{upright.width, upright.height}));
-    EXPECT_EQ(size.turned, orientation >= 5);
+    const ImageHead head = read_image_head(folder / "turned.jpg");
+    EXPECT_EQ(head.size, (ImageSize{w, h}));
+    EXPECT_EQ(head.seen_size(Exif::ignore), (ImageSize{w, h}));
+    EXPECT_EQ(head.seen_size(Exif::apply), (ImageSize{upright.width, upright.height}));
+    EXPECT_EQ(head.orientation, orientation);
+    EXPECT_EQ(decode_image(file, "stored", Exif::ignore).pixels, stored.pixels);
   }
+}
+
+TEST(DecodeImage, TurnsByThePngsExif) {
+  const test::Folder folder;
+  const Image stored = gradient(5, 3, 3);
+  for (int orientation = 1; orientation <= 8; ++orientation) {
+    Bytes file = test::png_with_orientation(stored, orientation);
+    const Image upright = decode_image(file, "turned");
+    const Image expected = codec::apply_orientation(stored, orientation);
+    EXPECT_EQ(upright.pixels, expected.pixels) << orientation;
+    EXPECT_EQ(upright.width, orientation < 5 ? 5 : 3);
+    EXPECT_EQ(decode_image(file, "stored", Exif::ignore).pixels, stored.pixels);
+    test::write_bytes(folder / "turned.png", file);
+    EXPECT_EQ(read_image_head(folder / "turned.png").orientation, orientation);
+    file[8 + 25 + 8 + 19] ^= 1;  // the chunk no longer fits its CRC: as if it were not there
+    EXPECT_EQ(decode_image(file, "damaged").pixels, stored.pixels);
+    test::write_bytes(folder / "turned.png", file);
+    EXPECT_EQ(read_image_head(folder / "turned.png").orientation, 1);
+  }
+}
+
+TEST(ReadImageHead, KnowsAlphaAndBits) {
+  const test::Folder folder;
+  const auto head = [&](const test::PngFile& png) {
+    test::write_bytes(folder / "a.png", png.bytes());
+    return read_image_head(folder / "a.png");
+  };
+  EXPECT_FALSE(head(test::gray_png(3, 2, 1)).alpha);
+  EXPECT_EQ(head(test::gray_png(3, 2, 1)).bits, 8);
+  for (const int type : {4, 6}) EXPECT_TRUE(head({1, 1, 8, type, {}, {}, Bytes(4)}).alpha);
+  EXPECT_TRUE(head({1, 1, 8, 3, {1, 2, 3}, {0}, Bytes(1)}).alpha);
+  EXPECT_EQ(head({2, 1, 16, 2, {}, {}, Bytes(12)}).bits, 16);
+  EXPECT_EQ(head({2, 1, 16, 2, {}, {}, Bytes(12)}).size, (ImageSize{2, 1}));
+  test::PngFile long_head = test::gray_png(3, 2, 1);
+  long_head.padding = 100'000;  // what is asked for lies behind the first 64 KiB
+  long_head.exif = test::tiff_with_orientation(6);
+  EXPECT_EQ(head(long_head).orientation, 6);
 }
 
 TEST(DecodeImage, IgnoresBrokenExif) {

@@ -100,8 +100,9 @@ struct PngFile {
   std::uint32_t width = 1, height = 1;
   int bit_depth = 8, color_type = 0;  // 0 gray, 2 RGB, 3 palette, 4 gray + alpha, 6 RGBA
   std::vector<std::uint8_t> palette, transparency;
-  std::vector<std::uint8_t> rows;  // packed as the format wants, without filter bytes
-  std::size_t padding = 0;         // bytes of a chunk to be skipped: reading takes its time
+  std::vector<std::uint8_t> rows;       // packed as the format wants, without filter bytes
+  std::size_t padding = 0;              // bytes of a chunk to be skipped: reading takes its time
+  std::vector<std::uint8_t> exif = {};  // of a chunk eXIf: a TIFF structure
 
   std::vector<std::uint8_t> bytes() const {
     std::vector<std::uint8_t> out{0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
@@ -111,6 +112,7 @@ struct PngFile {
     for (const int value : {bit_depth, color_type, 0, 0, 0}) header.push_back(static_cast<std::uint8_t>(value));
     chunk(out, "IHDR", header);
     if (padding) chunk(out, "paDd", std::vector<std::uint8_t>(padding));
+    if (!exif.empty()) chunk(out, "eXIf", exif);
     if (!palette.empty()) chunk(out, "PLTE", palette);
     if (!transparency.empty()) chunk(out, "tRNS", transparency);
     std::vector<std::uint8_t> raw;
@@ -156,6 +158,23 @@ struct PngFile {
     return out;
   }
 };
+
+/// A TIFF structure that holds EXIF's orientation alone.
+inline std::vector<std::uint8_t> tiff_with_orientation(int orientation) {
+  return {'M', 'M', 0, 42, 0, 0, 0, 8, 0, 1, 1, 0x12, 0, 3, 0, 0, 0, 1, 0, static_cast<std::uint8_t>(orientation),
+          0,   0,   0, 0,  0, 0};
+}
+
+/// Any image of 8 bits as a PNG with this orientation.
+inline std::vector<std::uint8_t> png_with_orientation(const Image& image, int orientation) {
+  PngFile png;
+  png.width = static_cast<std::uint32_t>(image.width);
+  png.height = static_cast<std::uint32_t>(image.height);
+  png.color_type = std::array{0, 0, 4, 2, 6}[static_cast<std::size_t>(image.channels)];
+  png.rows = image.pixels;
+  png.exif = tiff_with_orientation(orientation);
+  return png.bytes();
+}
 
 inline PngFile gray_png(std::uint32_t width, std::uint32_t height, std::uint8_t value) {
   PngFile png;

@@ -10,9 +10,9 @@ namespace {
 constexpr std::int64_t most_pixels = 4'000'000;
 
 bool is_large(Bytes bytes) {
-  for (const auto size_of : {codec::png_size, codec::jpeg_size}) {
+  for (const auto head_of : {codec::png_head, codec::jpeg_head}) {
     ImageSize size;
-    if (accepted([&] { size = size_of(bytes, "file"); }) && std::int64_t{size.width} * size.height > most_pixels) {
+    if (accepted([&] { size = head_of(bytes, "file").size; }) && std::int64_t{size.width} * size.height > most_pixels) {
       return true;
     }
   }
@@ -35,7 +35,8 @@ void fuzz_image(Bytes bytes) {
   if (accepted([&] { image = decode_image(bytes, "file"); })) {
     check_pixels(image);
     const MemoryFile file(bytes);
-    const ImageSize size = read_image_size(file.path());  // an Error here is a finding: the image is a sound one
+    const ImageSize size =
+        read_image_head(file.path()).seen_size(Exif::apply);  // an Error here is a finding: the image is a sound one
     require(size == ImageSize{image.width, image.height}, "the head tells the size of the pixels");
     require(to_rgb(image).channels == 3, "every image can be made RGB");
   }

@@ -129,6 +129,7 @@ TEST_F(ResumeRules, OtherOptionsAreNamedAndRefused) {
            {{"--weight-decay", "0.1"}, "--weight-decay was 0, is 0.1"},
            {{"--phase2-loss", "cross_entropy"}, "--phase2-loss was dice, is cross_entropy"},
            {{"--border", "ignore"}, "--border was foreground, is ignore"},
+           {{"--exif", "ignore"}, "--exif was apply, is ignore"},
            {{"--on-corrupt", "skip"}, "--on-corrupt was stop, is skip"},
            {{"--max-steps", "20"}, "--max-steps was none, is 20"},
            {{"--conv", "direct"}, "--conv was auto, is direct"},
@@ -153,6 +154,21 @@ TEST_F(ResumeRules, OtherDataAreRefused) {
   expect_parts(longer.err, {"the list of images is another one", "--force"});
   write_small_pets(data_, 12, 1);
   EXPECT_EQ(resume(output).code, 0) << "the same data again";
+}
+
+TEST_F(ResumeRules, OtherMasksOfTheSameSizeAreRefused) {
+  const fs::path output = half_run();
+  for (int i = 0; i < 12; ++i) {
+    const fs::path path = data_ / "annotations" / "trimaps" / fmt::format("p{:03}.png", i);
+    const std::uintmax_t bytes = fs::file_size(path);
+    Image mask = load_mask(path);
+    for (std::uint8_t& value : mask.pixels) value = value == 1 ? 2 : value == 2 ? 1 : value;
+    write_bytes(path, encode_png(mask));
+    if (fs::file_size(path) != bytes) fs::resize_file(path, bytes);  // a byte less or more after the end is no matter
+  }
+  const ProgramResult result = resume(output);
+  EXPECT_EQ(result.code, 1);
+  expect_parts(result.err, {"cannot be resumed", "a mask differs", "--force"});
 }
 
 TEST_F(ResumeRules, ForceGoesOnWithAWarning) {
