@@ -82,9 +82,9 @@ struct Folders {
 std::vector<Sample> listed_pairs(const fs::path& list, ListColumns columns, const Folders& folders) {
   check_inside(list, folders.root);
   std::vector<Sample> samples;
-  for (const ListedName& listed : read_list(list, columns)) {
-    samples.push_back(folders.pair(listed.name, fmt::format("{}:{}", list.string(), listed.line)));
-  }
+  read_list(list, columns, [&](std::string_view name, int line) {
+    samples.push_back(folders.pair(std::string(name), fmt::format("{}:{}", list.string(), line)));
+  });
   if (samples.empty()) throw Error("{}: names no pictures, expected a name on each line", list.string());
   return samples;
 }

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <set>
+#include <string>
 #include <string_view>
 
 #include "engine/data/list_file.h"
@@ -10,20 +11,19 @@ namespace unet::fuzz {
 void fuzz_list(Bytes bytes) {
   const MemoryFile file(bytes);
   for (const ListColumns columns : {ListColumns::first_word, ListColumns::whole_line}) {
-    std::vector<ListedName> names;
-    if (!accepted([&] { names = read_list(file.path(), columns); })) continue;
-    std::set<std::string_view> seen;
-    int line = 0;
-    for (const ListedName& listed : names) {
-      const std::string_view name = listed.name;
-      require(!name.empty() && name.size() <= 4096, "a name has 1 to 4096 bytes");
-      require(name != "." && name != ".." && name.find('/') == name.npos, "a name stays in its folder");
-      const auto is_control = [](unsigned char byte) { return byte < 0x20 || byte == 0x7f; };
-      require(std::none_of(name.begin(), name.end(), is_control), "a name is safe to print");
-      require(seen.insert(name).second, "a name stands once");
-      require(listed.line > line, "lines are counted upwards");
-      line = listed.line;
-    }
+    std::set<std::string, std::less<>> seen;
+    int last = 0;
+    accepted([&] {
+      read_list(file.path(), columns, [&](std::string_view name, int line) {
+        require(!name.empty() && name.size() <= 4096, "a name has 1 to 4096 bytes");
+        require(name != "." && name != ".." && name.find('/') == name.npos, "a name stays in its folder");
+        const auto is_control = [](unsigned char byte) { return byte < 0x20 || byte == 0x7f; };
+        require(std::none_of(name.begin(), name.end(), is_control), "a name is safe to print");
+        require(seen.emplace(name).second, "a name stands once");
+        require(line > last, "lines are counted upwards");
+        last = line;
+      });
+    });
   }
 }
 
