@@ -62,6 +62,7 @@ class OptionsFile : public CLI::Config {
     text.resize(static_cast<std::size_t>(input.gcount()));
     if (text.size() > kMostBytes) refuse(0, fmt::format("more than {} bytes: is this a file of options?", kMostBytes));
     std::string_view rest = text;
+    if (text.find('\0') != text.npos) refuse(0, "a NUL byte, expected text in UTF-8");
     if (rest.starts_with("\xef\xbb\xbf")) rest.remove_prefix(3);
     std::vector<CLI::ConfigItem> found;
     std::set<const CLI::Option*> seen;
@@ -131,7 +132,6 @@ class OptionsFile : public CLI::Config {
     }
     const std::optional<std::string> text = line.quoted();
     if (!text) refuse(number, fmt::format("{} has a text that does not end on its line, or an unknown escape", name));
-    if (text->find('\0') != text->npos) refuse(number, fmt::format("{} holds a NUL byte", name));
     return *text;
   }
 

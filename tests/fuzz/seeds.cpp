@@ -83,6 +83,7 @@ std::vector<File> options_seeds() {
           file_of("\xef\xbb\xbf\noutput = 'a # b'\nshare = 0.25\ne = 12\nquiet = false\n"),
           file_of("[train]\nepochs = 3\n"),
           file_of("train.epochs = 3\n"),
+          file_of(std::string_view("output = a\0b\n", 13)),
           file_of("epochs = [1, 2]\nepochs = 010\n"),
           file_of("output = \"\"\"a\n\"\"\"\n"),
           {}};

@@ -69,6 +69,7 @@ TEST_F(OptionsFile, WhatIsNotOneValueIsRefusedByLine) {
   expect_wrong_use("output = \"\\q\"\n", {"unknown escape"});
   expect_wrong_use("output = \"\"\"a\"\"\"\n", {"more than one value"});
   expect_wrong_use(std::string("output = \"a\0b\"\n", 15), {"NUL"});
+  expect_wrong_use(std::string("output = a\0b\n", 13), {"NUL"});
   expect_wrong_use("quiet = maybe\n", {"quiet is \"maybe\"", "true or false"});
   expect_wrong_use("quiet = 1\n", {"quiet is \"1\"", "true or false"});
 }
