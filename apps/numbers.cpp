@@ -9,9 +9,13 @@
 namespace unet {
 namespace {
 
-/// std::from_chars over the whole text: decimal, no blanks, no sign but '-'.
+/// std::from_chars over the whole text: decimal, no blanks, no sign but '-'. A leading zero makes a number octal
+/// elsewhere, so what it means is asked instead of guessed.
 template <class T>
 std::optional<T> parsed(const std::string& text) {
+  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+  const std::size_t first = text.starts_with('-') ? 1 : 0;
+  if (text.size() > first + 1 && text[first] == '0' && is_digit(text[first + 1])) return std::nullopt;
   T value{};
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
@@ -51,6 +55,8 @@ CLI::Option* add(CLI::App& app, const std::string& name, const std::string& help
 }
 
 }  // namespace
+
+std::optional<std::int64_t> plain_number(const std::string& text) { return parsed<std::int64_t>(text); }
 
 CLI::Option* add_number(CLI::App& app, const std::string& name, std::int64_t& value, Within within,
                         const std::string& help) {

@@ -1,6 +1,9 @@
 #include "apps/options.h"
 
+#include <sstream>
+
 #include "apps/numbers.h"
+#include "apps/options_file.h"
 #include "apps/screen.h"
 #include "apps/version.h"
 #include "engine/core/error.h"
@@ -18,23 +21,17 @@ constexpr Within kBatch{1, 65536};
 
 /// "256" or "192x256" (height x width).
 ImageExtent extent_of(const std::string& text) {
-  ImageExtent out;
-  char tail = 0;
-  long long height = 0, width = 0;
-  const int both = std::sscanf(text.c_str(), "%lldx%lld%c", &height, &width, &tail);
-  const bool plain = text.find_first_not_of("0123456789x") == std::string::npos;
-  if (both == 1 && plain && text.find('x') == std::string::npos) {
-    width = height;
-  } else if (both != 2 || !plain) {
+  const std::size_t cross = text.find('x');
+  const std::optional<std::int64_t> height = plain_number(text.substr(0, cross));
+  const std::optional<std::int64_t> width = cross == text.npos ? height : plain_number(text.substr(cross + 1));
+  if (!height || !width) {
     throw CLI::ValidationError("--image-size", fmt::format("\"{}\" is not N or HxW, e.g. 256 or 192x256", text));
   }
-  if (height < kMinSide || width < kMinSide || height > kMaxSide || width > kMaxSide) {
+  if (std::min(*height, *width) < kMinSide || std::max(*height, *width) > kMaxSide) {
     throw CLI::ValidationError("--image-size",
                                fmt::format("{} is outside {}..{} pixels a side", text, kMinSide, kMaxSide));
   }
-  out.height = height;
-  out.width = width;
-  return out;
+  return {*height, *width};
 }
 
 const std::map<std::string, LossKind> kLosses{{"cross_entropy", LossKind::cross_entropy}, {"dice", LossKind::dice}};
@@ -132,7 +129,10 @@ std::optional<int> run_parser(CLI::App& app, int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& asked) {  // --help, --version
-    app.exit(asked);
+    std::ostringstream text;
+    app.exit(asked, text, text);
+    say_text(text.str());
+    check_screen();
     return 0;
   } catch (const CLI::FileError& error) {
     warn("{}: {}\n", app.get_name(), error.what());
@@ -209,9 +209,7 @@ std::optional<int> parse(int argc, char** argv, TrainOptions& o) {
   CLI::App app("Trains a segmentation network in two phases: cross-entropy, then soft-Dice from the best checkpoint.",
                "train_unet");
   app.set_version_flag("--version", version_text("train_unet"));
-  app.set_config("--config", "", "Read options from a TOML file: the names below without dashes");
-  // A misspelt name in the file is as wrong as one on the command line; by default it would be passed over.
-  app.allow_config_extras(CLI::config_extras_mode::capture);
+  add_options_file(app);
   std::size_t done = app.get_options().size();
   constexpr Within positive{1, kMostOf}, not_negative{0, kMostOf};
 
@@ -272,13 +270,11 @@ std::optional<int> parse(int argc, char** argv, TrainOptions& o) {
   app.add_option_function<std::string>(
          "--keep",
          [&o](const std::string& text) {
-           if (text == "all") {
-             o.keep = -1;
-           } else if (!text.empty() && text.size() < 10 && text.find_first_not_of("0123456789") == std::string::npos) {
-             o.keep = std::stoll(text);
-           } else {
+           const std::optional<std::int64_t> number = plain_number(text);
+           if (text != "all" && (!number || *number < 0 || *number > kMostOf)) {
              throw CLI::ValidationError("--keep", fmt::format("\"{}\" is neither a number nor `all`", text));
            }
+           o.keep = number.value_or(-1);
          },
          "Epoch files to keep besides the best ones, or `all`")
       ->type_name("N")

@@ -1,8 +1,11 @@
 #include "apps/screen.h"
 
 #include <fcntl.h>
+#include <pthread.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
@@ -51,6 +54,25 @@ void note(int error) noexcept {
   warn_text(message);
 }
 
+/// Kernels keep their tiles on the stack. Threads get the usual one whatever the shell's limit; this one grows up to
+/// the limit, which is raised as far as the system lets it.
+void provide_stacks() {
+  constexpr rlim_t usual = 8 << 20, least = 1 << 20;
+  pthread_attr_t attributes;
+  if (::pthread_attr_init(&attributes) == 0) {
+    if (::pthread_attr_setstacksize(&attributes, usual) == 0) ::pthread_setattr_default_np(&attributes);
+    ::pthread_attr_destroy(&attributes);
+  }
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_STACK, &limit) != 0 || limit.rlim_cur >= usual) return;
+  limit.rlim_cur = std::min(limit.rlim_max, usual);
+  ::setrlimit(RLIMIT_STACK, &limit);
+  if (limit.rlim_cur >= least) return;
+  warn("{}: a stack of {} KiB is too small, at least {} KiB are needed: raise the limit (ulimit -s)\n",
+       program_invocation_short_name, limit.rlim_cur >> 10, least >> 10);
+  ::_exit(1);
+}
+
 }  // namespace
 
 void begin_program() {
@@ -59,6 +81,7 @@ void begin_program() {
     if (::fcntl(descriptor, F_GETFD) < 0) static_cast<void>(::open("/dev/null", O_RDWR));
   }
   std::signal(SIGXFSZ, SIG_IGN);
+  provide_stacks();
 }
 
 void outlive_the_screen() {

@@ -13,7 +13,8 @@
 namespace unet {
 
 /// First of all in main(): descriptors 0 to 2 that are closed are opened on /dev/null, so that no file of a run takes
-/// their numbers; a file-size limit is an error of the write instead of a signal.
+/// their numbers; a file-size limit is an error of the write instead of a signal; stacks are as large as usual, or the
+/// program ends with exit code 1.
 void begin_program();
 
 /// From now on a screen that has gone (a pager that was closed, a full disk) is told once on stderr, and the program

@@ -6,6 +6,7 @@
 #include <exception>
 #include <mutex>
 #include <numeric>
+#include <system_error>
 #include <thread>
 
 #include "engine/core/error.h"
@@ -38,7 +39,15 @@ void for_each_index(std::size_t count, int threads, const Work& work) {
   };
   {
     std::vector<std::jthread> helpers;
-    for (int t = 1; t < threads; ++t) helpers.emplace_back(loop);
+    try {
+      for (int t = 1; t < threads; ++t) helpers.emplace_back(loop);
+    } catch (const std::system_error& error) {
+      next = count;  // those that have started end
+      throw Error(
+          "cannot start {} threads that look at the data: {}; ask for fewer --threads, or raise the limit "
+          "(ulimit -u)",
+          threads, error.what());
+    }
     loop();
   }
   if (failure) std::rethrow_exception(failure);

@@ -16,7 +16,10 @@ namespace unet {
 
 inline constexpr std::int64_t max_image_pixels = 100'000'000;
 inline constexpr int max_image_side = 65'500;  ///< the most libjpeg can hold
-inline constexpr int max_jpeg_scans = 1'000;   ///< each scan of a progressive JPEG walks the whole image again
+inline constexpr int max_jpeg_scans = 1'000;
+/// Each scan of a progressive JPEG walks the whole image again: sums over all of them. Ordinary ones have ten.
+inline constexpr std::int64_t max_jpeg_scan_pixels = 12 * max_image_pixels;
+inline constexpr std::int64_t max_arithmetic_scan_pixels = 12'000'000;
 inline constexpr std::int64_t max_file_bytes = std::int64_t{1} << 30;
 
 /// Pixels [height, width, channels]; channels 1 gray, 2 gray + alpha, 3 RGB, 4 RGBA.

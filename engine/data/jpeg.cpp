@@ -35,17 +35,25 @@ struct JpegReader {
   std::longjmp(reader->escape, 1);
 }
 
-/// Missing data are corrupt, not grey: where the first complaint is that the file or a scan ends early, or that the
-/// scans of a progressive image contradict each other, libjpeg would make up the pixels. A file that begins with a
-/// lesser complaint (bytes between segments, an unknown profile) is one that libjpeg finds its way through: complaints
-/// counted.
+/// Complaints that leave every pixel as it was stored: they are counted.
+bool is_harmless(int complaint) {
+  switch (complaint) {
+    case JWRN_ADOBE_XFORM:
+    case JWRN_BOGUS_ICC:
+    case JWRN_EXTRANEOUS_DATA:  // bytes between segments
+    case JWRN_JFIF_MAJOR:
+    case JWRN_NOT_SEQUENTIAL:  // numbers of a scan that its kind of JPEG does not use
+      return true;
+    default:
+      return false;
+  }
+}
+
+/// After any other complaint libjpeg makes up the pixels that it misses.
 void note_warning(j_common_ptr info, int level) {
   if (level >= 0) return;
-  auto* reader = static_cast<JpegReader*>(info->client_data);
-  const int code = info->err->msg_code;
-  const bool missing = code == JWRN_JPEG_EOF || code == JWRN_HIT_MARKER || code == JWRN_BOGUS_PROGRESSION;
-  if (missing && reader->warnings == 0) leave(info);
-  ++reader->warnings;
+  if (!is_harmless(info->err->msg_code)) leave(info);
+  ++static_cast<JpegReader*>(info->client_data)->warnings;
 }
 
 bool read_header(JpegReader& reader, const std::uint8_t* bytes, std::size_t size) {
@@ -79,16 +87,38 @@ bool read_rows(JpegReader& reader, std::uint8_t* pixels, std::size_t row_bytes) 
               reason);
 }
 
-/// An upper bound of the number of scans: entropy-coded data never contain the marker FF DA.
-int count_scan_markers(Bytes bytes) {
-  int count = 0;
-  const std::uint8_t* at = bytes.data();
-  const std::uint8_t* end = at + bytes.size();
+/// The scans that libjpeg would read, found as it finds them: from marker to marker, up to the first end of an image.
+int count_scans(Bytes bytes) {
+  int scans = 0;
+  const std::uint8_t *at = bytes.data(), *const end = at + bytes.size();
   while ((at = static_cast<const std::uint8_t*>(std::memchr(at, 0xff, static_cast<std::size_t>(end - at))))) {
-    if (++at == end) break;
-    count += *at == 0xda;
+    while (at < end && *at == 0xff) ++at;
+    if (at == end || *at == 0xd9) break;
+    const std::uint8_t marker = *at++;
+    if (marker <= 0x01 || (marker >= 0xd0 && marker <= 0xd8)) continue;  // no segment: it has no length
+    if (end - at < 2) break;
+    scans += marker == 0xda;
+    at += std::min<std::ptrdiff_t>(end - at, std::max(2, at[0] << 8 | at[1]));
   }
-  return count;
+  return scans;
+}
+
+/// A scan walks the whole image, whether or not it has bytes for it. Arithmetic coding takes its time for each
+/// coefficient even where its bytes have run out.
+void check_scans(const JpegReader& reader, Bytes bytes, const std::string& name) {
+  const int scans = count_scans(bytes);
+  if (scans > max_jpeg_scans) {
+    throw Error("{}: JPEG with {} scans, at most {} are read: save it again as an ordinary JPEG or PNG", name, scans,
+                max_jpeg_scans);
+  }
+  const auto padded = [](std::int64_t side) { return (side + 31) / 32 * 32; };  // to whole units of any sampling
+  const std::int64_t most = reader.info.arith_code ? max_arithmetic_scan_pixels : max_jpeg_scan_pixels;
+  if (scans * padded(reader.info.image_width) * padded(reader.info.image_height) <= most) return;
+  throw Error(
+      "{}: JPEG of {}x{} pixels in {} scans{}, expected at most {} pixels times scans: save it again as an "
+      "ordinary JPEG or PNG",
+      name, reader.info.image_width, reader.info.image_height, scans,
+      reader.info.arith_code ? " of arithmetic coding" : "", most);
 }
 
 int orientation(const JpegReader& reader) {
@@ -126,14 +156,11 @@ ImageHead jpeg_head(Bytes bytes, const std::string& name) {
 }
 
 Image jpeg_decode(Bytes bytes, const std::string& name, Exif exif) {
-  if (const int scans = count_scan_markers(bytes); scans > max_jpeg_scans) {
-    throw Error("{}: JPEG with {} scans, at most {} are read: save it again as an ordinary JPEG or PNG", name, scans,
-                max_jpeg_scans);
-  }
   JpegReader reader;
   open(reader, bytes, name);
-  const int turn =
-      exif == Exif::apply ? orientation(reader) : 1;  // before the rows: libjpeg drops the markers at the end
+  check_scans(reader, bytes, name);
+  // Before the rows: libjpeg drops the markers at the end.
+  const int turn = exif == Exif::apply ? orientation(reader) : 1;
   int channels = 3;
   switch (reader.info.jpeg_color_space) {
     case JCS_GRAYSCALE:

@@ -28,14 +28,15 @@ class Pairs {
   std::vector<Sample> listed(const fs::path& list, ListColumns columns) {
     const fs::path path = data_folder_ / list;
     check_inside(path, fs::canonical(data_folder_));
-    const NameList names = read_list(path, columns, [&](const std::string& name) { return stem_of(name); });
     const auto place = [&](int line) { return fmt::format("{}:{}", list.string(), line); };
-    for (const int line : names.comments) comments_.add(place(line));
     std::vector<Sample> samples;
-    for (const ListedName& name : names.names) {
-      if (name.has_ending) with_ending_.add(place(name.line));
-      samples.push_back(pair(name.name, fmt::format("{}:{}", path.string(), name.line)));
-    }
+    const Comments comments = read_list(
+        path, columns, [&](const std::string& name) { return stem_of(name); },
+        [&](const ListedName& name) {
+          if (name.has_ending) with_ending_.add(place(name.line));
+          samples.push_back(pair(name.name, fmt::format("{}:{}", path.string(), name.line)));
+        });
+    if (comments.count > 0) comments_.add(place(comments.first_line), comments.count);
     if (samples.empty()) throw Error("{}: names no pictures, expected a name on each line", path.string());
     return samples;
   }

@@ -1,7 +1,7 @@
 #include "engine/data/list_file.h"
 
-#include <string_view>
 #include <unordered_map>
+#include <vector>
 
 #include "engine/core/error.h"
 #include "engine/data/image.h"
@@ -19,13 +19,20 @@ std::string_view trimmed(std::string_view text) {
   return text.substr(first, text.find_last_not_of(blanks) - first + 1);
 }
 
-void check_line(std::string_view line, const std::string& where) {
+/// Made into text only for a message.
+struct Where {
+  const std::filesystem::path& path;
+  int line;
+  std::string str() const { return fmt::format("{}:{}", path.string(), line); }
+};
+
+void check_line(std::string_view line, const Where& where) {
   if (line.size() > longest_line) {
-    throw Error("{}: a line of {} bytes, expected a name of at most {}: is this a list of names?", where, line.size(),
-                longest_line);
+    throw Error("{}: a line of {} bytes, expected a name of at most {}: is this a list of names?", where.str(),
+                line.size(), longest_line);
   }
   if (line.find('\0') != std::string_view::npos) {
-    throw Error("{}: a NUL byte, expected text in UTF-8: save the list as UTF-8 (UTF-16 is not read)", where);
+    throw Error("{}: a NUL byte, expected text in UTF-8: save the list as UTF-8 (UTF-16 is not read)", where.str());
   }
 }
 
@@ -39,46 +46,47 @@ std::size_t find_control(std::string_view name) {
   return name.npos;
 }
 
-void check_name(std::string_view name, const std::string& where) {
+void check_name(std::string_view name, const Where& where) {
   if (const std::size_t at = find_control(name); at != name.npos) {
-    throw Error("{}: a control character at byte {} of the name, expected plain text: is this a list of names?", where,
-                at + 1);
+    throw Error("{}: a control character at byte {} of the name, expected plain text: is this a list of names?",
+                where.str(), at + 1);
   }
   if (name.find_first_of("/\\") == std::string_view::npos && name != "." && name != "..") return;
-  throw Error("{}: name \"{}\" leads to another folder, expected a plain name without folder and extension", where,
-              name);
+  throw Error("{}: name \"{}\" leads to another folder, expected a plain name without folder and extension",
+              where.str(), name);
 }
 
 }  // namespace
 
-NameList read_list(const std::filesystem::path& path, ListColumns columns, const StemOf& stem_of) {
+Comments read_list(const std::filesystem::path& path, ListColumns columns, const StemOf& stem_of,
+                   const std::function<void(const ListedName&)>& use) {
   const std::vector<std::uint8_t> bytes = read_file(path);
   std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   if (text.starts_with(byte_order_mark)) text.remove_prefix(byte_order_mark.size());
-  NameList list;
+  Comments comments;
   std::unordered_map<std::string, int> seen;
-  for (int number = 1; !text.empty(); ++number) {
+  for (Where where{path, 1}; !text.empty(); ++where.line) {
     const std::size_t end = text.find('\n');
     const std::string_view raw = text.substr(0, end);
     text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
-    const auto where = [&] { return fmt::format("{}:{}", path.string(), number); };
-    check_line(raw, where());
-    std::string_view name = trimmed(raw);
-    if (name.empty()) continue;
-    if (columns == ListColumns::first_word) name = name.substr(0, name.find_first_of(blanks));
-    const std::string listed(name), stem = stem_of(listed);
-    if (stem.empty() && name.front() == '#') {
-      list.comments.push_back(number);
+    check_line(raw, where);
+    std::string_view listed = trimmed(raw);
+    if (listed.empty()) continue;
+    if (columns == ListColumns::first_word) listed = listed.substr(0, listed.find_first_of(blanks));
+    const std::string stem = stem_of(std::string(listed));
+    if (stem.empty() && listed.front() == '#') {
+      if (comments.count++ == 0) comments.first_line = where.line;
       continue;
     }
-    check_name(name, where());
-    ListedName found{stem.empty() ? listed : stem, number, !stem.empty() && stem != listed};
-    if (const auto [other, is_new] = seen.emplace(found.name, number); !is_new) {
-      throw Error("{}: \"{}\" stands on line {} already, expected each name once", where(), found.name, other->second);
+    check_name(listed, where);
+    const ListedName name{stem.empty() ? std::string(listed) : stem, where.line, !stem.empty() && stem != listed};
+    if (const auto [other, is_new] = seen.emplace(name.name, where.line); !is_new) {
+      throw Error("{}: \"{}\" stands on line {} already, expected each name once", where.str(), name.name,
+                  other->second);
     }
-    list.names.push_back(std::move(found));
+    use(name);
   }
-  return list;
+  return comments;
 }
 
 }  // namespace unet

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <numeric>
+#include <system_error>
 #include <utility>
 
 #include "engine/core/error.h"
@@ -31,9 +32,11 @@ Loader::Loader(const Dataset& dataset, Split split, const LoaderOptions& options
       slots_(static_cast<std::size_t>(options_.prefetch)) {
   try {
     for (int i = 0; i < options_.workers; ++i) workers_.emplace_back([this] { work(); });
-  } catch (...) {
+  } catch (const std::exception& error) {
     stop_workers();
-    throw Error("cannot start {} workers: the system gives no more threads; ask for fewer", options_.workers);
+    if (dynamic_cast<const std::system_error*>(&error) == nullptr) throw;
+    throw Error("cannot start {} threads that load images: {}; ask for fewer --workers, or raise the limit (ulimit -u)",
+                options_.workers, error.what());
   }
 }
 

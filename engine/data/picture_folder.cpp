@@ -63,8 +63,9 @@ bool extends(std::string_view longer, std::string_view other) {
 
 }  // namespace
 
-void Tally::add(const std::string& name) {
-  if (count++ == 0 || name < first) first = name;
+void Tally::add(const std::string& name, std::int64_t times) {
+  if (count == 0 || name < first) first = name;
+  count += times;
 }
 
 void Tally::note(const std::string& what, std::vector<std::string>& notes) const {

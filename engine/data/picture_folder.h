@@ -15,7 +15,7 @@ struct Tally {
   std::int64_t count = 0;
   std::string first;
 
-  void add(const std::string& name);
+  void add(const std::string& name, std::int64_t times = 1);
   /// Adds the line "what: count, the first: name" unless there are none.
   void note(const std::string& what, std::vector<std::string>& notes) const;
 };

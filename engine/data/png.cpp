@@ -15,10 +15,11 @@ namespace {
 /// Signature and the IHDR chunk: 8 + length 4, type 4, data 13.
 constexpr std::size_t head_bytes = 29;
 
-/// What libpng may take at once: a text or profile, packed or unpacked (a row is 0.5 MB at most). Its own limit only
-/// warns where a chunk claims to be larger than the file.
+/// What libpng may take at once (a row is 0.5 MB at most), as its own limits only warn.
 constexpr png_alloc_size_t max_allocation = 8'000'000;
-constexpr png_uint_32 max_text_chunks = 128;
+/// A profile and each of the packed texts, which nobody looks at here: but for their faults they are passed over.
+constexpr png_alloc_size_t max_unpacked = 1'000'000;
+constexpr png_uint_32 max_packed_texts = 8;
 
 struct PngState {
   png_structp png = nullptr;
@@ -61,6 +62,14 @@ png_voidp allocate(png_structp, png_alloc_size_t size) { return size <= max_allo
 
 void release(png_structp, png_voidp block) { std::free(block); }
 
+/// Sums are bounded too: chunks that may come any number of times are read a few times, or passed over.
+void bound_chunks(png_structp png) {
+  static const png_byte unused[] = "tEXt\0iTXt\0sPLT\0eXIf";
+  png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, unused, 4);
+  png_set_chunk_malloc_max(png, max_unpacked);
+  png_set_chunk_cache_max(png, max_packed_texts + 2);  // its last place is never given
+}
+
 bool read_header(PngState& state) {
   state.png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, &state, on_error, on_warning, nullptr, allocate, release);
   if (!state.png) return false;
@@ -68,8 +77,7 @@ bool read_header(PngState& state) {
   state.info = png_create_info_struct(state.png);
   if (!state.info) return false;
   png_set_user_limits(state.png, max_image_side, max_image_side);
-  png_set_chunk_malloc_max(state.png, max_allocation);
-  png_set_chunk_cache_max(state.png, max_text_chunks);
+  bound_chunks(state.png);
   png_set_read_fn(state.png, &state, on_read);
   png_read_info(state.png, state.info);
   return true;

@@ -6,11 +6,17 @@
 
 #include <omp.h>
 
+#include <atomic>
 #include <cstring>
+#include <future>
 #include <memory>
 #include <oneapi/dnnl/dnnl.hpp>
+#include <string>
+#include <system_error>
+#include <thread>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "kernels/cpu/parallel.h"
 
@@ -20,10 +26,31 @@ namespace {
 using dnnl::memory;
 using Tag = memory::format_tag;
 
+/// OpenMP's library ends the process where the system gives it too few threads: asks for as many at once beforehand.
+void require_threads(int count) {
+  static std::atomic<int> given{1};
+  if (count <= given.load()) return;
+  std::promise<void> all_there;
+  const std::shared_future<void> wait = all_there.get_future().share();
+  std::vector<std::jthread> trial;
+  try {
+    while (static_cast<int>(trial.size()) < count - 1) trial.emplace_back([wait] { wait.wait(); });
+  } catch (const std::system_error& error) {
+    all_there.set_value();
+    throw std::runtime_error("cannot start " + std::to_string(count) + " threads for oneDNN: " + error.what() +
+                             "; ask for fewer --threads, or raise the limit (ulimit -u)");
+  }
+  all_there.set_value();
+  given = count;
+}
+
 /// While it lives, oneDNN uses as many threads as our kernels do.
 class OnednnThreads {
  public:
-  OnednnThreads() { omp_set_num_threads(threads()); }
+  OnednnThreads() {
+    require_threads(threads());
+    omp_set_num_threads(threads());
+  }
   ~OnednnThreads() { omp_set_num_threads(before_); }
   OnednnThreads(const OnednnThreads&) = delete;
   OnednnThreads& operator=(const OnednnThreads&) = delete;

@@ -83,7 +83,7 @@ class Pool {
     } catch (const std::system_error& error) {
       taken_.clear(std::memory_order_release);
       throw std::runtime_error("cannot start " + std::to_string(workers + 1) + " threads: " + error.what() +
-                               "; ask for fewer, or raise the system's limit");
+                               "; ask for fewer --threads, or raise the limit (ulimit -u)");
     }
   }
 

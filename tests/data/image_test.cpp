@@ -2,13 +2,13 @@
 #include "engine/data/image.h"
 
 #include <fcntl.h>
-#include <malloc.h>
 #include <sys/stat.h>
 
 #include <cmath>
 #include <ctime>
 
 #include "engine/data/codec.h"
+#include "tests/data/peak_memory.h"
 #include "tests/data/support.h"
 
 namespace unet {
@@ -234,25 +234,6 @@ TEST(DecodeImage, FlippedBitsNeverCrash) {
   }
 }
 
-std::int64_t status_kib(const std::string& key) {
-  std::ifstream status("/proc/self/status");
-  for (std::string word; status >> word;) {
-    std::int64_t value = 0;
-    if (word == key + ":" && status >> value) return value;
-  }
-  return 0;
-}
-
-/// The most memory above now while call runs, by the kernel's high-water mark.
-template <class Call>
-std::int64_t peak_kib(const Call& call) {
-  ::malloc_trim(0);  // or pages that earlier tests left behind would serve unseen
-  std::ofstream("/proc/self/clear_refs") << 5;
-  const std::int64_t before = status_kib("VmRSS");
-  call();
-  return status_kib("VmHWM") - before;
-}
-
 Bytes jpeg_of_size(int width, int height) {
   Bytes bytes = encode_jpeg(Image(16, 16, 3));
   for (std::size_t at = 2; at + 9 < bytes.size(); at += 2u + bytes[at + 2] * 256u + bytes[at + 3]) {
@@ -277,7 +258,7 @@ TEST(Limits, AreCheckedBeforeAllocation) {
     return png.bytes();
   };
   Bytes scans = encode_jpeg(Image(16, 16, 3));
-  for (int i = 0; i <= max_jpeg_scans; ++i) scans.insert(scans.end() - 2, {0xff, 0xda});
+  for (int i = 0; i <= max_jpeg_scans; ++i) scans.insert(scans.end() - 2, {0xff, 0xda, 0, 8, 1, 1, 0, 0, 63, 0});
   const std::vector<Case> cases{{png_of_size(10001, 10000), {"10001x10000", "100000000"}},
                                 {png_of_size(65501, 1), {"65501x1", "65500"}},
                                 {png_of_size(1, 0x80000000u), {"1x2147483648"}},
@@ -288,7 +269,7 @@ TEST(Limits, AreCheckedBeforeAllocation) {
   for (const Case& c : cases) {
     std::string message;
     double seconds = 0;
-    const std::int64_t kib = peak_kib([&] {
+    const std::int64_t kib = test::peak_kib([&] {
       const std::clock_t begin = std::clock();
       message = message_of([&] { decode_image(c.file, "big"); });
       seconds = static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
@@ -301,7 +282,7 @@ TEST(Limits, AreCheckedBeforeAllocation) {
   }
   // The other side of the limit, and a check that the measure sees an allocation of a picture's size.
   Image tall;
-  EXPECT_GT(peak_kib([&] { tall = Image(1000, 20000, 1); }), test::sanitized ? -1 : 16 * 1024);
+  EXPECT_GT(test::peak_kib([&] { tall = Image(1000, 20000, 1); }), test::sanitized ? -1 : 16 * 1024);
   EXPECT_EQ(decode_image(encode_png(Image(1, 65500, 1)), "tall").height, 65500);
 }
 

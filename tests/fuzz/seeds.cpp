@@ -78,4 +78,15 @@ std::vector<File> image_seeds() {
   return seeds;
 }
 
+std::vector<File> options_seeds() {
+  return {file_of("# a run\nepochs = 3\r\nlr = 2e-3 # small\noutput = \"a \\\"folder\\\"\"\nquiet = true\nseed=7"),
+          file_of("\xef\xbb\xbf\noutput = 'a # b'\nshare = 0.25\ne = 12\nquiet = false\n"),
+          file_of("[train]\nepochs = 3\n"),
+          file_of("train.epochs = 3\n"),
+          file_of(std::string_view("output = a\0b\n", 13)),
+          file_of("epochs = [1, 2]\nepochs = 010\n"),
+          file_of("output = \"\"\"a\n\"\"\"\n"),
+          {}};
+}
+
 }  // namespace unet::fuzz

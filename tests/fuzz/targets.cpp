@@ -17,6 +17,7 @@ const std::vector<Target>& targets() {
       {"checkpoint", fuzz_checkpoint, checkpoint_seeds, {"corpora/badsafetensors"}},
       {"list", fuzz_list, list_seeds, {"data/pets/annotations"}},
       {"image", fuzz_image, image_seeds, {"corpora/badimages", "corpora/pngsuite"}},
+      {"options", fuzz_options, options_seeds, {}},
   };
   return all;
 }

@@ -26,10 +26,14 @@ void fuzz_list(Bytes bytes);
 /// passed over, so that an input is done in milliseconds; the limits have a test of their own.
 void fuzz_image(Bytes bytes);
 
+/// The file as one of options. What is accepted is within the bounds of its option; a refusal is a CLI::ParseError.
+void fuzz_options(Bytes bytes);
+
 /// Small files made by code, of every kind that the readers know, for a start.
 std::vector<std::vector<std::uint8_t>> checkpoint_seeds();
 std::vector<std::vector<std::uint8_t>> list_seeds();
 std::vector<std::vector<std::uint8_t>> image_seeds();
+std::vector<std::vector<std::uint8_t>> options_seeds();
 
 struct Target {
   std::string name;

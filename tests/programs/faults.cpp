@@ -53,6 +53,10 @@ ProgramResult run_without_memory(long at, const Words& words, long* total) {
   return result;
 }
 
+ProgramResult run_with_threads(int most, const Words& words) {
+  return run(words, preload("unet_thread_faults.so") + Words{fmt::format("UNET_FAULT_THREADS={}", most)});
+}
+
 fs::path fast_folder() {
   const fs::path memory = "/dev/shm";
   return ::access(memory.c_str(), W_OK | X_OK) == 0 ? memory : fs::temp_directory_path();

@@ -36,6 +36,9 @@ std::vector<std::string> calls_of(const Words& words, const fs::path& folder, co
 /// of the JSON library, which end the program whatever its own code does.)
 ProgramResult run_without_memory(long at, const Words& words, long* total = nullptr);
 
+/// run(words) where the system gives no more than so many threads besides the first.
+ProgramResult run_with_threads(int most, const Words& words);
+
 /// Where files cost no time: a folder in memory if the machine has one. No test here asks the disk itself.
 fs::path fast_folder();
 

@@ -126,7 +126,8 @@ TEST_F(WrongUse, EveryNumberOfEveryProgramIsAPlainOneWithinItsBounds) {
     Words words = command;
     words[0] = program(words[0]);
     for (const std::string& option : options) {
-      for (const char* value : {"nan", "inf", "-1", "1e400", "99999999999999999999", "0x10", "7 ", "", "many"}) {
+      for (const char* value :
+           {"nan", "inf", "-1", "+1", "1e400", "99999999999999999999", "0x10", "010", "1,5", "7 ", "", "many"}) {
         if (reals.contains(option) && value == std::string("99999999999999999999"))
           continue;  // a number, if a large one
         const ProgramResult result = run(words + Words{option, value});
