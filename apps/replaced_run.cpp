@@ -83,14 +83,11 @@ void remove_done(const fs::path& folder) {
 std::vector<std::string> files_of_run(const fs::path& folder) {
   const std::string started = started_of(folder);
   std::vector<std::string> names;
-  bool any = false;
   for (std::string& name : files_in(folder)) {
     const std::string_view whole = name_without_temporary(name);
-    if (!is_fixed(whole) && !is_epoch_file(whole, started)) continue;
-    any = any || whole.size() == name.size();
-    names.push_back(std::move(name));
+    if (is_fixed(whole) || is_epoch_file(whole, started)) names.push_back(std::move(name));
   }
-  return any ? names : std::vector<std::string>();  // a temporary alone is no run
+  return names;
 }
 
 void restore_replaced_run(const fs::path& folder) {

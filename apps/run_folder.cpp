@@ -83,7 +83,8 @@ RunFolder RunFolder::resume(const std::filesystem::path& folder, const TrainOpti
 
 void RunFolder::refuse_or_replace(bool overwrite) {
   const std::vector<std::string> files = files_of_run(folder_);
-  if (files.empty()) return;
+  const auto is_whole = [](const std::string& name) { return name_without_temporary(name) == name; };
+  if (std::none_of(files.begin(), files.end(), is_whole)) return;
   if (!overwrite) {
     throw Error(
         "the output folder {} holds a run already; choose another with --output, go on with --resume auto, or "

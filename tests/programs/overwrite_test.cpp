@@ -13,7 +13,7 @@ constexpr const char* kForeign = "unet_20010101T000000Z_phase1_epoch001_dice0.50
 
 class Overwrite : public TinyTraining {
  protected:
-  const Words new_options_{"--seed", "1", "-e", "1", "--phase2-epochs", "0", "--save-every", "0"};
+  const Words new_options_{"--seed", "1", "-e", "1", "--phase2-epochs", "1", "--save-every", "0"};
   const fs::path output_ = folder_ / "run";
 
   /// A finished run, and files of others beside it.
@@ -127,7 +127,7 @@ TEST_F(Overwrite, KilledAtAnyCallTheNextStartKnowsWhoseFolderItIs) {
   int back = 0, taken = 0;
   for (std::size_t at = 1; at <= end; ++at) {
     const bool rare = calls[at - 1].starts_with("rename") || calls[at - 1].starts_with("unlink");
-    if (!long_run() && !(rare ? at % 4 == 0 || at + 3 > done : at % 60 == 0)) continue;
+    if (!long_run() && !(rare ? at % 8 == 0 || (at + 3 > done && at < done + 3) : at % 120 == 0)) continue;
     const std::string where = fmt::format("call {} of {}: {}", at, end, calls[at - 1]);
     const auto before = old_run();
     const ProgramResult killed = run_into({"signal 9", "open write fsync rename unlink", "run/", static_cast<long>(at)},
