@@ -38,6 +38,7 @@ bool is_fixed(std::string_view name) {
 
 /// When the folder's run started, from its run.json. Without one its epoch files cannot be told from others' and stay.
 std::string started_of(const fs::path& folder) {
+  if (!fs::exists(folder / "run.json")) return "";
   try {
     const std::vector<std::uint8_t> bytes = read_file(folder / "run.json");
     return nlohmann::json::parse(bytes.begin(), bytes.end()).at("started").get<std::string>();
