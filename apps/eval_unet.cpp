@@ -10,6 +10,7 @@
 #include "apps/failure.h"
 #include "apps/figures.h"
 #include "apps/full_size.h"
+#include "apps/memory.h"
 #include "apps/options.h"
 #include "apps/overlay.h"
 #include "apps/screen.h"
@@ -118,6 +119,8 @@ void run(const EvalOptions& options) {
   say_text(dataset.report());
   for (const std::string& warning : dataset.warnings()) warn("eval_unet: warning: {}\n", warning);
   LoaderOptions loading = evaluation_loader(options, checkpoint);
+  require_memory(options.checkpoint, checkpoint.spec, machine, std::min(loading.batch_size, dataset.size(split)),
+                 {loading.height, loading.width});
   loading.full_labels = true;
   Loader loader(dataset, split, loading);
   models::UNet model(checkpoint.spec, 0, Dtype::f32, machine.device, machine.bf16_copies);

@@ -5,6 +5,7 @@
 
 #include "apps/failure.h"
 #include "apps/full_size.h"
+#include "apps/memory.h"
 #include "apps/options.h"
 #include "apps/overlay.h"
 #include "apps/screen.h"
@@ -62,6 +63,7 @@ void run(const PredictOptions& options) {
   }
   const std::int64_t height = options.image_size ? options.image_size->height : checkpoint.height;
   const std::int64_t width = options.image_size ? options.image_size->width : checkpoint.width;
+  require_memory(options.checkpoint, checkpoint.spec, machine, 1, {height, width});
   const std::vector<fs::path> images = images_of(options.inputs);
   std::set<std::string> stems;
   for (const fs::path& image : images) {

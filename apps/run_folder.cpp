@@ -2,8 +2,7 @@
 
 #include <unistd.h>
 
-#include <cerrno>
-#include <cstring>
+#include <algorithm>
 #include <ctime>
 
 #include "apps/figures.h"
@@ -11,7 +10,6 @@
 #include "apps/version.h"
 #include "engine/core/error.h"
 #include "engine/core/plan_file.h"
-#include "engine/data/image.h"
 #include "engine/train/curves_svg.h"
 #include "engine/train/durable_file.h"
 #include "engine/train/run_files.h"
@@ -40,25 +38,6 @@ std::vector<std::string> metric_columns(std::int64_t classes) {
   return out;
 }
 const std::vector<std::string> kStepColumns{"phase", "epoch", "step", "loss", "lr", "grad_norm"};
-// The states first: a run whose clearing was cut short must not look like one that can be resumed.
-constexpr const char* kFixedFiles[] = {"last.safetensors",
-                                       "last.prev.safetensors",
-                                       "last.next.safetensors",
-                                       "run.json",
-                                       "metrics.csv",
-                                       "steps.csv",
-                                       "curves.svg",
-                                       "plans.json",
-                                       "best.safetensors",
-                                       "best_phase1.safetensors",
-                                       "best_phase2.safetensors"};
-
-void rename_file(const std::filesystem::path& from, const std::filesystem::path& to) {
-  if (file_calls().rename(from.c_str(), to.c_str()) != 0) {
-    throw Error("cannot rename {} to {}: {}; look at the disk and at the rights of the folder", from.string(),
-                to.string(), std::strerror(errno));
-  }
-}
 
 /// Sees to it that a log holds the rows that the state counts. With `force` one that does not is set aside, and there
 /// are none from then on; otherwise throws Error.
@@ -94,7 +73,7 @@ RunFolder RunFolder::create(const TrainOptions& options, const Machine& machine,
     throw Error("the output folder {} is not writable; choose another with --output", folder);
   }
   lock.take(out.folder_);
-  out.refuse_or_clear(options.overwrite);
+  out.refuse_or_replace(options.overwrite);
 
   state.started = utc_timestamp(std::time(nullptr));
   nlohmann::ordered_json run;
@@ -124,29 +103,25 @@ RunFolder RunFolder::resume(const std::filesystem::path& folder, const TrainOpti
   return out;
 }
 
-void RunFolder::refuse_or_clear(bool overwrite) const {
-  bool holds_a_run = false;
-  for (const char* name : kFixedFiles) holds_a_run = holds_a_run || std::filesystem::exists(folder_ / name);
-  if (!holds_a_run) return;
+void RunFolder::refuse_or_replace(bool overwrite) {
+  const std::vector<std::string> files = files_of_run(folder_);
+  const auto is_whole = [](const std::string& name) { return name_without_temporary(name) == name; };
+  if (std::none_of(files.begin(), files.end(), is_whole)) return;
   if (!overwrite) {
     throw Error(
         "the output folder {} holds a run already; choose another with --output, go on with --resume auto, or "
         "replace it with --overwrite",
         folder_.string());
   }
-  // The old run's epoch files carry its timestamp; without run.json they cannot be told from files of others and stay.
-  try {
-    const std::vector<std::uint8_t> bytes = read_file(folder_ / "run.json");
-    const nlohmann::json old = nlohmann::json::parse(bytes.begin(), bytes.end());
-    remove_old_epoch_files(folder_, old.at("started").get<std::string>(), 0, {});
-  } catch (const nlohmann::json::exception&) {
-  } catch (const Error&) {
-  }
-  for (const char* name : kFixedFiles) {
-    std::error_code error;
-    std::filesystem::remove(folder_ / name, error);
-    if (error) throw Error("cannot remove {}: {}", (folder_ / name).string(), error.message());
-  }
+  replaced_ = std::make_unique<ReplacedRun>(folder_);
+  replaced_->set_aside(files);
+  const auto is_checkpoint = [](const std::string& name) { return name.ends_with(".safetensors"); };
+  if (std::none_of(files.begin(), files.end(), is_checkpoint)) discard_replaced();  // nothing was learnt in it
+}
+
+void RunFolder::discard_replaced() {
+  replaced_->discard();
+  replaced_.reset();
 }
 
 void RunFolder::add_step(RunState& state, const StepResult& result, double lr) {
@@ -160,8 +135,9 @@ bool RunFolder::add_epoch(RunState& state, const EpochFigures& f, const Paramete
   all["phase"] = std::to_string(f.phase);
   all["epoch"] = std::to_string(f.epoch);
   all["val_dice"] = fmt::format("{:.6f}", f.val_dice);
-  save_model(folder_ / epoch_file_name(state.started, f.phase, static_cast<int>(f.epoch), f.val_dice), parameters, all);
-  const Best now{f.score, f.val_dice, f.phase, f.epoch};
+  const std::uint64_t weights = save_model(
+      folder_ / epoch_file_name(state.started, f.phase, static_cast<int>(f.epoch), f.val_dice), parameters, all);
+  const Best now{f.score, f.val_dice, f.phase, f.epoch, weights};
   const auto beaten = [&](const std::optional<Best>& best) { return !best || f.score > best->score; };
   std::optional<Best>& of_phase = state.best_of_phase[static_cast<std::size_t>(f.phase - 1)];
   if (beaten(of_phase)) {
@@ -215,10 +191,21 @@ void RunFolder::save_state(const RunRecord& record, const Parameters& parameters
     write_file_durably(folder_ / "plans.json", plans_text(record.plans));
     plans_ = record.plans;
   }
+  if (replaced_ && optimizer.steps() > 0) discard_replaced();
 }
 
 std::filesystem::path RunFolder::best_file(int phase) const {
   return folder_ / fmt::format("best_phase{}.safetensors", phase);
+}
+
+void RunFolder::load_best(const Best& best, Parameters& parameters) const {
+  const std::filesystem::path path = best_file(best.phase);
+  const std::uint64_t weights = load_model(SafetensorsFile(path), parameters);
+  if (best.weights == 0 || weights == best.weights) return;
+  throw Error(
+      "{}: is not the file that this run saved after epoch {} of phase {}: its weights are others. Put that file back "
+      "and go on with --resume auto, or begin a run of its own from these weights with --init",
+      path.string(), best.epoch, best.phase);
 }
 
 std::filesystem::path state_to_resume(const std::string& resume, const std::string& output) {
@@ -233,7 +220,9 @@ std::filesystem::path state_to_resume(const std::string& resume, const std::stri
       continue;
     }
     try {
-      run_record(SafetensorsFile(path));
+      const SafetensorsFile file(path);
+      run_record(file);
+      verify_checksums(file);
       if (!fault.empty()) warn("train_unet: warning: {}; going on from {}\n", fault, path.string());
       return path;
     } catch (const Error& error) {

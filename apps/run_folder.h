@@ -3,11 +3,13 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 
 #include "apps/options.h"
+#include "apps/replaced_run.h"
 #include "apps/run_lock.h"
 #include "apps/run_state.h"
 #include "engine/train/checkpoint.h"
@@ -34,7 +36,8 @@ class RunFolder {
  public:
   /// A new run: makes the folder and its first files. Throws Error if it holds a run and --overwrite is not given, or
   /// cannot be written; this happens before the first step. Puts the time into state.started;
-  /// takes the lock once the folder is there.
+  /// takes the lock once the folder is there. A run that is replaced comes back where this one ends without a committed
+  /// step that is saved.
   static RunFolder create(const TrainOptions& options, const Machine& machine, const nlohmann::json& data_summary,
                           RunState& state, RunLock& lock);
   /// Goes on: rows of the CSV files beyond the state's are cut off. Throws Error if a file does not hold the state's
@@ -50,13 +53,20 @@ class RunFolder {
   void save_state(const RunRecord& record, const Parameters& parameters, const Adam& optimizer,
                   const Metadata& metadata);
 
+  /// Loads the best epoch's checkpoint. Throws Error if its weights are not those that the run saved.
+  void load_best(const Best& best, Parameters& parameters) const;
+  /// Whether the run that --overwrite found would still come back.
+  bool replaces() const { return replaced_ != nullptr; }
+
   std::filesystem::path best_file(int phase) const;
   std::filesystem::path best_file() const { return folder_ / "best.safetensors"; }
 
  private:
   RunFolder(std::filesystem::path folder, std::int64_t keep) : folder_(std::move(folder)), keep_(keep) {}
-  void refuse_or_clear(bool overwrite) const;
+  void refuse_or_replace(bool overwrite);
+  void discard_replaced();
 
+  std::unique_ptr<ReplacedRun> replaced_;  // the last to go: the files below are closed by then
   std::filesystem::path folder_;
   std::int64_t keep_;
   std::optional<CsvFile> metrics_, steps_;

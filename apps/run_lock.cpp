@@ -7,8 +7,10 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <string>
+#include <thread>
 
 #include "engine/core/error.h"
 #include "engine/core/text.h"
@@ -50,7 +52,10 @@ RunLock::~RunLock() {
 void RunLock::take(const std::filesystem::path& folder) {
   if (descriptor_ >= 0) return;
   path_ = folder / "run.lock";
-  for (;;) {
+  // A process that was killed a moment ago may still be on its way out.
+  constexpr int kTries = 20;
+  constexpr std::chrono::milliseconds kBetween{50};
+  for (int tries = 1;; ++tries) {
     const int descriptor = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
     if (descriptor < 0) {
       const int fault = errno;
@@ -63,6 +68,10 @@ void RunLock::take(const std::filesystem::path& folder) {
       const int fault = errno;
       const std::string who = holder(descriptor);
       ::close(descriptor);
+      if (fault == EWOULDBLOCK && tries < kTries) {
+        std::this_thread::sleep_for(kBetween);
+        continue;
+      }
       if (fault == EWOULDBLOCK) {
         throw Error(
             "the folder {} is in use by {}: a run belongs to one process; wait for its end, stop it, or choose "

@@ -1,13 +1,14 @@
 #include "apps/run_state.h"
 
+#include <algorithm>
 #include <bit>
 #include <charconv>
+#include <limits>
 #include <set>
 
-#include "apps/version.h"
 #include "engine/core/error.h"
 #include "engine/core/plan_file.h"
-#include "kernels/cpu/parallel.h"
+#include "engine/train/run_files.h"
 
 namespace unet {
 namespace {
@@ -19,20 +20,55 @@ using Json = nlohmann::ordered_json;
 constexpr int kRecordVersion = 2;
 constexpr std::size_t kLongestRecord = std::size_t{1} << 20;
 
-/// A fraction in the place of a counter could be beyond any integer, which no conversion may meet.
-template <class T>
-T whole(const Json& json) {
-  if (!json.is_number_integer()) throw Error("a counter is no whole number");
-  return json.get<T>();
-}
+// Far above what any run reaches, far below where counting on overflows.
+constexpr std::uint64_t kMost = 1'000'000'000'000'000;
+constexpr std::uint64_t kMostEpochs = std::numeric_limits<int>::max();
 
 // As bits: JSON has no NaN and no infinity, which a sum over dropped steps may be.
 std::uint64_t bits(double value) { return std::bit_cast<std::uint64_t>(value); }
-double from_bits(const Json& json) { return std::bit_cast<double>(whole<std::uint64_t>(json)); }
+
+/// Whole and not negative: a fraction could be beyond any integer, which no conversion may meet.
+std::uint64_t whole(const Json& json, const char* name) {
+  if (!json.is_number_integer()) throw Error("\"{}\" is no whole number", name);
+  if (!json.is_number_unsigned()) throw Error("\"{}\" is out of range: it is negative", name);
+  return json.get<std::uint64_t>();
+}
+
+std::int64_t within(const Json& json, const char* name, std::uint64_t least = 0, std::uint64_t most = kMost) {
+  const std::uint64_t value = whole(json, name);
+  if (value < least || value > most) throw Error("\"{}\" is out of range: {}, not {} to {}", name, value, least, most);
+  return static_cast<std::int64_t>(value);
+}
+
+std::int64_t counter(const Json& json, const char* name, std::uint64_t least = 0, std::uint64_t most = kMost) {
+  return within(json.at(name), name, least, most);
+}
+
+double number(const Json& json, const char* name) { return std::bit_cast<double>(whole(json, name)); }
+
+double share(const Json& json, const char* name, double least = 0) {
+  const double value = number(json, name);
+  if (!(value >= least && value <= 1)) throw Error("\"{}\" is out of range: {}, not {} to 1", name, value, least);
+  return value;
+}
+
+/// Text that this program writes itself: short, and fit for a terminal.
+std::string plain_text(const Json& json, const char* name) {
+  const std::string text = json.at(name).get<std::string>();
+  const auto is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
+  if (text.size() > 4096 || std::any_of(text.begin(), text.end(), is_control)) {
+    throw Error("\"{}\" is no text that a run writes", name);
+  }
+  return text;
+}
 
 Json to_json(const std::optional<Best>& best) {
   if (!best) return nullptr;
-  return {{"score", bits(best->score)}, {"dice", bits(best->dice)}, {"phase", best->phase}, {"epoch", best->epoch}};
+  return {{"score", bits(best->score)},
+          {"dice", bits(best->dice)},
+          {"phase", best->phase},
+          {"epoch", best->epoch},
+          {"weights", best->weights}};
 }
 
 /// A number of epochs as options are recorded; nothing if it is none, as in a record from other hands.
@@ -45,8 +81,9 @@ std::optional<std::int64_t> count_of(const std::string& text) {
 
 std::optional<Best> best_of(const Json& json) {
   if (json.is_null()) return std::nullopt;
-  return Best{from_bits(json.at("score")), from_bits(json.at("dice")), whole<int>(json.at("phase")),
-              whole<std::int64_t>(json.at("epoch"))};
+  return Best{share(json.at("score"), "score"), share(json.at("dice"), "dice"),
+              static_cast<int>(counter(json, "phase", 1, 2)), counter(json, "epoch", 1, kMostEpochs),
+              json.contains("weights") ? whole(json.at("weights"), "weights") : 0};
 }
 
 Json to_json(const RunState& s) {
@@ -67,48 +104,57 @@ Json to_json(const RunState& s) {
           {"steps_rows", s.steps_rows}};
 }
 
+void require(bool holds, const char* fault) {
+  if (!holds) throw Error("{}", fault);
+}
+
+void require_consistent(const RunState& s) {
+  const std::int64_t done = s.epoch - 1;  // epochs of the phase under way
+  require(s.phase == 1 ? s.all_epochs == done : s.all_epochs > done, "the numbers of epochs do not fit each other");
+  require(s.step <= s.all_steps && s.dropped <= s.step, "the numbers of steps do not fit each other");
+  require(s.batch <= s.images && (s.batch > 0) == (s.images > 0), "batches and images do not fit each other");
+  require(s.metrics_rows <= static_cast<std::uint64_t>(s.all_epochs) &&
+              s.steps_rows <= static_cast<std::uint64_t>(s.all_steps),
+          "there are more rows than epochs or steps");
+  const std::array<std::int64_t, 2> epochs{s.phase == 1 ? done : s.all_epochs - done, s.phase == 1 ? 0 : done};
+  double score = -1;
+  for (std::size_t i = 0; i < 2; ++i) {
+    const std::optional<Best>& best = s.best_of_phase[i];
+    require(best.has_value() == (epochs[i] > 0),
+            best ? "a best epoch is of a phase without any" : "a best epoch is missing");
+    if (!best) continue;
+    require(best->phase == static_cast<int>(i) + 1 && best->epoch <= epochs[i], "a best epoch is of none that was");
+    score = std::max(score, best->score);
+  }
+  require(s.best.has_value() == (s.all_epochs > 0), "a best epoch is missing");
+  if (!s.best) return;
+  const std::optional<Best>& same = s.best_of_phase[static_cast<std::size_t>(s.best->phase - 1)];
+  require(same && s.best->score == score && s.best->score == same->score && s.best->dice == same->dice &&
+              s.best->epoch == same->epoch,
+          "the best epoch is not the best of its phase");
+}
+
 RunState state_of(const Json& json) {
   RunState s;
   s.started = json.at("started").get<std::string>();
-  s.phase = whole<int>(json.at("phase"));
-  s.epoch = whole<std::int64_t>(json.at("epoch"));
-  s.batch = whole<std::int64_t>(json.at("batch"));
-  s.step = whole<std::int64_t>(json.at("step"));
-  s.all_steps = whole<std::int64_t>(json.at("all_steps"));
-  s.all_epochs = whole<std::int64_t>(json.at("all_epochs"));
-  s.dropped = whole<int>(json.at("dropped"));
-  s.loss_sum = from_bits(json.at("loss_sum"));
-  s.images = whole<std::int64_t>(json.at("images"));
+  if (!is_timestamp(s.started)) throw Error("\"started\" is \"{}\", no YYYYMMDDTHHMMSSZ", s.started);
+  s.phase = static_cast<int>(counter(json, "phase", 1, 2));
+  s.epoch = counter(json, "epoch", 1, kMostEpochs);
+  s.batch = counter(json, "batch");
+  s.step = counter(json, "step");
+  s.all_steps = counter(json, "all_steps");
+  s.all_epochs = counter(json, "all_epochs");
+  s.dropped = static_cast<int>(counter(json, "dropped", 0, kMostDroppedSteps - 1));
+  s.loss_sum = number(json.at("loss_sum"), "loss_sum");
+  s.images = counter(json, "images");
   const Json& plateau = json.at("plateau");
-  s.plateau = {from_bits(plateau.at(0)), from_bits(plateau.at(1)), whole<std::int64_t>(plateau.at(2))};
+  s.plateau = {share(plateau.at(0), "plateau"), share(plateau.at(1), "plateau", -1), within(plateau.at(2), "plateau")};
   s.best = best_of(json.at("best"));
   for (std::size_t i = 0; i < 2; ++i) s.best_of_phase[i] = best_of(json.at("best_of_phase").at(i));
-  s.metrics_rows = whole<std::uint64_t>(json.at("metrics_rows"));
-  s.steps_rows = whole<std::uint64_t>(json.at("steps_rows"));
-  // Far above what any run reaches, far below where counting on overflows.
-  const auto outside = [](auto... values) { return ((values < 0 || values > 1'000'000'000'000'000) || ...); };
-  if (s.phase < 1 || s.phase > 2 || s.epoch < 1 || s.dropped < 0 ||
-      outside(s.epoch, s.batch, s.step, s.all_steps, s.all_epochs, s.images)) {
-    throw Error("a counter is out of range");
-  }
-  if ((s.phase > 1 && !s.best_of_phase[0]) || (s.all_epochs > 0 && !s.best)) throw Error("a best epoch is missing");
+  s.metrics_rows = static_cast<std::uint64_t>(counter(json, "metrics_rows"));
+  s.steps_rows = static_cast<std::uint64_t>(counter(json, "steps_rows"));
+  require_consistent(s);
   return s;
-}
-
-/// Nothing if another version wrote it. Throws whatever fits if it is damaged.
-std::optional<RunRecord> record_of(const std::string& text) {
-  if (text.size() > kLongestRecord) throw Error("it has {} bytes", text.size());
-  const Json json = Json::parse(text);
-  const int version = whole<int>(json.at("version"));
-  if (version < 1) throw Error("its version is {}", version);
-  if (version != kRecordVersion) return std::nullopt;
-  RunRecord record;
-  record.state = state_of(json.at("state"));
-  record.options = json.at("options").get<std::map<std::string, std::string>>();
-  record.data_hash = json.at("data_hash").get<std::string>();
-  record.machine = json.at("machine").get<std::string>();
-  if (json.contains("plans")) record.plans = parse_plans(json.at("plans").get<std::string>(), "plans");
-  return record;
 }
 
 }  // namespace
@@ -124,6 +170,26 @@ std::string to_text(const RunRecord& record) {
   return json.dump();
 }
 
+std::optional<RunRecord> parse_record(const std::string& text) {
+  try {
+    if (text.size() > kLongestRecord) throw Error("it has {} bytes", text.size());
+    const Json json = Json::parse(text);
+    if (const std::int64_t version = counter(json, "version"); version != kRecordVersion) {
+      if (version < 1) throw Error("its version is {}", version);
+      return std::nullopt;
+    }
+    RunRecord record;
+    record.state = state_of(json.at("state"));
+    record.options = json.at("options").get<std::map<std::string, std::string>>();
+    record.data_hash = plain_text(json, "data_hash");
+    record.machine = plain_text(json, "machine");
+    if (json.contains("plans")) record.plans = parse_plans(json.at("plans").get<std::string>(), "plans");
+    return record;
+  } catch (const std::exception& error) {
+    throw Error("the record of the run is damaged: {}", printable(error.what()));
+  }
+}
+
 RunRecord run_record(const SafetensorsFile& file) {
   const auto found = file.metadata().find(kRunRecordKey);
   if (found == file.metadata().end()) {
@@ -131,9 +197,9 @@ RunRecord run_record(const SafetensorsFile& file) {
   }
   std::optional<RunRecord> record;
   try {
-    record = record_of(found->second);
-  } catch (const std::exception& error) {
-    throw Error("{}: the record of the run is damaged: {}", file.path().string(), printable(error.what()));
+    record = parse_record(found->second);
+  } catch (const Error& error) {
+    throw Error("{}: {}", file.path().string(), error.what());
   }
   if (record) return *std::move(record);
   throw Error(
@@ -154,7 +220,7 @@ std::vector<std::string> differences(const RunRecord& then, const RunRecord& now
     // More epochs of a phase that is not over, or is the last, are fine.
     if (phase >= then.state.phase && count_of(before) && count_of(value) > count_of(before)) continue;
     if (name == "max-steps" && count_of(before) && (value == "none" || count_of(value) > count_of(before))) continue;
-    out.push_back(fmt::format("--{} was {}, is {}", name, before.empty() ? "empty" : before, value));
+    out.push_back(fmt::format("--{} was {}, is {}", name, before.empty() ? "empty" : printable(before), value));
   }
   if (then.data_hash != now.data_hash)
     out.push_back("the list of images is another one, a mask differs, or a photograph's file has another size");

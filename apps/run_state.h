@@ -21,7 +21,10 @@ struct Best {
   double dice = -1;
   int phase = 0;
   std::int64_t epoch = 0;
+  std::uint64_t weights = 0;  // what save_model said of them; 0: not known
 };
+
+inline constexpr int kMostDroppedSteps = 10;  // in a row, before a run is given up
 
 struct RunState {
   std::string started;          // UTC; stands in file names
@@ -49,9 +52,12 @@ struct RunRecord {
   std::vector<PlanChoice> plans;  // of the convolutions so far
 };
 
-/// The metadata entry of a record, and back. Reading throws Error naming the file if there is none or it is damaged.
+/// The metadata entry of a record, and back. Reading throws Error naming the file if there is none or it is damaged:
+/// every field has its form and bounds, and they fit each other.
 inline constexpr const char* kRunRecordKey = "run";
 std::string to_text(const RunRecord& record);
+/// The record in a text; nothing if another version wrote it. Throws Error if it is damaged.
+std::optional<RunRecord> parse_record(const std::string& text);
 RunRecord run_record(const SafetensorsFile& file);
 
 /// The differences that keep `now` from going on where `then` stopped, each as a line; empty if it may. What changes

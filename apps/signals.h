@@ -10,6 +10,8 @@ void watch_stop_signals();
 int stop_signal();
 
 /// Thrown where a pass over data is cut short by stop_signal().
-struct Interrupted {};
+struct Interrupted {
+  bool saved = true;  // whether --resume goes on from here
+};
 
 }  // namespace unet

@@ -20,8 +20,6 @@ using namespace unet;
 
 namespace {
 
-constexpr int kMostDroppedSteps = 10;  // in a row, before the run is given up
-
 Var loss_of(LossKind kind, Background background, Tape& tape, const Var& logits, const Tensor& labels) {
   if (kind == LossKind::cross_entropy) return softmax_cross_entropy(tape, logits, labels);
   kernels::SoftDiceSpec spec;
@@ -79,6 +77,11 @@ struct Run {
     record.plans = conv_plan_choices();
     folder.save_state(record, model.parameters(), optimizer, metadata);
     saved = std::chrono::steady_clock::now();
+  }
+  /// After a stop signal.
+  [[noreturn]] void save_and_stop(const Adam& optimizer) {
+    save(optimizer);
+    throw Interrupted{!folder.replaces()};
   }
 };
 
@@ -170,11 +173,11 @@ double train_epoch(Run& run, const Phase& phase, const ScheduleSpec& schedule, L
     ++total;
     book_all_but(ahead);
     const std::chrono::duration<double> unsaved = std::chrono::steady_clock::now() - run.saved;
-    if (stop_signal() != 0 || unsaved.count() >= options.save_every) {
-      book_all_but(0);
-      run.save(optimizer);
-    }
-    if (stop_signal() != 0) throw Interrupted();
+    const bool stop = stop_signal() != 0;
+    if (!stop && unsaved.count() < options.save_every) continue;
+    book_all_but(0);
+    if (stop) run.save_and_stop(optimizer);
+    run.save(optimizer);
   }
   book_all_but(0);
   return lr;
@@ -199,9 +202,8 @@ void train_phase(Run& run, const Phase& phase, Loader& training, Loader& validat
     const double trained = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 
     const Evaluation val = evaluate(run.model, run.machine, options.background, validation, [&](const Predicted&) {
-      if (stop_signal() == 0) return;
-      run.save(optimizer);  // the epoch's steps are done; a resume begins with this validation
-      throw Interrupted();
+      // The epoch's steps are done; a resume begins with this validation.
+      if (stop_signal() != 0) run.save_and_stop(optimizer);
     });
     const std::optional<double> score = score_of(options.best_by, val.metrics);
     if (!val.cross_entropy || !score) {
@@ -234,7 +236,13 @@ void train_phase(Run& run, const Phase& phase, Loader& training, Loader& validat
             100 * waited / trained);
       }
     }
-    if (stop_signal() != 0) throw Interrupted();
+    if (stop_signal() != 0) throw Interrupted{!run.folder.replaces()};
+  }
+  if (optimizer.steps() == 0) {
+    throw Error(
+        "phase {} ended without a step that was committed: nothing was learnt; look at the reasons above, or try a "
+        "lower --lr, --warmup, --clip-norm or more steps",
+        phase.number);
   }
 }
 
@@ -265,7 +273,10 @@ void train(const TrainOptions& options) {
   const std::filesystem::path folder_now = options.resume.empty() || options.resume == "auto"
                                                ? std::filesystem::path(options.output)
                                                : std::filesystem::absolute(options.resume).parent_path();
-  if (std::filesystem::is_directory(folder_now)) lock.take(folder_now);
+  if (std::filesystem::is_directory(folder_now)) {
+    lock.take(folder_now);
+    restore_replaced_run(folder_now);
+  }
   std::optional<SafetensorsFile> resumed;
   if (!options.resume.empty()) resumed.emplace(state_to_resume(options.resume, options.output));
 
@@ -328,7 +339,7 @@ void train(const TrainOptions& options) {
       if (phase.number > state.phase) {
         if (out_of_steps(options, state)) break;
         begin_next_phase(state);
-        load_model(SafetensorsFile(folder.best_file(1)), parameters);
+        folder.load_best(*state.best_of_phase[0], parameters);
       }
       run.save(*optimizer);
     }
@@ -358,9 +369,10 @@ int main(int argc, char** argv) {
     if (const std::optional<int> code = parse(argc, argv, options)) return *code;
     outlive_the_screen();
     train(options);
-  } catch (const Interrupted&) {
-    warn("train_unet: stopped by signal {}; the run is saved: the same command with --resume auto goes on\n",
-         stop_signal());
+  } catch (const Interrupted& interrupted) {
+    warn("train_unet: stopped by signal {}; {}\n", stop_signal(),
+         interrupted.saved ? "the run is saved: the same command with --resume auto goes on"
+                           : "no step of it was committed");
     return 128 + stop_signal();
   } catch (const std::exception& error) {
     return fail("train_unet", error);

@@ -6,6 +6,14 @@
 
 namespace unet::models {
 
+double inference_bytes(const UNetSpec& spec, std::int64_t N, std::int64_t height, std::int64_t width, Dtype dtype) {
+  // The last level: the joined features of twice the width, beside two convolutions' outputs and the images as they
+  // came and normalised. What convolutions need to work comes on top.
+  const double features = 4 * static_cast<double>(spec.base_channels) * static_cast<double>(kernels::size_of(dtype));
+  const double images = static_cast<double>(spec.in_channels) * (1 + static_cast<double>(kernels::size_of(dtype)));
+  return static_cast<double>(N) * static_cast<double>(height) * static_cast<double>(width) * (features + images);
+}
+
 UNet::DoubleConv::DoubleConv(Parameters& parameters, const std::string& name, std::int64_t Cin, std::int64_t middle,
                              std::int64_t Cout)
     : first(parameters, name + ".double_conv.0", name + ".double_conv.1", Cin, middle),

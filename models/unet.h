@@ -16,6 +16,10 @@ struct UNetSpec {
   bool bilinear = false;  // upsample bilinearly (align_corners) instead of by transposed convolutions
 };
 
+/// Bytes that a forward pass without gradients holds at its peak, within a factor of two and never too many: N images
+/// [height,width], activations of `dtype`. (A double: sizes from a file may be beyond any integer.)
+double inference_bytes(const UNetSpec& spec, std::int64_t N, std::int64_t height, std::int64_t width, Dtype dtype);
+
 class UNet {
  public:
   /// Parameters are drawn from the seed as PyTorch's defaults would be. Throws Error for a spec that makes no network.

@@ -7,6 +7,9 @@
 #include <vector>
 
 #include "engine/core/error.h"
+#include "engine/core/hash.h"
+#include "engine/core/rng.h"
+#include "engine/train/safetensors_header.h"
 #include "kernels/dispatch.h"
 
 namespace unet {
@@ -80,10 +83,16 @@ SafeDtype file_dtype(const Parameters& parameters) {
   return parameters.dtype() == Dtype::f64 ? SafeDtype::kF64 : SafeDtype::kF32;
 }
 
-void save(const std::filesystem::path& path, const Parameters& parameters, const Metadata& metadata,
-          const std::vector<SafetensorsEntry>& state) {
+std::string checksum_key(const std::string& tensor) { return "checksum." + tensor; }
+std::string checksum_text(std::uint64_t checksum) { return fmt::format("{:016x}", checksum); }
+
+/// The digest so far and one tensor more.
+std::uint64_t digest_with(std::uint64_t digest, std::uint64_t checksum) { return mix64(digest ^ checksum); }
+
+std::uint64_t save(const std::filesystem::path& path, const Parameters& parameters, const Metadata& metadata,
+                   const std::vector<SafetensorsEntry>& state) {
   const SafeDtype dtype = file_dtype(parameters);
-  std::vector<SafetensorsEntry> entries = state;
+  std::vector<SafetensorsEntry> entries;
   std::vector<std::vector<std::byte>> bytes;  // what the entries point to
   const std::vector<Named> tensors = float_tensors(parameters, on_host(parameters));
   bytes.reserve(tensors.size());
@@ -101,7 +110,18 @@ void save(const std::filesystem::path& path, const Parameters& parameters, const
   for (const Parameters::Stats& stats : parameters.stats()) {
     entries.push_back({tracked_name(stats), SafeDtype::kI64, {}, &stats.batches_tracked, {}});
   }
-  write_safetensors(path, metadata, entries);
+  const std::size_t of_model = entries.size();
+  entries.insert(entries.end(), state.begin(), state.end());
+  Metadata all = metadata;
+  std::uint64_t digest = 0;
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    const SafetensorsEntry& entry = entries[i];
+    const std::uint64_t checksum = xxh64(entry.data, safetensors_bytes(entry.shape, entry.dtype));
+    all[checksum_key(entry.name)] = checksum_text(checksum);
+    if (i < of_model) digest = digest_with(digest, checksum);
+  }
+  write_safetensors(path, all, entries);
+  return digest;
 }
 
 /// Throws Error unless every value of a float tensor that was read lies in [low, high]; NaN never does.
@@ -121,10 +141,32 @@ void require_range(const std::filesystem::path& path, const TensorInfo& info, co
   }
 }
 
+/// The checksum of a tensor that was read. Throws Error if its file has another for it.
+std::uint64_t require_checksum(const SafetensorsFile& file, const TensorInfo& info, const void* values) {
+  const std::uint64_t checksum = xxh64(values, info.bytes());
+  const std::string key = checksum_key(info.name), text = checksum_text(checksum);
+  const auto found = file.metadata().find(key);
+  if (found == file.metadata().end() || found->second == text) return checksum;
+  throw Error(
+      "{}: \"{}\" is damaged: the checksum of its bytes is {}, the file was written with {}; nothing was loaded: take "
+      "another file or copy it again (whoever changes a tensor on purpose leaves out the metadata \"{}\")",
+      file.path().string(), printable(info.name), text, printable(found->second), printable(key));
+}
+
 }  // namespace
 
-void save_model(const std::filesystem::path& path, const Parameters& parameters, const Metadata& metadata) {
-  save(path, parameters, metadata, {});
+std::uint64_t save_model(const std::filesystem::path& path, const Parameters& parameters, const Metadata& metadata) {
+  return save(path, parameters, metadata, {});
+}
+
+void verify_checksums(const SafetensorsFile& file) {
+  std::vector<std::byte> bytes;
+  for (const TensorInfo& info : file.tensors()) {
+    if (!file.metadata().contains(checksum_key(info.name))) continue;
+    bytes.resize(info.bytes());
+    file.read(info, bytes.data());
+    require_checksum(file, info, bytes.data());
+  }
 }
 
 void save_training(const std::filesystem::path& path, const Parameters& parameters, const Adam& optimizer,
@@ -164,6 +206,9 @@ void load_training(const SafetensorsFile& file, Parameters& parameters, Adam& op
   file.read(steps, &count);
   require_range(file.path(), m, new_m.data<void>(), -kMaxFirstMoment, kMaxFirstMoment);
   require_range(file.path(), v, new_v.data<void>(), 0, kMaxFirstMoment * kMaxFirstMoment);
+  require_checksum(file, m, new_m.data<void>());
+  require_checksum(file, v, new_v.data<void>());
+  require_checksum(file, steps, &count);
   if (count < 0) {
     throw Error("{}: \"{}\" is {}, expected at least 0; nothing was loaded", file.path().string(), kAdamSteps, count);
   }
@@ -173,7 +218,7 @@ void load_training(const SafetensorsFile& file, Parameters& parameters, Adam& op
   optimizer.set_steps(count);
 }
 
-void load_model(const SafetensorsFile& file, Parameters& parameters) {
+std::uint64_t load_model(const SafetensorsFile& file, Parameters& parameters) {
   const std::string path = file.path().string();
   const std::string damaged =
       "the file is damaged, holds another model or was written by another program; nothing was loaded";
@@ -209,6 +254,7 @@ void load_model(const SafetensorsFile& file, Parameters& parameters) {
 
   // Everything is read before anything changes: a read error leaves the model as it was.
   std::vector<std::vector<std::byte>> bytes;
+  std::uint64_t digest = 0;
   for (const Named& named : tensors) {
     const TensorInfo& info = *file.find(named.name);
     file.read(info, bytes.emplace_back(info.bytes()).data());
@@ -217,10 +263,13 @@ void load_model(const SafetensorsFile& file, Parameters& parameters) {
                             ? std::numeric_limits<double>::max()
                             : std::numeric_limits<float>::max();
     require_range(file.path(), info, bytes.back().data(), low, high);
+    digest = digest_with(digest, require_checksum(file, info, bytes.back().data()));
   }
   std::vector<std::int64_t> tracked;
   for (const Parameters::Stats& stats : parameters.stats()) {
-    file.read(*file.find(tracked_name(stats)), &tracked.emplace_back());
+    const TensorInfo& info = *file.find(tracked_name(stats));
+    file.read(info, &tracked.emplace_back());
+    digest = digest_with(digest, require_checksum(file, info, &tracked.back()));
   }
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     const Tensor& tensor = tensors[i].tensor;
@@ -244,6 +293,7 @@ void load_model(const SafetensorsFile& file, Parameters& parameters) {
   }
   parameters.values_changed();
   for (std::size_t i = 0; i < tracked.size(); ++i) parameters.stats()[i].batches_tracked = tracked[i];
+  return digest;
 }
 
 }  // namespace unet

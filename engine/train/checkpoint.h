@@ -14,13 +14,19 @@ namespace unet {
 
 using Metadata = std::map<std::string, std::string>;
 
-/// Writes parameters and statistics atomically and durably. Throws Error, the old file intact.
-void save_model(const std::filesystem::path& path, const Parameters& parameters, const Metadata& metadata);
+/// Writes parameters and statistics atomically and durably, for each tensor with its xxh64 as the metadata entry
+/// "checksum.NAME". Returns the digest of the checksums of the model's tensors: equal ones, equal weights. Throws
+/// Error, the old file intact.
+std::uint64_t save_model(const std::filesystem::path& path, const Parameters& parameters, const Metadata& metadata);
 
 /// Loads parameters and statistics; the file must hold exactly the model's tensors with their shapes, in F32 or F64.
-/// Tensors named "state.*" are a training's own and are passed over. Everything, NaN and Inf included, is checked
-/// before the first value changes. Throws Error naming file, tensor, what was found and expected.
-void load_model(const SafetensorsFile& file, Parameters& parameters);
+/// Tensors named "state.*" are a training's own and are passed over. Everything, NaN and Inf and checksums (of files
+/// that have them) included, is checked before the first value changes. Returns the digest that save_model returned.
+/// Throws Error naming file, tensor, what was found and expected.
+std::uint64_t load_model(const SafetensorsFile& file, Parameters& parameters);
+
+/// Reads every tensor that has a checksum. Throws Error naming the first that is damaged.
+void verify_checksums(const SafetensorsFile& file);
 
 /// A model together with its optimizer: the file of save_model and, flat and in the order of the arenas,
 /// "state.adam_m", "state.adam_v" and the I64 scalar "state.adam_steps".

@@ -48,11 +48,17 @@ const char* remedy(int error) {
   std::string message =
       fmt::format("cannot {} \"{}\": {}", action, path.string(), std::generic_category().message(error));
   if (error == ENOSPC || error == EDQUOT) {
-    message += fmt::format("; {} bytes needed", bytes_needed);
     struct statvfs disk {};
-    if (file_calls().statvfs(folder_of(path).c_str(), &disk) == 0) {
-      message += fmt::format(", {} bytes free", static_cast<std::uint64_t>(disk.f_bavail) * disk.f_frsize);
+    const bool known = file_calls().statvfs(folder_of(path).c_str(), &disk) == 0;
+    // Some file systems count no files at all: f_files is 0 there.
+    if (known && error == ENOSPC && disk.f_files > 0 && disk.f_favail == 0 && disk.f_bavail > 0) {
+      throw Error(
+          "{}; the disk has room for bytes, but not for another file: all of its {} inodes are taken; remove "
+          "files that you do not need or write to another disk",
+          message, disk.f_files);
     }
+    message += fmt::format("; {} bytes needed", bytes_needed);
+    if (known) message += fmt::format(", {} bytes free", static_cast<std::uint64_t>(disk.f_bavail) * disk.f_frsize);
   }
   throw Error("{}; {}", message, remedy(error));
 }
@@ -77,13 +83,11 @@ bool sync_failed(int descriptor) {
 // A writer holds a lock on its temporary, which dies with the process: an unlocked one belongs to nobody. Best effort:
 // a temporary that cannot be removed harms nobody.
 void remove_stale_temporaries(const fs::path& path) {
-  const std::string pattern = path.filename().string() + ".tmp-";
+  const std::string file = path.filename().string();
   std::error_code ignored;
   for (fs::directory_iterator entry(folder_of(path), ignored), end; entry != end; entry.increment(ignored)) {
     const std::string name = entry->path().filename().string();
-    if (name.rfind(pattern, 0) != 0 || name.find_first_not_of("0123456789-", pattern.size()) != std::string::npos) {
-      continue;
-    }
+    if (name == file || name_without_temporary(name) != file) continue;
     const int descriptor = open_retrying(entry->path().c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
     if (descriptor < 0) continue;
     if (file_calls().flock(descriptor, LOCK_EX | LOCK_NB) == 0) file_calls().unlink(entry->path().c_str());
@@ -183,6 +187,18 @@ void DurableFile::commit() {
   if (file_calls().rename(temporary_.c_str(), path_.c_str()) != 0) throw_file_error("replace", path_, errno, 0);
   temporary_.clear();
   sync_folder(folder_of(path_));
+}
+
+void rename_file(const fs::path& from, const fs::path& to) {
+  if (file_calls().rename(from.c_str(), to.c_str()) == 0) return;
+  throw Error("cannot rename {} to {}: {}; look at the disk and at the rights of the folder", from.string(),
+              to.string(), std::generic_category().message(errno));
+}
+
+std::string_view name_without_temporary(std::string_view name) {
+  const std::size_t mark = name.rfind(".tmp-");
+  const bool temporary = mark != name.npos && name.find_first_not_of("0123456789-", mark + 5) == name.npos;
+  return temporary ? name.substr(0, mark) : name;
 }
 
 void write_file_durably(const fs::path& path, std::string_view content) {

@@ -38,6 +38,9 @@ void write_all(int descriptor, const std::filesystem::path& path, const void* da
 void sync_file(int descriptor, const std::filesystem::path& path);
 void close_file(int descriptor, const std::filesystem::path& path);
 
+// rename(2). Throws unet::Error naming both.
+void rename_file(const std::filesystem::path& from, const std::filesystem::path& to);
+
 // After this, renames within the folder survive a power cut. Throws unet::Error if they may not.
 void sync_folder(const std::filesystem::path& folder);
 
@@ -63,6 +66,9 @@ class DurableFile {
   std::uint64_t bytes_needed_ = 0;
   std::uint64_t bytes_written_ = 0;
 };
+
+// The name of the file that a temporary `<name>.tmp-<process>-<number>` was to become; of any other file its own.
+std::string_view name_without_temporary(std::string_view name);
 
 void write_file_durably(const std::filesystem::path& path, std::string_view content);
 

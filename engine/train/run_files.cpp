@@ -53,6 +53,23 @@ std::string utc_timestamp(std::time_t time) {
                      utc.tm_min, utc.tm_sec);
 }
 
+bool is_timestamp(std::string_view text) {
+  constexpr std::string_view form = "ddddddddTddddddZ";
+  if (text.size() != form.size()) return false;
+  for (std::size_t i = 0; i < form.size(); ++i) {
+    if (form[i] == 'd' ? text[i] < '0' || text[i] > '9' : text[i] != form[i]) return false;
+  }
+  const auto within = [&](std::size_t at, int low, int high) {
+    const int value = (text[at] - '0') * 10 + text[at + 1] - '0';
+    return value >= low && value <= high;
+  };
+  return within(4, 1, 12) && within(6, 1, 31) && within(9, 0, 23) && within(11, 0, 59) && within(13, 0, 60);
+}
+
+bool is_epoch_file(std::string_view name, std::string_view timestamp) {
+  return is_timestamp(timestamp) && parse_name(name, timestamp);
+}
+
 std::string epoch_file_name(std::string_view timestamp, int phase, int epoch, double dice) {
   if (!(dice >= 0 && dice <= 1)) throw Error("Dice is {}, outside 0 to 1: no file name for epoch {}", dice, epoch);
   return fmt::format("unet_{}_phase{}_epoch{:03}_dice{:.4f}.safetensors", timestamp, phase, epoch, dice);

@@ -13,9 +13,15 @@ namespace unet {
 // `YYYYMMDDTHHMMSSZ`, UTC. Throws unet::Error outside the years 0000 to 9999.
 std::string utc_timestamp(std::time_t time);
 
+// Whether the text has that form, with a month, day, hour, minute and second that can be.
+bool is_timestamp(std::string_view text);
+
 // `unet_<timestamp>_phase<k>_epoch<NNN>_dice<0.dddd>.safetensors`. Throws unet::Error unless Dice lies in 0 to 1 (NaN
 // does not).
 std::string epoch_file_name(std::string_view timestamp, int phase, int epoch, double dice);
+
+// Whether a file of this name is an epoch file of the run that started at `timestamp`; none is if that is no timestamp.
+bool is_epoch_file(std::string_view name, std::string_view timestamp);
 
 // Removes epoch files of the run that started at `timestamp`, except the `keep` newest (by phase, then epoch) and those
 // named in `spared` (file names). Whatever is not named exactly as epoch_file_name does, or is no regular file, stays.

@@ -55,7 +55,6 @@ struct Training {
 std::string record_text() {
   RunRecord record;
   record.state.started = "20240229T235959Z";
-  record.state.best = Best{0.5, 1, 2};
   record.options = {{"epochs", "24"}, {"phase2-epochs", "8"}, {"seed", "1"}};
   return to_text(record);
 }
@@ -184,6 +183,65 @@ TEST(CheckpointOfAUNet, NoSmallFileAsksForALargeModel) {
   EXPECT_NE(wide.find("4096 base channels"), std::string::npos) << wide;
   EXPECT_NE(wide.find("would have 32768 input channels, it has 64"), std::string::npos) << wide;
   EXPECT_NE(error({0, 32768, 3, 3}).find("holds no unet"), std::string::npos);
+}
+
+TEST(Checkpoint, AFlippedBitOfATensorIsRefusedByName) {
+  const TemporaryFolder folder;
+  const Training saved(3);
+  save_training(folder / "good", saved.parameters, *saved.optimizer, {});
+  const std::string whole = read_file(folder / "good");
+  const std::size_t data = 8 + static_cast<std::size_t>(static_cast<unsigned char>(whole[0])) +
+                           256 * static_cast<std::size_t>(static_cast<unsigned char>(whole[1]));
+  Training model(4);
+  const std::string before = model.bytes();
+  std::vector<TensorInfo> tensors = SafetensorsFile(folder / "good").tensors();
+  ASSERT_EQ(tensors.size(), 8u);
+  for (const TensorInfo& info : tensors) {
+    for (std::size_t bit = 0; bit < 8 * info.bytes(); bit += 5) {
+      std::string flipped = whole;
+      char& byte = flipped[data + info.begin + bit / 8];
+      byte = static_cast<char>(byte ^ 1 << bit % 8);
+      write_file(folder / "bad", flipped);
+      const std::string error =
+          error_of([&] { load_training(SafetensorsFile(folder / "bad"), model.parameters, *model.optimizer); });
+      EXPECT_NE(error.find((folder / "bad").string() + ": \"" + info.name + "\""), std::string::npos) << error;
+      EXPECT_NE(error.find("nothing was loaded"), std::string::npos) << error;
+      EXPECT_NE(error_of([&] { verify_checksums(SafetensorsFile(folder / "bad")); }).find(info.name + "\" is damaged"),
+                std::string::npos);
+      ASSERT_TRUE(model.bytes() == before) << error;
+    }
+  }
+}
+
+TEST(Checkpoint, WithoutChecksumsItLoadsAsAnyOtherFile) {
+  const TemporaryFolder folder;
+  const Training saved(3);
+  save_training(folder / "good", saved.parameters, *saved.optimizer, {{"k", "v"}});
+  Pieces pieces(folder / "good");
+  reinterpret_cast<float*>(pieces.data[0].data())[0] = 0.125f;
+  write_safetensors(folder / "changed", pieces.metadata, pieces.entries);
+  Training loaded(4);
+  const std::string error =
+      error_of([&] { load_training(SafetensorsFile(folder / "changed"), loaded.parameters, *loaded.optimizer); });
+  EXPECT_NE(error.find("leaves out the metadata \"checksum."), std::string::npos) << error;
+  EXPECT_EQ(std::erase_if(pieces.metadata, [](const auto& entry) { return entry.first.starts_with("checksum."); }), 8u);
+  EXPECT_EQ(pieces.metadata, (Metadata{{"k", "v"}}));
+  write_safetensors(folder / "changed", pieces.metadata, pieces.entries);
+  load_training(SafetensorsFile(folder / "changed"), loaded.parameters, *loaded.optimizer);
+  verify_checksums(SafetensorsFile(folder / "changed"));
+}
+
+TEST(Checkpoint, TheDigestIsThatOfTheWeights) {
+  const TemporaryFolder folder;
+  const Training saved(3), other(5);
+  const std::uint64_t digest = save_model(folder / "a", saved.parameters, {{"k", "v"}});
+  EXPECT_EQ(save_model(folder / "b", saved.parameters, {}), digest);
+  EXPECT_NE(save_model(folder / "c", other.parameters, {}), digest);
+  save_training(folder / "t", saved.parameters, *saved.optimizer, {});
+  Training loaded(4);
+  EXPECT_EQ(load_model(SafetensorsFile(folder / "a"), loaded.parameters), digest);
+  EXPECT_EQ(load_model(SafetensorsFile(folder / "t"), loaded.parameters), digest);
+  EXPECT_NE(load_model(SafetensorsFile(folder / "c"), loaded.parameters), digest);
 }
 
 class CheckpointDamage : public testing::Test {

@@ -171,6 +171,30 @@ TEST(DurableFile, DiskFullTellsBytesNeededAndFree) {
   EXPECT_EQ(read_file(folder / "t"), "old");
 }
 
+TEST(DurableFile, ADiskWithoutInodesIsNotCalledFullOfBytes) {
+  const TemporaryFolder folder;
+  const auto error_with = [&](fsfilcnt_t files, fsfilcnt_t left, fsblkcnt_t blocks = 1000) {
+    static fsfilcnt_t f_files, f_favail;
+    static fsblkcnt_t f_bavail;
+    f_files = files, f_favail = left, f_bavail = blocks;
+    const ReplacedCalls replaced(1, ENOSPC);
+    file_calls().statvfs = [](const char*, struct statvfs* result) {
+      result->f_bavail = f_bavail, result->f_frsize = 4096;
+      result->f_files = f_files, result->f_favail = f_favail;
+      return 0;
+    };
+    return error_of([&] { DurableFile(folder / "t", 123456); });
+  };
+  const std::string none = error_with(77, 0);
+  EXPECT_NE(none.find("t\": No space left on device; "), std::string::npos) << none;
+  EXPECT_NE(none.find("all of its 77 inodes are taken; remove files"), std::string::npos) << none;
+  EXPECT_EQ(none.find("bytes free"), std::string::npos) << none;
+  // Some file systems count no files.
+  EXPECT_NE(error_with(0, 0).find("123456 bytes needed, 4096000 bytes free"), std::string::npos);
+  EXPECT_NE(error_with(77, 1).find("123456 bytes needed, 4096000 bytes free"), std::string::npos);
+  EXPECT_NE(error_with(77, 0, 0).find("123456 bytes needed, 0 bytes free"), std::string::npos);
+}
+
 TEST(DurableFile, ShortAndInterruptedWritesGoOn) {
   const TemporaryFolder folder;
   std::string content(1000, '\0');

@@ -24,6 +24,18 @@ TEST(RunFiles, Names) {
   }
 }
 
+TEST(RunFiles, ATimestampHasItsForm) {
+  for (const char* good : {kStart, "19700101T000000Z", "99991231T235960Z"}) EXPECT_TRUE(is_timestamp(good)) << good;
+  for (const char* bad :
+       {"", "d/../../../escaped", "20240229T235959", "20240229T235959z", "20240229 235959Z", "20241329T235959Z",
+        "20240229T245959Z", "20240200T235959Z", "2024022/T235959Z", "20240229T235959Z ", "-0240229T235959Z"}) {
+    EXPECT_FALSE(is_timestamp(bad)) << bad;
+  }
+  EXPECT_TRUE(is_epoch_file(epoch_file_name(kStart, 1, 2, 0.5), kStart));
+  EXPECT_FALSE(is_epoch_file(epoch_file_name("20240301T000000Z", 1, 2, 0.5), kStart));
+  EXPECT_FALSE(is_epoch_file(epoch_file_name("", 1, 2, 0.5), ""));
+}
+
 TEST(RunFiles, RetentionKeepsTheNewestTheSparedAndWhatItDoesNotKnow) {
   const TemporaryFolder folder;
   std::vector<std::string> own;

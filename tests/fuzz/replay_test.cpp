@@ -96,7 +96,7 @@ TEST_P(FuzzReplay, SeedsChangedAtRandom) {
 }
 
 TEST_P(FuzzReplay, GivenCorpora) {
-  if (GetParam().corpora.empty()) GTEST_SKIP() << "none is given";
+  if (GetParam().corpora.empty()) GTEST_SKIP() << "none of this kind are given";
   int files = 0;
   for (const std::string& corpus : GetParam().corpora) {
     const test::fs::path folder = test::given(corpus);

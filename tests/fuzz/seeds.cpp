@@ -1,6 +1,7 @@
 // Where a fuzzer begins: small sound files, and a few that are nearly so.
 #include <string_view>
 
+#include "apps/run_state.h"
 #include "engine/train/safetensors.h"
 #include "tests/data/support.h"
 #include "tests/fuzz/targets.h"
@@ -46,6 +47,35 @@ std::vector<File> checkpoint_seeds() {
           safetensors(R"({"__metadata__":{"k":"v"},"weight\u00e9":{"dtype":"F64","shape":[1],"data_offsets":[0,8]},)"
                       R"("n":{"dtype":"BOOL","shape":[],"data_offsets":[8,9]}} )",
                       "12345678X")};
+}
+
+std::vector<File> record_seeds() {
+  std::vector<File> seeds;
+  for (int phase = 1; phase <= 2; ++phase) {
+    RunRecord record;
+    RunState& s = record.state;
+    s.started = "20240229T235959Z";
+    seeds.push_back(file_of(to_text(record)));  // of a run that begins
+    s.phase = phase;
+    s.epoch = 2;
+    s.batch = s.images = 3;
+    s.step = s.all_steps = 8;
+    s.all_epochs = phase;
+    s.best = s.best_of_phase[0] = Best{0.5, 0.25, 1, 1, 7};
+    if (phase == 2) s.best = s.best_of_phase[1] = Best{0.75, 0.5, 2, 1, 9};
+    s.metrics_rows = 1, s.steps_rows = 8;
+    record.options = {{"epochs", "2"}, {"seed", "0"}};
+    record.data_hash = "0123456789abcdef";
+    record.machine = "a machine";
+    PlanChoice plan;
+    plan.pass = kernels::ConvPass::forward;
+    plan.shape = {1, 8, 8, 3, 4, 3, 3};
+    plan.machine = "a machine";
+    plan.id = "direct";
+    record.plans = {plan};
+    seeds.push_back(file_of(to_text(record)));
+  }
+  return seeds;
 }
 
 std::vector<File> list_seeds() {

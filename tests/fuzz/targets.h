@@ -19,6 +19,10 @@ using Bytes = std::span<const std::uint8_t>;
 /// again. (What a model makes of a sound file is tests/files/checkpoint.cpp's matter.)
 void fuzz_checkpoint(Bytes bytes);
 
+/// The text as the record of a run. One that is accepted holds together, names no file outside its folder, and is the
+/// same when it is written and read again.
+void fuzz_record(Bytes bytes);
+
 /// The file as a list of names, in both forms. Names that are accepted lead to no other folder.
 void fuzz_list(Bytes bytes);
 
@@ -31,6 +35,7 @@ void fuzz_options(Bytes bytes);
 
 /// Small files made by code, of every kind that the readers know, for a start.
 std::vector<std::vector<std::uint8_t>> checkpoint_seeds();
+std::vector<std::vector<std::uint8_t>> record_seeds();
 std::vector<std::vector<std::uint8_t>> list_seeds();
 std::vector<std::vector<std::uint8_t>> image_seeds();
 std::vector<std::vector<std::uint8_t>> options_seeds();

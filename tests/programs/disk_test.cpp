@@ -113,6 +113,19 @@ TEST_F(Disk, ASmallRealOneFillsUp) {
   EXPECT_EQ(::umount(disk.c_str()), 0);
 }
 
+TEST_F(Disk, AnotherFileThatFindsNoInodeSaysSo) {
+  const fs::path disk = folder_ / "disk";
+  fs::create_directory(disk);
+  if (::mount("tmpfs", disk.c_str(), "tmpfs", 0, "size=20m,nr_inodes=5") != 0) {
+    GTEST_SKIP() << "a tmpfs with few inodes may not be mounted here: " << std::strerror(errno);
+  }
+  const ProgramResult full = run(command(disk / "run", options_));
+  EXPECT_EQ(full.code, 1);
+  expect_parts(full.err, {(disk / "run").string(), "No space left on device", "all of its 5 inodes are taken"});
+  EXPECT_EQ(full.err.find("bytes free"), std::string::npos) << full.err;
+  EXPECT_EQ(::umount(disk.c_str()), 0);
+}
+
 TEST_F(Disk, AFullDeviceIsAnError) {
   if (!fs::is_character_file("/dev/full")) GTEST_SKIP() << "/dev/full is absent";
   const ProgramResult eval =

@@ -22,7 +22,9 @@ class NotFiniteRun : public TinyTraining {
       entries.push_back({info.name, info.dtype, info.shape, bytes.back().data(), {}});
     }
     const fs::path to = folder_ / "changed.safetensors";
-    write_safetensors(to, file.metadata(), entries);
+    std::map<std::string, std::string> metadata = file.metadata();
+    metadata.erase("checksum." + tensor);  // changed on purpose
+    write_safetensors(to, metadata, entries);
     return to;
   }
   /// No float of any checkpoint in the folder is NaN or Inf.
@@ -88,6 +90,29 @@ TEST_F(NotFiniteRun, ALearningRateOf1e30EndsTheRunAfterTenSteps) {
                             "--lr", "the best file"});
   EXPECT_EQ(lines_of(text_of(output / "steps.csv")).size(), 11u);
   expect_finite_checkpoints(output);
+}
+
+TEST_F(NotFiniteRun, ARunWithoutACommittedStepHasLearntNothing) {
+  const fs::path first = alone({"--phase2-epochs", "0"});
+  const Words hopeless{"--lr", "1e30", "-e", "1", "--phase2-epochs", "0", "--max-steps", "1"};
+  const fs::path output = folder_ / "run";
+  for (const Words& more : {Words{}, Words{"--resume", "auto"}}) {
+    const ProgramResult result = run(command(output, hopeless + more));
+    EXPECT_EQ(result.code, 1) << result.out;
+    expect_parts(result.err, {"phase 1 ended without a step that was committed: nothing was learnt", "--lr"});
+  }
+  // In place of another run: that one is back, after a signal too.
+  const std::vector<std::string> names = names_in(first);
+  const auto state = tensors_of(first / "last.safetensors");
+  const ProgramResult replacing = run(command(first, hopeless + Words{"--overwrite"}));
+  EXPECT_EQ(replacing.code, 1);
+  expect_parts(replacing.err, {"nothing was learnt", "is back"});
+  const ProgramResult stopped =
+      run_into({"signal 15", "write", "steps.csv", 2}, command(first, {"--lr", "1e30", "--overwrite"}), folder_.path());
+  EXPECT_EQ(stopped.code, 143);
+  expect_parts(stopped.err, {"is back", "stopped by signal 15; no step of it was committed"});
+  EXPECT_EQ(names_in(first), names);
+  EXPECT_TRUE(tensors_of(first / "last.safetensors") == state);
 }
 
 TEST_F(NotFiniteRun, WeightsThatOverflowEndTheRunNamingTheFirstLayer) {

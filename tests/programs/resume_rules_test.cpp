@@ -1,7 +1,7 @@
 // What --resume goes on from, what it refuses, and what it leaves alone.
 #include <nlohmann/json.hpp>
 
-#include "engine/train/safetensors.h"
+#include "tests/programs/checkpoint_edit.h"
 #include "tests/programs/tiny_training.h"
 
 namespace unet::test {
@@ -246,19 +246,9 @@ TEST_F(ResumeRules, ADamagedRecordIsNamed) {
                                                                          {"/state/batch", -1, "out of range"},
                                                                          {"/state/step", "many", "damaged"},
                                                                          {"/options", 1, "damaged"}}) {
-    const SafetensorsFile file(output / "last.safetensors");
-    std::map<std::string, std::string> metadata = file.metadata();
-    nlohmann::json record = nlohmann::json::parse(metadata.at("run"));
-    record[nlohmann::json::json_pointer(key)] = value;
-    metadata["run"] = record.dump();
-    std::vector<SafetensorsEntry> entries;
-    std::vector<std::vector<char>> bytes;
-    for (const TensorInfo& info : file.tensors()) {
-      file.read(info, bytes.emplace_back(info.bytes()).data());
-      entries.push_back({info.name, info.dtype, info.shape, bytes.back().data(), {}});
-    }
     const fs::path other = folder_ / "record.safetensors";
-    write_safetensors(other, metadata, entries);
+    write_with_record(output / "last.safetensors", other,
+                      [&](nlohmann::json& record) { record[nlohmann::json::json_pointer(key)] = value; });
     const ProgramResult result = resume(output, {}, other.string());
     EXPECT_EQ(result.code, 1) << key;
     expect_parts(result.err, {other.string(), "the record of the run is damaged", says});
@@ -267,12 +257,8 @@ TEST_F(ResumeRules, ADamagedRecordIsNamed) {
 
 TEST_F(ResumeRules, ARunOfAnotherDefinitionOfItsFiguresIsRefused) {
   const fs::path output = half_run();
-  const SafetensorsFile file(output / "last.safetensors");
-  std::map<std::string, std::string> metadata = file.metadata();
-  nlohmann::json record = nlohmann::json::parse(metadata.at("run"));
-  record["version"] = 1;
-  metadata["run"] = record.dump();
-  write_safetensors(folder_ / "old.safetensors", metadata, {});
+  write_with_record(output / "last.safetensors", folder_ / "old.safetensors",
+                    [](nlohmann::json& record) { record["version"] = 1; });
   const ProgramResult result = resume(output, {}, (folder_ / "old.safetensors").string());
   EXPECT_EQ(result.code, 1);
   expect_parts(result.err, {"another version", "--init"});
@@ -294,19 +280,6 @@ TEST_F(ResumeRules, ARunIsNotOverwrittenUnasked) {
   EXPECT_EQ(again.code, 1);
   expect_parts(again.err, {"holds a run already", "--resume auto", "--overwrite"});
   EXPECT_TRUE(snapshot(alone()) == before);
-}
-
-TEST_F(ResumeRules, ARunWhoseClearingWasCutShortIsNotResumed) {
-  const fs::path output = folder_ / "run";
-  fs::copy(alone(), output);
-  // The first file of the new run is opened when the old one has been cleared.
-  ASSERT_EQ(run_into({"signal 9", "open", "run.json.tmp", 1}, command(output, {"--overwrite"}), folder_.path()).code,
-            137);
-  const ProgramResult result = resume(output);
-  EXPECT_EQ(result.code, 1);
-  expect_parts(result.err, {"nothing to resume"});
-  ASSERT_EQ(run(command(output, {"--overwrite"})).code, 0);
-  expect_as_alone(output);
 }
 
 }  // namespace

@@ -1,0 +1,57 @@
+// What a forward pass is said to take, against what it takes.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "engine/core/pool.h"
+#include "engine/ops/ops.h"
+#include "models/unet.h"
+
+namespace unet::test {
+namespace {
+
+/// malloc that keeps count.
+class CountingSystem : public SystemAllocator {
+ public:
+  CountingSystem() { set_cpu_system_allocator(this); }
+  ~CountingSystem() override { set_cpu_system_allocator(nullptr); }
+  void* allocate(std::size_t bytes) override {
+    peak = std::max(peak, held += bytes);
+    return std::aligned_alloc(4096, (bytes + 4095) / 4096 * 4096);
+  }
+  void release(void* block, std::size_t bytes) noexcept override {
+    held -= bytes;
+    std::free(block);
+  }
+
+  std::size_t held = 0, peak = 0;
+};
+
+TEST(InferenceBytes, AreNeverTooManyAndHalfOfTheTruthAtLeast) {
+  constexpr std::int64_t N = 2, H = 384, W = 512;
+  for (const Dtype dtype : {Dtype::f32, Dtype::bf16}) {
+    for (const bool bilinear : {false, true}) {
+      for (const std::int64_t base : {2, 16}) {
+        models::UNetSpec spec;
+        spec.base_channels = base;
+        spec.bilinear = bilinear;
+        CountingSystem system;
+        {
+          models::UNet model(spec);
+          const std::size_t of_model = system.held;
+          Tape tape(Tape::Mode::inference);
+          const Tensor pixels = Tensor::empty({N, H, W, 3}, Dtype::u8);
+          model.forward(tape, normalize_images(tape, pixels, imagenet_normalization(), 3, dtype));
+          const auto peak = static_cast<double>(system.peak - of_model);
+          const double said = models::inference_bytes(spec, N, H, W, dtype);
+          EXPECT_LE(said, peak) << base << " " << kernels::name_of(dtype) << bilinear;
+          EXPECT_GE(2 * said, peak) << base << " " << kernels::name_of(dtype) << bilinear;
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace unet::test
