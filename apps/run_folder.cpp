@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <ctime>
@@ -60,7 +61,35 @@ void rename_file(const std::filesystem::path& from, const std::filesystem::path&
   }
 }
 
+bool holds_a_run(const std::filesystem::path& folder) {
+  return std::any_of(std::begin(kFixedFiles), std::end(kFixedFiles),
+                     [&](const char* name) { return std::filesystem::exists(folder / name); });
+}
+
+std::string refusal(const std::filesystem::path& folder) {
+  return fmt::format(
+      "the output folder {} holds a run already; choose another with --output, go on with --resume auto, or "
+      "replace it with --overwrite",
+      folder.string());
+}
+
 }  // namespace
+
+void check_output(const TrainOptions& options) {
+  std::error_code error;
+  const std::filesystem::path folder = options.output;
+  std::filesystem::path there = std::filesystem::absolute(folder);
+  while (!std::filesystem::exists(there, error) && there.has_relative_path()) there = there.parent_path();
+  if (!std::filesystem::is_directory(there, error)) {
+    throw Error("cannot make the output folder {}: {} is not a folder; choose another with --output", folder.string(),
+                there.string());
+  }
+  if (::access(there.c_str(), W_OK | X_OK) != 0) {
+    throw Error("the output folder {} could not be written: {} is not writable; choose another with --output",
+                folder.string(), there.string());
+  }
+  if (!options.overwrite && holds_a_run(folder)) warn("train_unet: warning: {}\n", refusal(folder));
+}
 
 RunFolder RunFolder::create(const TrainOptions& options, const Machine& machine, const nlohmann::json& data_summary,
                             RunState& state, RunLock& lock) {
@@ -103,15 +132,8 @@ RunFolder RunFolder::resume(const std::filesystem::path& folder, const TrainOpti
 }
 
 void RunFolder::refuse_or_clear(bool overwrite) const {
-  bool holds_a_run = false;
-  for (const char* name : kFixedFiles) holds_a_run = holds_a_run || std::filesystem::exists(folder_ / name);
-  if (!holds_a_run) return;
-  if (!overwrite) {
-    throw Error(
-        "the output folder {} holds a run already; choose another with --output, go on with --resume auto, or "
-        "replace it with --overwrite",
-        folder_.string());
-  }
+  if (!holds_a_run(folder_)) return;
+  if (!overwrite) throw Error("{}", refusal(folder_));
   // The old run's epoch files carry its timestamp; without run.json they cannot be told from files of others and stay.
   try {
     const std::vector<std::uint8_t> bytes = read_file(folder_ / "run.json");

@@ -10,6 +10,7 @@ namespace {
 class Scripts : public testing::Test {
  protected:
   Scripts() {
+    fs::create_directory(folder_ / "project");
     fs::copy(UNET_SOURCE_DIR "/scripts", folder_ / "project" / "scripts", fs::copy_options::recursive);
     for (const char* name : {"apps", "bench", "engine", "kernels", "models", "tests", "build"}) {
       fs::create_directory(folder_ / "project" / name);
