@@ -68,8 +68,7 @@ void say_memory(const Machine& machine, const Parameters& parameters, Loader& tr
   if (!machine.device.is_cpu()) say("memory of the device: {:.0f} MiB of tensors\n", mib(taken(machine.device)));
 }
 
-// ---- time
-// ------------------------------------------------------------------------------------------------------------
+// ---- time ----------------------------------------------------------------------------------------------------------
 
 /// Seconds of an image.
 struct Costs {
