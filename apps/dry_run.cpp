@@ -94,7 +94,9 @@ Costs time_step(const TrainOptions& options, const Machine& machine, models::UNe
   const double waited = training.waited_seconds();
   const auto begin = std::chrono::steady_clock::now();
   const IssuedStep step = issue_step(options, machine, model, phase.loss, training, optimizer, 0, phase.lr);
-  optimizer.take_result();
+  if (const std::optional<StepResult> result = optimizer.take_result(); !result->committed) {
+    warn("train_unet: warning: the first step would be dropped: {}\n", result->reason);
+  }
   double images = 0;
   for (const std::int64_t size : step.sizes) images += static_cast<double>(size);
   const double loading = training.waited_seconds() - waited;  // without workers, all of it
@@ -117,50 +119,66 @@ std::string text_of_seconds(double seconds) {
   return seconds < 7200 ? fmt::format("{:.0f} min", seconds / 60) : fmt::format("{:.1f} h", seconds / 3600);
 }
 
+/// What was measured: the first of each plans, packs and decodes.
+struct Measured {
+  Costs first_step, step;
+  double first_validation = 0, validation = 0;  // seconds of an image
+};
+
+Measured measure(const TrainOptions& options, const Machine& machine, models::UNet& model, Adam& optimizer,
+                 Loader& training, Loader& validation) {
+  const auto validated = [&](std::int64_t batch) {
+    validation.settle();
+    const Evaluation one = evaluate(model, machine, options.background, validation, {}, {batch, batch + 1});
+    return one.seconds / static_cast<double>(one.metrics.images());
+  };
+  Measured out;
+  out.first_step = time_step(options, machine, model, optimizer, training);
+  out.step = time_step(options, machine, model, optimizer, training);
+  out.first_validation = validated(0);
+  out.validation = validated(0);
+  // Another batch size has tensors of its own.
+  if (const std::int64_t last = training.batches() - 1; training.images() % options.batch_size != 0 && last > 0) {
+    training.start(0, last);
+    issue_step(options, machine, model, phases_of(options).back().loss, training, optimizer, last, 0);
+    optimizer.take_result();
+  }
+  if (validation.images() % options.batch_size != 0) validated(validation.batches() - 1);
+  return out;
+}
+
+void say_time(const TrainOptions& options, const Machine& machine, const Measured& measured, Loader& training,
+              Loader& validation) {
+  const std::int64_t of_step = std::min(training.images(), options.batch_size * options.accumulate);
+  const std::int64_t steps = options.max_steps > 0 ? options.max_steps : training.images();
+  const auto images = static_cast<double>(std::min(training.images(), steps * of_step));
+  const auto seen = static_cast<double>(validation.images());
+  const auto epoch = [&](double load, double load_validation) {
+    return seconds_for(images, {measured.step.compute, load}, machine, options.workers) +
+           seconds_for(seen, {measured.validation, load_validation}, machine, options.workers);
+  };
+  const double decode = measured.first_step.load;
+  const double again = 1 - kept_by(training).share;  // of the images, decoded in every epoch
+  const double planning =
+      std::max(0.0, measured.first_step.compute - measured.step.compute) * static_cast<double>(of_step) +
+      std::max(0.0, measured.first_validation - measured.validation) * std::min<double>(seen, options.batch_size);
+  say("time: {} the first epoch, which plans and decodes, {} a later one, files not counted\n",
+      text_of_seconds(planning + epoch(decode, decode)),
+      text_of_seconds(epoch(again * decode + (1 - again) * measured.step.load, again * decode)));
+}
+
 }  // namespace
 
 void dry_run(const TrainOptions& options, const Machine& machine, models::UNet& model, Adam& optimizer,
              Loader& training, Loader& validation) {
   const std::size_t peak_before = resident_peak();
-  const auto evaluated = [&](std::int64_t batch) {
-    validation.settle();
-    const Evaluation one = evaluate(model, machine, options.background, validation, {}, {batch, batch + 1});
-    return one.seconds / static_cast<double>(one.metrics.images());
-  };
-  // The first of each plans and packs, and its images are not in memory yet.
-  const Costs first = time_step(options, machine, model, optimizer, training);
-  const Costs step = time_step(options, machine, model, optimizer, training);
-  evaluated(0);
-  const double validated = evaluated(0);
-  // Another batch size has tensors of its own.
-  if (training.images() % options.batch_size != 0 && training.batches() > 1) {
-    training.start(0, training.batches() - 1);
-    issue_step(options, machine, model, phases_of(options).back().loss, training, optimizer, training.batches() - 1, 0);
-    optimizer.take_result();
-  }
-  if (validation.images() % options.batch_size != 0 && validation.batches() > 1) evaluated(validation.batches() - 1);
-
-  const auto [height, width] = options.image_size;
-  const models::UNet::Work work = model.work(height, width);
-  std::int64_t images = std::min(training.images(), options.batch_size * options.accumulate);
+  const Measured measured = measure(options, machine, model, optimizer, training, validation);
+  const models::UNet::Work work = model.work(options.image_size.height, options.image_size.width);
+  const std::int64_t images = std::min(training.images(), options.batch_size * options.accumulate);
   say("operations: {:.3g} GFLOP to infer an image, {:.3g} GFLOP for a training step of {} images\n",
       2e-9 * work.forward, 2e-9 * work.training * static_cast<double>(images), images);
   say_memory(machine, model.parameters(), training, validation, peak_before);
-
-  if (options.max_steps == 0 || options.max_steps * images > training.images())
-    images = training.images();
-  else
-    images *= options.max_steps;
-  const auto epoch = [&](double load, double load_validation) {
-    return seconds_for(static_cast<double>(images), {step.compute, load}, machine, options.workers) +
-           seconds_for(static_cast<double>(validation.images()), {validated, load_validation}, machine,
-                       options.workers);
-  };
-  const double again = 1 - kept_by(training).share;  // of the images, decoded in every epoch
-  const double decoding = epoch(first.load, first.load);
-  const double later = epoch(again * first.load + (1 - again) * step.load, again * first.load);
-  say("time: {} the first epoch, which decodes the photographs, {} a later one, files not counted\n",
-      text_of_seconds(decoding), text_of_seconds(later));
+  say_time(options, machine, measured, training, validation);
   say("dry run: nothing was written\n");
 }
 
