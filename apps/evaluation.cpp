@@ -13,7 +13,7 @@ BatchTensors to_tensors(const Batch& batch, Device device) {
 }
 
 Evaluation evaluate(models::UNet& model, const Machine& machine, Background background, Loader& loader,
-                    const std::function<void(const Predicted&)>& visit) {
+                    const std::function<void(const Predicted&)>& visit, BatchRange range) {
   using kernels::ClassCounts;
   using kernels::CrossEntropySums;
   const auto begin = std::chrono::steady_clock::now();
@@ -24,8 +24,10 @@ Evaluation evaluate(models::UNet& model, const Machine& machine, Background back
   dice_spec.background = background == Background::none;
   CrossEntropySums total;
   double dice_loss_sum = 0;
-  loader.start(0);
-  while (const std::optional<Batch> batch = loader.next()) {
+  loader.start(0, range.begin);
+  for (std::int64_t number = range.begin; number < range.end; ++number) {
+    const std::optional<Batch> batch = loader.next();
+    if (!batch) break;
     const auto [images, labels] = to_tensors(*batch, device);
     Tape tape(Tape::Mode::inference);
     const Var logits = model.forward(tape, normalize_images(tape, images, imagenet_normalization(),

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <limits>
 #include <optional>
 #include <vector>
 
@@ -35,8 +36,13 @@ struct Predicted {
   const Tensor& labels;  // the arg-max, u8 [N,H,W]
 };
 
-/// Runs the model over one pass of the loader (in list order) on inference tapes.
+/// Batches of a loader, all but if told otherwise.
+struct BatchRange {
+  std::int64_t begin = 0, end = std::numeric_limits<std::int64_t>::max();
+};
+
+/// Runs the model over these batches of the loader (in list order) on inference tapes.
 Evaluation evaluate(models::UNet& model, const Machine& machine, Background background, Loader& loader,
-                    const std::function<void(const Predicted&)>& visit = {});
+                    const std::function<void(const Predicted&)>& visit = {}, BatchRange range = {});
 
 }  // namespace unet

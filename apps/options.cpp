@@ -285,6 +285,8 @@ std::optional<int> parse(int argc, char** argv, TrainOptions& o) {
            "Go on where a run stopped: `auto` for that of the output folder, or its last.safetensors");
   app.add_flag("--force", o.force, "Resume in spite of other options, data or machine, or damaged logs");
   app.add_flag("--overwrite", o.overwrite, "Replace the run that the output folder holds");
+  app.add_flag("--dry-run", o.dry_run,
+               "Report data, operations, memory and time of an epoch by running two steps, and end; write nothing");
   app.add_flag("--verbose", o.verbose, "Also print each step");
   app.add_flag("--quiet", o.quiet, "Print only the last lines");
   group(app, done, "Output");

@@ -60,6 +60,7 @@ struct TrainOptions {
   bool overwrite = false;
   std::int64_t max_steps = 0;  // 0: no limit
   std::string resume;          // empty: a new run; "auto" or the state file to go on from
+  bool dry_run = false;        // report what the run would take, and end
   bool force = false;          // resume in spite of differences
   double save_every = 300;     // seconds between saves of the state within an epoch
   std::string on_corrupt = "stop";

@@ -57,7 +57,36 @@ void check_log(const std::filesystem::path& path, const std::vector<std::string>
   }
 }
 
+bool holds_a_run(const std::filesystem::path& folder) {
+  const std::vector<std::string> files = files_of_run(folder);
+  return std::any_of(files.begin(), files.end(),
+                     [](const std::string& name) { return name_without_temporary(name) == name; });
+}
+
+std::string refusal(const std::filesystem::path& folder) {
+  return fmt::format(
+      "the output folder {} holds a run already; choose another with --output, go on with --resume auto, or "
+      "replace it with --overwrite",
+      escaped(folder.string()));
+}
+
 }  // namespace
+
+void check_output(const TrainOptions& options) {
+  std::error_code error;
+  const std::filesystem::path folder = options.output;
+  std::filesystem::path there = std::filesystem::absolute(folder);
+  while (!std::filesystem::exists(there, error) && there.has_relative_path()) there = there.parent_path();
+  if (!std::filesystem::is_directory(there, error)) {
+    throw Error("cannot make the output folder {}: {} is not a folder; choose another with --output", folder.string(),
+                there.string());
+  }
+  if (::access(there.c_str(), W_OK | X_OK) != 0) {
+    throw Error("the output folder {} could not be written: {} is not writable; choose another with --output",
+                folder.string(), there.string());
+  }
+  if (!options.overwrite && holds_a_run(folder)) warn("train_unet: warning: {}\n", refusal(folder));
+}
 
 RunFolder RunFolder::create(const TrainOptions& options, const Machine& machine, const nlohmann::json& data_summary,
                             RunState& state, RunLock& lock) {
@@ -104,15 +133,9 @@ RunFolder RunFolder::resume(const std::filesystem::path& folder, const TrainOpti
 }
 
 void RunFolder::refuse_or_replace(bool overwrite) {
+  if (!holds_a_run(folder_)) return;
+  if (!overwrite) throw Error(refusal(folder_));
   const std::vector<std::string> files = files_of_run(folder_);
-  const auto is_whole = [](const std::string& name) { return name_without_temporary(name) == name; };
-  if (std::none_of(files.begin(), files.end(), is_whole)) return;
-  if (!overwrite) {
-    throw Error(
-        "the output folder {} holds a run already; choose another with --output, go on with --resume auto, or "
-        "replace it with --overwrite",
-        folder_.string());
-  }
   replaced_ = std::make_unique<ReplacedRun>(folder_);
   replaced_->set_aside(files);
   const auto is_checkpoint = [](const std::string& name) { return name.ends_with(".safetensors"); };

@@ -73,6 +73,10 @@ class RunFolder {
   std::vector<PlanChoice> plans_;  // as plans.json has them
 };
 
+/// Throws Error if the output folder of a new run could not be made or written; warns if it holds a run, which would be
+/// refused. Makes and changes nothing.
+void check_output(const TrainOptions& options);
+
 /// The state to go on from: `auto` takes last.safetensors of the output folder, or last.prev.safetensors with a warning
 /// on stderr if the former is damaged or absent; a file is taken as it is. Throws Error if there is none.
 std::filesystem::path state_to_resume(const std::string& resume, const std::string& output);

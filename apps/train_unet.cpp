@@ -5,6 +5,7 @@
 #include <deque>
 
 #include "apps/data_options.h"
+#include "apps/dry_run.h"
 #include "apps/evaluation.h"
 #include "apps/failure.h"
 #include "apps/options.h"
@@ -12,6 +13,7 @@
 #include "apps/run_folder.h"
 #include "apps/screen.h"
 #include "apps/signals.h"
+#include "apps/training_step.h"
 #include "engine/core/error.h"
 #include "engine/core/plans.h"
 #include "models/unet_checkpoint.h"
@@ -20,12 +22,6 @@ using namespace unet;
 
 namespace {
 
-Var loss_of(LossKind kind, Background background, Tape& tape, const Var& logits, const Tensor& labels) {
-  if (kind == LossKind::cross_entropy) return softmax_cross_entropy(tape, logits, labels);
-  kernels::SoftDiceSpec spec;
-  spec.background = background == Background::none;
-  return soft_dice_loss(tape, logits, labels, spec);
-}
 
 /// At most 100 columns.
 std::string line_of(const EpochFigures& f, std::int64_t epochs, bool best) {
@@ -85,36 +81,6 @@ struct Run {
   }
 };
 
-/// A step on its way: what the loop must know of it when its result comes.
-struct IssuedStep {
-  double lr = 0;
-  std::vector<std::int64_t> sizes;  // images of each pass
-};
-
-/// One step: `passes` batches of together so many images forward and backward, each with its share, then the commit.
-IssuedStep issue_step(const Run& run, const Phase& phase, Loader& loader, Adam& optimizer, std::int64_t passes,
-                      std::int64_t images, double lr) {
-  IssuedStep step{lr, {}};
-  std::vector<Tensor> losses;
-  std::vector<double> shares;
-  for (std::int64_t pass = 0; pass < passes; ++pass) {
-    const Batch batch = loader.next().value();
-    const auto [pixels, labels] = to_tensors(batch, run.machine.device);
-    Tape tape;
-    const Var input = normalize_images(tape, pixels, imagenet_normalization(), image_channels(3, run.machine.device),
-                                       run.machine.activations);
-    const Var logits = run.model.forward(tape, input);
-    const Var loss = loss_of(phase.loss, run.options.background, tape, logits, labels);
-    const double share = static_cast<double>(batch.N) / static_cast<double>(images);
-    tape.backward(loss, share);
-    losses.push_back(loss.value);
-    shares.push_back(share);
-    step.sizes.push_back(batch.N);
-  }
-  optimizer.commit(losses, lr, run.options.clip_norm, shares);
-  return step;
-}
-
 /// Books a step whose result is there. Throws Error after too many in a row that were not finite.
 void book_step(Run& run, const IssuedStep& step, const StepResult& result) {
   RunState& state = run.record.state;
@@ -163,12 +129,9 @@ double train_epoch(Run& run, const Phase& phase, const ScheduleSpec& schedule, L
   loader.start(state.all_epochs, state.batch);
   std::int64_t batch = state.batch, step = state.step, total = state.all_steps;
   while (batch < batches && !(options.max_steps > 0 && total >= options.max_steps)) {
-    const std::int64_t passes = std::min(options.accumulate, batches - batch);
     lr = learning_rate(schedule, step, all_steps, state.plateau);
-    const std::int64_t left = loader.images() - batch * options.batch_size;
-    const std::int64_t images = std::min(passes * options.batch_size, left);
-    issued.push_back(issue_step(run, phase, loader, optimizer, passes, images, lr));
-    batch += passes;
+    issued.push_back(issue_step(options, run.machine, run.model, phase.loss, loader, optimizer, batch, lr));
+    batch += static_cast<std::int64_t>(issued.back().sizes.size());
     ++step;
     ++total;
     book_all_but(ahead);
@@ -273,7 +236,7 @@ void train(const TrainOptions& options) {
   const std::filesystem::path folder_now = options.resume.empty() || options.resume == "auto"
                                                ? std::filesystem::path(options.output)
                                                : std::filesystem::absolute(options.resume).parent_path();
-  if (std::filesystem::is_directory(folder_now)) {
+  if (!options.dry_run && std::filesystem::is_directory(folder_now)) {
     lock.take(folder_now);
     restore_replaced_run(folder_now);
   }
@@ -319,6 +282,12 @@ void train(const TrainOptions& options) {
     load_training(*resumed, parameters, *optimizer);  // before the folder is touched: it may be refused
   } else if (!options.init.empty()) {
     load_model(SafetensorsFile(options.init), parameters);
+  }
+  if (options.dry_run) {
+    if (!resumed) check_output(options);
+    if (!optimizer) optimizer.emplace(parameters, adam);
+    dry_run(options, machine, model, *optimizer, training, validation);
+    return;
   }
   RunFolder folder = resumed ? RunFolder::resume(resumed->path().parent_path(), options, record.state)
                              : RunFolder::create(options, machine, summary(dataset), record.state, lock);

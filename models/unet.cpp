@@ -1,6 +1,7 @@
 #include "models/unet.h"
 
 #include <array>
+#include <cmath>
 
 #include "engine/core/error.h"
 
@@ -49,6 +50,23 @@ UNet::UNet(const UNetSpec& spec, std::uint64_t seed, Dtype dtype, Device device,
   }
   head_.emplace(parameters_, "outc.conv", channels, spec.classes);
   parameters_.initialize(seed);
+}
+
+UNet::Work UNet::work(std::int64_t height, std::int64_t width) const {
+  // Of the input of the convolution: a transposed one uses its weight once for each of these pixels, too.
+  const auto level_of = [](const std::string& name) {
+    if (name.starts_with("down")) return name[4] - '0';
+    if (name.starts_with("up")) return kDepth - (name[2] - '0') + (name.substr(4, 2) == "up" ? 1 : 0);
+    return 0;
+  };
+  const double deepest = static_cast<double>(deepest_pixels(height, width));
+  double sum = 0;
+  for (const Parameters::Param& param : parameters_.params()) {
+    if (param.shape.rank() != 4) continue;
+    sum += static_cast<double>(param.shape.size()) * std::ldexp(deepest, 2 * (kDepth - level_of(param.name)));
+  }
+  const double first = static_cast<double>(parameters_.params().front().shape.size()) * std::ldexp(deepest, 2 * kDepth);
+  return {sum, 3 * sum - first};
 }
 
 std::int64_t UNet::deepest_pixels(std::int64_t height, std::int64_t width) {

@@ -33,6 +33,13 @@ class UNet {
 
   const UNetSpec& spec() const { return spec_; }
 
+  /// Multiply-adds of the convolutions for one image of this size, each counted as the direct method does it.
+  struct Work {
+    double forward = 0;
+    double training = 0;  // forward, and both gradients; the first layer's input has none
+  };
+  Work work(std::int64_t height, std::int64_t width) const;
+
   /// Pixels of one image at the deepest batch norm: with one image and one pixel there is no variance to divide by.
   static std::int64_t deepest_pixels(std::int64_t height, std::int64_t width);
   Parameters& parameters() { return parameters_; }

@@ -23,6 +23,23 @@ install_packages() {
 BUILD_PACKAGES=(build-essential cmake ninja-build libpng-dev libjpeg-dev libdnnl-dev libcli11-dev
                 nlohmann-json3-dev libfmt-dev)
 
+# cuda_options: what a person's own build takes of the CUDA back end, an option a line: all chips would be minutes of
+# compiling, so the GPUs of this machine alone, and nothing without one. Drivers before 510 do not tell the chip.
+cuda_options() {
+  local chips
+  if ! timeout 20 nvidia-smi -L 2>/dev/null | grep '^GPU ' >/dev/null; then echo -DUNET_CUDA=OFF; return; fi
+  echo -DUNET_CUDA=ON
+  chips="$({ timeout 20 nvidia-smi --query-gpu=compute_cap --format=csv,noheader || true; } | tr -d '. \r' |
+    sed -n 's/^[0-9]\{2,3\}$/&-real/p' | sort -nu | paste -sd ';')"
+  if [ -n "$chips" ]; then echo "-DUNET_CUDA_ARCHITECTURES=$chips"; else echo -UUNET_CUDA_ARCHITECTURES; fi
+}
+
+# source_files: every C++ and CUDA file, one a line. Not from git, which a copied folder lacks.
+source_files() {
+  (cd "$ROOT" && find apps bench engine kernels models tests -type f \
+    \( -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh' \))
+}
+
 # build PRESET TARGET... [-- CMAKE_OPTION...]: configures build/PRESET and builds the targets (none: everything).
 build() {
   local preset="$1" targets=() options=()

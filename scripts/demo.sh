@@ -7,7 +7,9 @@ DIR="${1:-$ROOT/demo}"
 
 install_packages "${BUILD_PACKAGES[@]}"
 say "build"
-build release train_unet eval_unet predict_unet make_sample_pets -- -DBUILD_TESTING=OFF -DUNET_BENCH=OFF
+mapfile -t CUDA_OPTIONS < <(cuda_options)
+build release train_unet eval_unet predict_unet make_sample_pets -- -DBUILD_TESTING=OFF -DUNET_BENCH=OFF \
+  "${CUDA_OPTIONS[@]}"
 BIN="$ROOT/build/release/bin"
 
 say "synthetic pictures"

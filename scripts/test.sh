@@ -21,7 +21,7 @@ install_packages "${BUILD_PACKAGES[@]}" libgtest-dev libbenchmark-dev python3 cl
 if [ "$QUICK" -eq 0 ]; then
   say "clang-format"
   if [ "$(clang-format --version | grep -o 'version [0-9]*')" = "version 14" ]; then
-    (cd "$ROOT" && git ls-files '*.cpp' '*.h' '*.cu' '*.cuh' | xargs clang-format --dry-run --Werror)
+    source_files | (cd "$ROOT" && xargs clang-format --dry-run --Werror)
   else
     echo "skipped: the style is checked by clang-format 14 only, this is $(clang-format --version)"
   fi
@@ -30,7 +30,8 @@ fi
 say "build: release"
 CUDA_CHIPS="80-real;90-real;90-virtual"
 if [ "$LONG" -eq 1 ]; then CUDA_CHIPS="75-real;80-real;86-real;89-real;90-real;100-real;120-real;120-virtual"; fi
-build release -- -DUNET_WERROR=ON -DBUILD_TESTING=ON -DUNET_BENCH=ON "-DUNET_CUDA_ARCHITECTURES=$CUDA_CHIPS"
+build release -- -DUNET_WERROR=ON -DBUILD_TESTING=ON -DUNET_BENCH=ON -DUNET_CUDA=ON \
+  "-DUNET_CUDA_ARCHITECTURES=$CUDA_CHIPS"
 if [ ! -x "$ROOT/build/release/bin/test_cuda_device" ]; then
   echo "The CUDA back end was not built: nvcc or cudnn.h was not found."
   if [ -n "${UNET_REQUIRE_CUDA:-}" ]; then exit 1; fi

@@ -107,11 +107,17 @@ std::shared_ptr<const LabelledImage> Loader::prepared(std::int64_t index, Image*
   if (full_labels != nullptr) return pair;
   const std::size_t bytes = pair->image.pixels.size() + pair->labels.pixels.size();
   const std::lock_guard lock(mutex_);
-  if (cached_bytes_ + bytes <= options_.cache_bytes) {
+  if (cached_.bytes + bytes <= options_.cache_bytes) {
     cache_[at] = pair;
-    cached_bytes_ += bytes;
+    cached_.bytes += bytes;
+    ++cached_.pairs;
   }
   return pair;
+}
+
+Loader::CacheUse Loader::cache_use() {
+  const std::lock_guard lock(mutex_);
+  return cached_;
 }
 
 void Loader::make(std::int64_t index, std::int64_t epoch, std::int64_t at, Batch& batch) {
@@ -122,13 +128,21 @@ void Loader::make(std::int64_t index, std::int64_t epoch, std::int64_t at, Batch
           batch.images.data() + at * pixels * 3, batch.labels.data() + at * pixels);
 }
 
-/// Takes places of the epoch in order, never more than `prefetch` batches ahead of the consumer.
+/// Never more than `prefetch` batches ahead of the consumer.
+bool Loader::may_work() const {
+  return position_ < end_ && position_ / options_.batch_size < next_batch_ + options_.prefetch;
+}
+
+void Loader::settle() {
+  std::unique_lock lock(mutex_);
+  batch_finished_.wait(lock, [this] { return workers_.empty() || (busy_ == 0 && !may_work()); });
+}
+
+/// Takes places of the epoch in order.
 void Loader::work() {
   std::unique_lock lock(mutex_);
   for (;;) {
-    work_changed_.wait(lock, [this] {
-      return stopping_ || (position_ < end_ && position_ / options_.batch_size < next_batch_ + options_.prefetch);
-    });
+    work_changed_.wait(lock, [this] { return stopping_ || may_work(); });
     if (stopping_) return;
     const std::int64_t position = position_++;
     const std::int64_t number = position / options_.batch_size, at = position % options_.batch_size;

@@ -47,6 +47,7 @@ class Loader {
   Loader& operator=(const Loader&) = delete;
 
   std::int64_t images() const { return static_cast<std::int64_t>(samples_.size()); }
+  const LoaderOptions& options() const { return options_; }
   std::int64_t batches() const { return (images() + options_.batch_size - 1) / options_.batch_size; }
   const Sample& sample(std::int64_t index) const { return samples_[static_cast<std::size_t>(index)]; }
 
@@ -55,6 +56,16 @@ class Loader {
 
   /// The next batch (the last of an epoch may be smaller), or nothing after the last or after an error.
   std::optional<Batch> next();
+
+  /// Waits until the workers have made all that they may make ahead of the consumer.
+  void settle();
+
+  /// Prepared pairs kept in memory so far.
+  struct CacheUse {
+    std::int64_t pairs = 0;
+    std::size_t bytes = 0;
+  };
+  CacheUse cache_use();
 
   /// Seconds spent in next() since construction: what the consumer waited for data.
   double waited_seconds() const { return waited_; }
@@ -72,6 +83,7 @@ class Loader {
   Slot& slot_of(std::int64_t batch) { return slots_[static_cast<std::size_t>(batch % options_.prefetch)]; }
   std::shared_ptr<const LabelledImage> prepared(std::int64_t index, Image* full_labels);
   void make(std::int64_t index, std::int64_t epoch, std::int64_t at, Batch& batch);
+  bool may_work() const;
   void work();
   void stop_workers();
   Batch make_batch(std::int64_t number);
@@ -84,7 +96,7 @@ class Loader {
   std::mutex mutex_;  // guards all below; a batch's own bytes are written outside, each by one worker
   std::condition_variable work_changed_, batch_finished_;
   std::vector<std::shared_ptr<const LabelledImage>> cache_;
-  std::size_t cached_bytes_ = 0;
+  CacheUse cached_;
   std::vector<std::int64_t> order_;
   std::int64_t epoch_ = 0;
   std::int64_t position_ = 0;    // the next place in order_ to be made

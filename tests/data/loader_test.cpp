@@ -186,6 +186,24 @@ TEST_F(LoaderTest, CachedImagesAreNotReadAgain) {
   EXPECT_THROW(rest(uncached), Error);
 }
 
+TEST_F(LoaderTest, SettlesOnceAllThatMayBeMadeAheadIsThere) {
+  const Dataset dataset = data();
+  for (const int workers : {0, 1, 3}) {
+    LoaderOptions two = options(workers);
+    two.prefetch = 2;
+    Loader loader(dataset, Split::train, two);
+    loader.settle();  // nothing to do before the first epoch
+    loader.start(0);
+    loader.settle();
+    const Loader::CacheUse use = loader.cache_use();
+    EXPECT_EQ(use.pairs, workers == 0 ? 0 : 2 * two.batch_size) << workers << " workers";
+    EXPECT_EQ(use.bytes > 0, workers > 0);
+    rest(loader);
+    loader.settle();
+    EXPECT_EQ(loader.cache_use().pairs, loader.images());
+  }
+}
+
 TEST_F(LoaderTest, CountsTheTimeSpentWaiting) {
   const Dataset dataset = data();
   Loader loader(dataset, Split::train, options(0));

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include <algorithm>
@@ -54,8 +55,10 @@ ProgramResult run(const Words& words, const Words& settings, const fs::path& fol
   const Folder captured;
   const pid_t process = start(words, settings, folder, captured / "out", captured / "err");
   int status = 0;
-  ::waitpid(process, &status, 0);
+  rusage used{};
+  ::wait4(process, &status, 0, &used);
   ProgramResult result;
+  result.peak_mib = static_cast<double>(used.ru_maxrss) / 1024;
   result.code = code_of(status);
   result.out = text_of(captured / "out");
   result.err = text_of(captured / "err");

@@ -19,6 +19,7 @@ using Words = std::vector<std::string>;
 struct ProgramResult {
   int code = -1;  ///< exit code; 128 + signal if it was killed by one
   std::string out, err;
+  double peak_mib = 0;  ///< of its resident memory
 };
 
 /// Runs `words` (words[0] is looked up in PATH) with `settings` ("NAME=value") added to the environment, in `folder` if
