@@ -97,6 +97,8 @@ struct PredictOptions {
   std::string output;
   std::optional<ImageExtent> image_size;
   std::optional<double> threshold;  // not given: arg-max
+  bool overlay = true;
+  bool probabilities = false;
   MachineOptions machine;
 };
 

@@ -16,6 +16,7 @@ namespace {
 
 int fault = 0;  // errno of the first failure of standard output
 bool outlived = false;
+bool aside = false;
 
 /// 0, or errno.
 int write_all(int descriptor, std::string_view text) noexcept {
@@ -43,7 +44,11 @@ void outlive_the_screen() {
   outlived = true;
 }
 
-void say_text(std::string_view text) noexcept {
+void say_on_stderr() { aside = true; }
+
+void say_text(std::string_view text) noexcept { aside ? warn_text(text) : put_text(text); }
+
+void put_text(std::string_view text) noexcept {
   if (fault != 0) return;
   fault = write_all(STDOUT_FILENO, text);
   if (fault == 0 || !outlived) return;

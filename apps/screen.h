@@ -16,6 +16,12 @@ void begin_program();
 /// goes on.
 void outlive_the_screen();
 
+/// From now on what is said goes to standard error: standard output belongs to what a program reads.
+void say_on_stderr();
+
+/// What a program reads, to standard output. Failures are kept for check_screen().
+void put_text(std::string_view text) noexcept;
+
 /// Text to standard output, written at once. Failures are kept for check_screen().
 void say_text(std::string_view text) noexcept;
 template <class... Rest>

@@ -35,6 +35,8 @@ class CsvFile {
  public:
   // A new file with its header; an old one is lost.
   static CsvFile create(const std::filesystem::path& path, const std::vector<std::string>& columns);
+  // The same onto standard output.
+  static CsvFile on_standard_output(const std::vector<std::string>& columns);
   // The file as it was after its first `rows` rows, to be continued: later rows, and a last one that is incomplete, are
   // cut off. With 0 rows the same as create. Throws unet::Error if the file has other columns or fewer rows.
   static CsvFile resume(const std::filesystem::path& path, const std::vector<std::string>& columns, std::uint64_t rows);
@@ -55,6 +57,7 @@ class CsvFile {
 
  private:
   CsvFile(std::filesystem::path path, int descriptor, std::size_t columns, std::uint64_t rows);
+  static CsvFile begin(const std::filesystem::path& path, int descriptor, const std::vector<std::string>& columns);
 
   std::filesystem::path path_;
   int descriptor_ = -1;
