@@ -24,7 +24,7 @@ class FiniteCheck {
   FiniteCheck(models::UNet& model, const Machine& machine, std::string checkpoint)
       : model_(model), machine_(machine), checkpoint_(std::move(checkpoint)) {}
 
-  /// Throws Error naming the images and the first layer whose values are not finite.
+  /// Throws Error naming the images and the first layer whose values are not finite or beyond 1e15.
   void operator()(const Tensor& images, std::span<const float> logits, const std::string& of);
 
  private:

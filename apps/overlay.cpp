@@ -18,14 +18,22 @@ constexpr Rgb kPaper{255, 255, 255}, kInk{32, 32, 32}, kDark{0, 0, 0};
 constexpr Rgb kHit{0, 158, 115}, kMiss{213, 60, 0}, kFalseAlarm{240, 228, 66}, kWrongClass{0, 114, 178};
 
 /// Told apart by colour-blind readers too, and class 1 is a colour that few animals and tissues have.
-constexpr std::array<Rgb, 8> kColours{{{0, 0, 0},
-                                          {204, 51, 204},
-                                          {0, 158, 115},
-                                          {240, 228, 66},
-                                          {0, 114, 178},
-                                          {230, 110, 0},
-                                          {86, 200, 233},
-                                          {170, 30, 30}}};
+constexpr std::array<Rgb, 16> kColours{{{0, 0, 0},
+                                        {204, 51, 204},
+                                        {0, 158, 115},
+                                        {240, 228, 66},
+                                        {0, 114, 178},
+                                        {230, 110, 0},
+                                        {86, 200, 233},
+                                        {170, 30, 30},
+                                        {255, 160, 190},
+                                        {110, 70, 30},
+                                        {150, 230, 60},
+                                        {120, 120, 255},
+                                        {0, 90, 60},
+                                        {250, 200, 150},
+                                        {90, 40, 140},
+                                        {0, 220, 180}}};
 
 Rgb mix(Rgb a, Rgb b, int percent_b) {
   Rgb out;
@@ -67,8 +75,8 @@ Range around(const Range& of, int width, int height, int radius, bool columns) {
   return out;
 }
 
-/// Of a line of an outline, in pixels: 1 up to 512 a side.
-int line_width(const Image& image) { return 1 + (std::min(image.width, image.height) - 1) / 512; }
+/// Of a line of an outline, in pixels: 1 up to 300 a side.
+int line_width(const Image& image) { return 1 + (std::min(image.width, image.height) - 1) / 300; }
 
 Image enlarged(const Image& image, int factor) {
   return resize_nearest(image, image.width * factor, image.height * factor);

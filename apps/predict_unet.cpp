@@ -181,10 +181,9 @@ Outcome predict(models::UNet& model, const Machine& machine, const PredictOption
 }
 
 void say_left_out(const PredictFiles& found) {
-  if (found.made_here > 0) say("left out: {} pictures that this program made\n", found.made_here);
+  if (found.made_here > 0) say("left out (made by this program): {}\n", found.made_here);
   if (found.others > 0) {
-    say("left out: {} files that are no .jpg, .jpeg or .png, the first: {}\n", found.others,
-        found.first_other.string());
+    say("left out (no .jpg, .jpeg or .png): {}, the first: {}\n", found.others, found.first_other.string());
   }
 }
 
@@ -199,7 +198,8 @@ void conclude(const Outcome& outcome, const PredictFiles& found, double seconds,
   std::string text;
   for (const std::string& fault : outcome.faults) text += "\n  " + fault;
   for (const std::string& fault : found.unread) text += "\n  " + fault;
-  throw Error("{} of {} images and {} folders could not be read:{}", faults, total, found.unread.size(), text);
+  throw Error("{} of {} images{} could not be read:{}", faults, total,
+              found.unread.empty() ? "" : fmt::format(" and {} folders", found.unread.size()), text);
 }
 
 void run(const PredictOptions& options) {

@@ -110,7 +110,8 @@ TEST_F(Predict, GoesOnAfterBrokenFilesAndListsThemAtTheEnd) {
   fs::create_symlink("nowhere", photos / "gone.png");
   const ProgramResult result = predict({photos.string()}, out_ / "masks");
   EXPECT_EQ(result.code, 1);
-  expect_parts(result.out, {"2 of 4 images in ", " images/s", "cut.jpg: not predicted", "1 files that are no .jpg"});
+  expect_parts(result.out, {"2 of 4 images in ", " images/s", "cut.jpg: not predicted",
+                            "left out (no .jpg, .jpeg or .png): 1, the first: "});
   expect_parts(result.err, {"2 of 4 images", (photos / "cut.jpg").string(), (photos / "gone.png").string()});
   EXPECT_EQ(names_in(out_ / "masks"),
             (std::vector<std::string>{"one_mask.png", "one_overlay.png", "two_mask.png", "two_overlay.png"}));
@@ -138,7 +139,7 @@ TEST_F(Predict, ItsOwnPicturesAreNoInputs) {
   const ProgramResult again = predict({photos.string(), "--probabilities"}, photos);
   EXPECT_EQ(again.code, 0) << again.err;
   EXPECT_EQ(names_in(photos), names);
-  expect_parts(again.out, {"left out: 8 pictures that this program made", "2 of 2 images"});
+  expect_parts(again.out, {"left out (made by this program): 8", "2 of 2 images"});
   const ProgramResult none = predict({(photos / "one_mask.png").string()}, out_ / "masks");
   EXPECT_EQ(none.code, 1);
   expect_parts(none.err, {"one_mask.png", "made"});
@@ -209,7 +210,9 @@ TEST_F(Predict, ProbabilitiesOf16BitsAddUpAndDecideTheMask) {
   ASSERT_EQ(std::pair(one.width, one.height), std::pair(37, 50));
   for (std::size_t i = 0; i < mask.pixels.size(); ++i) {  // the high bytes
     EXPECT_NEAR(none.pixels[i] + one.pixels[i], 255, 1);
-    if (one.pixels[i] != none.pixels[i]) EXPECT_EQ(mask.pixels[i] == 255, one.pixels[i] > none.pixels[i]);
+    if (one.pixels[i] != none.pixels[i]) {
+      EXPECT_EQ(mask.pixels[i] == 255, one.pixels[i] > none.pixels[i]);
+    }
   }
 }
 
