@@ -10,8 +10,10 @@
 #include "apps/failure.h"
 #include "apps/figures.h"
 #include "apps/full_size.h"
+#include "apps/inference.h"
 #include "apps/memory.h"
 #include "apps/options.h"
+#include "apps/outputs.h"
 #include "apps/overlay.h"
 #include "apps/screen.h"
 #include "engine/core/error.h"
@@ -24,17 +26,20 @@ using namespace unet;
 
 namespace {
 
-/// File names in a flat folder: path separators of a sample's name become underscores.
-std::string flat(std::string name) {
+/// In a flat folder: path separators of a sample's name become underscores.
+std::filesystem::path overlay_of(const std::string& folder, std::string name) {
   std::replace(name.begin(), name.end(), '/', '_');
-  return name;
+  return std::filesystem::path(folder) / (name + ".png");
 }
 
-void make_folder(const std::string& path) {
-  std::error_code error;
-  std::filesystem::create_directories(path, error);
-  if (error || !std::filesystem::is_directory(path)) {
-    throw Error("cannot make the folder {}: {}", path, error ? error.message() : "it is not a folder");
+/// Nothing that is read is written over. Throws Error.
+void check_outputs(const EvalOptions& options) {
+  std::vector<std::filesystem::path> inputs = inputs_of_data(options.data);
+  inputs.emplace_back(options.checkpoint);
+  if (!options.machine.plans.empty()) inputs.emplace_back(options.machine.plans);
+  for (const auto& [option, output] :
+       {std::pair{"--json", options.json}, {"--per-image", options.per_image}, {"--overlays", options.overlays}}) {
+    if (!output.empty() && !is_standard_output(output)) require_no_input(option, output, inputs);
   }
 }
 
@@ -61,8 +66,8 @@ void add_confusion(const Predicted& predicted, std::size_t classes, std::vector<
 }
 
 /// Scores each mask at its own size: probabilities brought there as predict_unet does.
-void add_native(const Predicted& predicted, SegmentationMetrics& metrics) {
-  const std::vector<float> p = softmax(predicted.logits);
+void add_native(const Predicted& predicted, std::vector<float> logits, SegmentationMetrics& metrics) {
+  const std::vector<float> p = softmax(std::move(logits), metrics.classes());
   const Batch& batch = predicted.batch;
   const MapShape map{batch.H, batch.W, metrics.classes()};
   const std::int64_t values = map.height * map.width * map.classes;
@@ -83,7 +88,7 @@ void add_native(const Predicted& predicted, SegmentationMetrics& metrics) {
   metrics.add(counts);
 }
 
-/// photo | truth | prediction of the chosen places of the list, as PNG.
+/// photo | truth | prediction | comparison of the chosen places of the list, as PNG.
 void write_overlays(const std::string& folder, models::UNet& model, const Machine& machine, Background background,
                     Loader& loader, const std::vector<Sample>& samples, const std::vector<std::size_t>& chosen) {
   make_folder(folder);
@@ -98,14 +103,31 @@ void write_overlays(const std::string& folder, models::UNet& model, const Machin
       if (!wanted[place]) continue;
       Image photo(static_cast<int>(batch.W), static_cast<int>(batch.H), 3);
       std::copy_n(batch.images.begin() + static_cast<std::ptrdiff_t>(n * pixels * 3), pixels * 3, photo.pixels.begin());
-      const Image picture = side_by_side({photo, tint(photo, batch.labels.data() + n * pixels),
-                                          tint(photo, prediction.data<std::uint8_t>() + n * pixels)});
-      write_file(std::filesystem::path(folder) / (flat(samples[place].name) + ".png"), encode_png(picture));
+      write_picture(
+          overlay_of(folder, samples[place].name),
+          judgement(photo, batch.labels.data() + n * pixels, prediction.data<std::uint8_t>() + n * pixels, background));
     }
   });
 }
 
+/// The figures of each image, a row an image.
+void write_per_image(const std::string& path, const std::vector<Sample>& samples, const std::vector<Scores>& per_image,
+                     const std::vector<kernels::ClassCounts>& counts, std::size_t classes) {
+  std::vector<std::string> columns{"name", "dice", "iou", "pixel_accuracy"};
+  for (std::size_t c = 0; c < classes; ++c) columns.push_back(fmt::format("dice_{}", c));
+  CsvFile csv = is_standard_output(path) ? CsvFile::on_standard_output(columns) : CsvFile::create(path, columns);
+  for (std::size_t i = 0; i < samples.size(); ++i) {
+    const Scores& s = per_image[i];
+    std::vector<CsvCell> row{samples[i].name, cell(s.dice), cell(s.iou), cell(s.pixel_accuracy)};
+    for (std::size_t c = 0; c < classes; ++c) row.push_back(cell(class_scores(counts[i * classes + c]).dice));
+    csv.row(row);
+  }
+  csv.close();
+}
+
 void run(const EvalOptions& options) {
+  check_outputs(options);
+  if (is_standard_output(options.json) || is_standard_output(options.per_image)) say_on_stderr();
   const Machine machine = machine_of(options.machine);
   say("device: {}\n", machine.text);
   const SafetensorsFile file(options.checkpoint);
@@ -123,6 +145,10 @@ void run(const EvalOptions& options) {
                  {loading.height, loading.width});
   loading.full_labels = true;
   Loader loader(dataset, split, loading);
+  const std::vector<Sample>& samples = dataset.samples(split);
+  if (!options.overlays.empty()) {
+    for (const Sample& sample : samples) require_replaceable(overlay_of(options.overlays, sample.name));
+  }
   models::UNet model(checkpoint.spec, 0, Dtype::f32, machine.device, machine.bf16_copies);
   load_model(file, model.parameters());
 
@@ -130,9 +156,12 @@ void run(const EvalOptions& options) {
   const auto C = static_cast<std::size_t>(classes);
   std::vector<std::int64_t> confusion(C * C);
   SegmentationMetrics native(classes, checkpoint.background);
+  FiniteCheck check(model, machine, options.checkpoint);
   const Evaluation result = evaluate(model, machine, checkpoint.background, loader, [&](const Predicted& predicted) {
+    std::vector<float> logits = host_values(predicted.logits);
+    check(predicted.images, logits, fmt::format("the batch of {}", loader.sample(predicted.batch.indices[0]).name));
     add_confusion(predicted, C, confusion);
-    add_native(predicted, native);
+    add_native(predicted, std::move(logits), native);
   });
   const SegmentationMetrics& m = result.metrics;
   const double rate = static_cast<double>(m.images()) / result.seconds;
@@ -163,25 +192,14 @@ void run(const EvalOptions& options) {
       const auto row = confusion.begin() + static_cast<std::ptrdiff_t>(truth * C);
       json["confusion"].push_back(std::vector<std::int64_t>(row, row + classes));
     }
-    write_file_durably(options.json, json.dump(2) + "\n");
+    const std::string text = json.dump(2) + "\n";
+    is_standard_output(options.json) ? put_text(text) : write_file_durably(options.json, text);
   }
-  const std::vector<Sample>& samples = dataset.samples(split);
   std::vector<Scores> per_image;
   for (std::size_t i = 0; i < samples.size(); ++i) {
     per_image.push_back(scores(std::span(result.counts).subspan(i * C, C), checkpoint.background));
   }
-  if (!options.per_image.empty()) {
-    std::vector<std::string> columns{"name", "dice", "iou", "pixel_accuracy"};
-    for (std::size_t c = 0; c < C; ++c) columns.push_back(fmt::format("dice_{}", c));
-    CsvFile csv = CsvFile::create(options.per_image, columns);
-    for (std::size_t i = 0; i < samples.size(); ++i) {
-      const Scores& s = per_image[i];
-      std::vector<CsvCell> row{samples[i].name, cell(s.dice), cell(s.iou), cell(s.pixel_accuracy)};
-      for (std::size_t c = 0; c < C; ++c) row.push_back(cell(class_scores(result.counts[i * C + c]).dice));
-      csv.row(row);
-    }
-    csv.close();
-  }
+  if (!options.per_image.empty()) write_per_image(options.per_image, samples, per_image, result.counts, C);
   std::vector<std::size_t> chosen;
   if (options.worst > 0) {
     chosen = worst_of(per_image, static_cast<std::size_t>(options.worst));
@@ -193,7 +211,7 @@ void run(const EvalOptions& options) {
   }
   if (!options.overlays.empty()) {
     write_overlays(options.overlays, model, machine, checkpoint.background, loader, samples, chosen);
-    say("overlays (photo | truth | prediction) of {} images: {}\n", chosen.size(), options.overlays);
+    say("overlays (photo | truth | prediction | comparison) of {} images: {}\n", chosen.size(), options.overlays);
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include <chrono>
 
+#include "apps/inference.h"
 #include "engine/core/dispatch.h"
 #include "kernels/confusion.h"
 
@@ -30,8 +31,7 @@ Evaluation evaluate(models::UNet& model, const Machine& machine, Background back
     if (!batch) break;
     const auto [images, labels] = to_tensors(*batch, device);
     Tape tape(Tape::Mode::inference);
-    const Var logits = model.forward(tape, normalize_images(tape, images, imagenet_normalization(),
-                                                            image_channels(3, machine.device), machine.activations));
+    const Var logits = logits_of(tape, model, machine, images);
     const kernels::ConstView x = logits.value.const_view();
     const kernels::ConstView truth = labels.reshape({batch->N, batch->H, batch->W, 1}).const_view();
 
@@ -58,7 +58,7 @@ Evaluation evaluate(models::UNet& model, const Machine& machine, Background back
     const std::span counts(host_counts.data<ClassCounts>(), static_cast<std::size_t>(batch->N * classes));
     out.metrics.add(counts);
     out.counts.insert(out.counts.end(), counts.begin(), counts.end());
-    if (visit) visit({*batch, logits.value, prediction.reshape({batch->N, batch->H, batch->W})});
+    if (visit) visit({*batch, images, logits.value, prediction.reshape({batch->N, batch->H, batch->W})});
   }
   if (total.weight > 0) out.cross_entropy = total.loss / total.weight;
   // An image whose pixels are all ignored adds nothing to the sum.

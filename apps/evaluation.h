@@ -32,6 +32,7 @@ struct Evaluation {
 /// What a visitor of evaluate() sees of a batch, on the model's device.
 struct Predicted {
   const Batch& batch;
+  const Tensor& images;  // u8 [N,H,W,3]
   const Tensor& logits;  // f32 [N,H,W,C]
   const Tensor& labels;  // the arg-max, u8 [N,H,W]
 };

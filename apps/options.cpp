@@ -4,6 +4,7 @@
 
 #include "apps/numbers.h"
 #include "apps/options_file.h"
+#include "apps/outputs.h"
 #include "apps/screen.h"
 #include "apps/version.h"
 #include "engine/core/error.h"
@@ -316,25 +317,40 @@ std::optional<int> parse(int argc, char** argv, EvalOptions& o) {
   add_number(app, "-b,--batch-size", o.batch_size, kBatch, "Images in a pass");
   add_number(app, "-j,--workers", o.workers, {0, 256}, "Threads that load images");
   add_machine(app, o.machine);
-  add_name(app, "--json", o.json, "FILE", "Write the figures here as JSON");
-  add_name(app, "--per-image", o.per_image, "FILE", "Write each image's figures here as CSV");
-  add_name(app, "--overlays", o.overlays, "DIR", "Write pictures here: photo | truth | prediction");
+  add_name(app, "--json", o.json, "FILE", "Write the figures here as JSON; -: to standard output");
+  add_name(app, "--per-image", o.per_image, "FILE", "Write each image's figures here as CSV; -: to standard output");
+  add_name(app, "--overlays", o.overlays, "DIR", "Write pictures here: photo | truth | prediction | comparison");
   add_number(app, "--worst", o.worst, {1, kMostOf}, "Overlays of the K images with the lowest Dice only; names them");
-  return run_parser(app, argc, argv);
+  const std::optional<int> code = run_parser(app, argc, argv);
+  const auto one_file = [](const std::string& a, const std::string& b) {
+    return is_standard_output(a) ? is_standard_output(b)
+                                 : std::filesystem::weakly_canonical(a) == std::filesystem::weakly_canonical(b);
+  };
+  if (!code && !o.json.empty() && !o.per_image.empty() && one_file(o.json, o.per_image)) {
+    warn("eval_unet: --json and --per-image name one file; name two\n");
+    return 2;
+  }
+  return code;
 }
 
 std::optional<int> parse(int argc, char** argv, PredictOptions& o) {
-  CLI::App app("Segments photographs: a mask PNG (0/255) and an overlay of each, at the photograph's own size.",
-               "predict_unet");
+  CLI::App app(
+      "Segments photographs: a mask PNG (0/255, or a palette of classes) and an overlay of each, at its own size.",
+      "predict_unet");
   app.set_version_flag("--version", version_text("predict_unet"));
   add_name(app, "-c,--checkpoint", o.checkpoint, "FILE", "Checkpoint (.safetensors)")->required();
-  app.add_option("inputs", o.inputs, "Images, or folders of images")->required()->type_name("IMAGE_OR_FOLDER...");
-  add_name(app, "-o,--output", o.output, "DIR", "Folder for masks and overlays")->required();
+  app.add_option("inputs", o.inputs, "Images, or folders of images, sub-folders included")
+      ->required()
+      ->type_name("IMAGE_OR_FOLDER...");
+  add_name(app, "-o,--output", o.output, "DIR", "Folder for NAME_mask.png and NAME_overlay.png")->required();
   add_extent(
       app, [&o](ImageExtent extent) { o.image_size = extent; }, "the checkpoint's");
   add_exif(app, o.exif)->default_str("the checkpoint's");
   add_number(app, "--threshold", o.threshold, Real::share,
              "Foreground where its probability (1 - that of class 0) is at least this [the most probable class]");
+  app.add_flag("!--no-overlay", o.overlay, "Write no overlays");
+  app.add_flag("--probabilities", o.probabilities,
+               "Also write NAME_prob_<class>.png for each class: 16 bits, 65535 is certain");
   add_machine(app, o.machine);
   return run_parser(app, argc, argv);
 }

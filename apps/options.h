@@ -104,6 +104,8 @@ struct PredictOptions {
   std::optional<ImageExtent> image_size;  // not given: the checkpoint's
   std::optional<Exif> exif;               // likewise
   std::optional<double> threshold;        // not given: arg-max
+  bool overlay = true;
+  bool probabilities = false;
   MachineOptions machine;
 };
 

@@ -1,16 +1,24 @@
-// Segments photographs: for each a mask PNG and an overlay, at the photograph's own size.
+// Segments photographs: for each a mask PNG and an overlay, at the photograph's own size. One thread reads ahead and
+// one writes, while this one computes.
 #include <algorithm>
-#include <filesystem>
-#include <set>
+#include <array>
+#include <chrono>
+#include <numeric>
+#include <thread>
 
 #include "apps/failure.h"
 #include "apps/full_size.h"
+#include "apps/inference.h"
 #include "apps/memory.h"
 #include "apps/options.h"
+#include "apps/outputs.h"
 #include "apps/overlay.h"
+#include "apps/predict_files.h"
+#include "apps/progress.h"
+#include "apps/queue.h"
 #include "apps/screen.h"
+#include "apps/signals.h"
 #include "engine/core/error.h"
-#include "engine/data/image.h"
 #include "engine/data/resize.h"
 #include "models/unet_checkpoint.h"
 
@@ -19,32 +27,180 @@ namespace fs = std::filesystem;
 
 namespace {
 
-bool looks_like_image(const fs::path& path) {
-  std::string ending = path.extension().string();
-  std::transform(ending.begin(), ending.end(), ending.begin(), [](unsigned char c) { return std::tolower(c); });
-  return ending == ".jpg" || ending == ".jpeg" || ending == ".png";
-}
+/// A photograph on its way from the reader by the network to the writer.
+struct Picture {
+  const PredictFile* file;
+  Image photo, small;         // small: at the network's size
+  std::vector<float> logits;  // [height,width,classes] at the network's size
+  std::string fault;          // why it cannot be predicted
+};
+using Pictures = Queue<Picture>;
 
-/// The images named, folders replaced by the images in them (sorted, hidden files left out).
-std::vector<fs::path> images_of(const std::vector<std::string>& inputs) {
-  std::vector<fs::path> out;
-  for (const std::string& input : inputs) {
-    if (!fs::exists(input)) throw Error("{}: there is no such image or folder", input);
-    if (!fs::is_directory(input)) {
-      out.emplace_back(input);
-      continue;
-    }
-    std::vector<fs::path> found;
-    for (const fs::directory_entry& entry : fs::directory_iterator(input)) {
-      const std::string name = entry.path().filename().string();
-      if (entry.is_regular_file() && !name.starts_with('.') && looks_like_image(entry.path()))
-        found.push_back(entry.path());
-    }
-    if (found.empty()) throw Error("{}: the folder holds no .jpg, .jpeg or .png", input);
-    std::sort(found.begin(), found.end());
-    out.insert(out.end(), found.begin(), found.end());
+std::string with(const fs::path& base, const std::string& ending) { return base.string() + ending; }
+
+std::string describe(const std::vector<std::uint8_t>& labels, std::int64_t classes, bool has_background) {
+  std::array<std::int64_t, 256> pixels{};
+  for (const std::uint8_t label : labels) ++pixels[label];
+  const auto percent = [&](std::int64_t n) {
+    return 100.0 * static_cast<double>(n) / static_cast<double>(labels.size());
+  };
+  if (classes <= 2 && has_background) return fmt::format("{:.1f} % foreground", percent(pixels[1]));
+  std::vector<int> order(static_cast<std::size_t>(classes));
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](int a, int b) {
+    return pixels[static_cast<std::size_t>(a)] > pixels[static_cast<std::size_t>(b)];
+  });
+  std::string out;
+  for (std::size_t i = 0; i < std::min<std::size_t>(3, order.size()); ++i) {
+    const std::int64_t n = pixels[static_cast<std::size_t>(order[i])];
+    if (n > 0) out += fmt::format("{}class {} {:.1f} %", i == 0 ? "" : ", ", order[i], percent(n));
   }
   return out;
+}
+
+/// Makes and writes the results of one picture; the writer's work.
+class Writer {
+ public:
+  Writer(const PredictOptions& options, const models::UNetCheckpoint& checkpoint, const MapShape& map)
+      : options_(options), background_(checkpoint.background), map_(map) {}
+
+  std::vector<std::string> outputs_of(const fs::path& base) const {
+    std::vector<std::string> out{with(base, "_mask.png")};
+    if (options_.overlay) out.push_back(with(base, "_overlay.png"));
+    for (std::int64_t c = 0; options_.probabilities && c < map_.classes; ++c) {
+      out.push_back(with(base, fmt::format("_prob_{}.png", c)));
+    }
+    return out;
+  }
+
+  /// Returns what the mask holds.
+  std::string write(Picture& picture) const {
+    const Image& photo = picture.photo;
+    const fs::path& base = picture.file->base;
+    make_folder(base.parent_path());
+    const std::vector<float> p = softmax(std::move(picture.logits), map_.classes);
+    Image mask(photo.width, photo.height, 1);
+    mask.pixels = labels_at_size(p.data(), map_, photo.height, photo.width, options_.threshold);
+    std::string text = describe(mask.pixels, map_.classes, background_ == Background::class0);
+    for (std::int64_t c = 0; options_.probabilities && c < map_.classes; ++c) {
+      write_picture(with(base, fmt::format("_prob_{}.png", c)), photo.width, photo.height,
+                    plane_at_size(p.data(), map_, c, photo.height, photo.width));
+    }
+    if (options_.overlay) write_picture(with(base, "_overlay.png"), tint(photo, mask.pixels.data(), background_));
+    if (map_.classes <= 2) {  // 0 and 255, as viewers show it
+      for (std::uint8_t& label : mask.pixels) label = static_cast<std::uint8_t>(255 * label);
+      write_picture(with(base, "_mask.png"), mask);
+    } else {
+      write_picture(with(base, "_mask.png"), mask, class_palette(static_cast<int>(map_.classes)));
+    }
+    return text;
+  }
+
+ private:
+  const PredictOptions& options_;
+  const Background background_;
+  const MapShape map_;
+};
+
+void read_ahead(const std::vector<PredictFile>& files, Exif exif, const MapShape& map, Pictures& out) {
+  for (const PredictFile& file : files) {
+    if (stop_signal() != 0) break;
+    Picture picture{&file, {}, {}, {}, {}};
+    try {
+      picture.photo = to_rgb(load_image(file.input, exif));
+      picture.small = resize_bilinear(picture.photo, static_cast<int>(map.width), static_cast<int>(map.height));
+    } catch (const std::exception& error) {
+      picture = {&file, {}, {}, {}, failure_text(error)};
+    }
+    const std::size_t bytes = picture.photo.pixels.size() + picture.small.pixels.size();
+    if (!out.push(std::move(picture), bytes)) break;
+  }
+  out.close();
+}
+
+/// What the writer has done, to be looked at when it has ended.
+struct Outcome {
+  std::int64_t written = 0;
+  std::vector<std::string> faults;  // of pictures
+  std::exception_ptr failure;       // of writing, which ends the run
+};
+
+void write_behind(Pictures& in, const Writer& writer, std::int64_t total, Outcome& outcome) {
+  Progress progress("predict", total, false);
+  std::int64_t done = 0;
+  try {
+    while (std::optional<Picture> picture = in.pop()) {
+      std::string text = "not predicted";
+      if (picture->fault.empty()) {
+        text = writer.write(*picture) + " -> " + with(picture->file->base, "_mask.png");
+        ++outcome.written;
+      } else {
+        outcome.faults.push_back(picture->fault);
+      }
+      progress.clear();
+      say("{}: {}\n", picture->file->input.string(), text);
+      progress.update(++done);
+    }
+  } catch (...) {
+    outcome.failure = std::current_exception();
+    in.abandon();
+  }
+}
+
+/// The pipeline; in the middle of it, this thread computes.
+Outcome predict(models::UNet& model, const Machine& machine, const PredictOptions& options,
+                const std::vector<PredictFile>& files, Exif exif, const MapShape& map, const Writer& writer) {
+  constexpr std::size_t most_items = 8, most_bytes = std::size_t{128} << 20;
+  Pictures read(most_items, most_bytes), computed(most_items, most_bytes);
+  Outcome outcome;
+  {
+    std::jthread reader([&] { read_ahead(files, exif, map, read); });
+    std::jthread writing([&] { write_behind(computed, writer, static_cast<std::int64_t>(files.size()), outcome); });
+    struct Ends {  // however this thread leaves, the two others end
+      Pictures &read, &computed;
+      ~Ends() {
+        read.abandon();
+        computed.close();
+      }
+    } const ends{read, computed};
+    FiniteCheck check(model, machine, options.checkpoint);
+    while (std::optional<Picture> picture = read.pop()) {
+      if (stop_signal() != 0) break;
+      if (picture->fault.empty()) {
+        const Tensor pixels =
+            Tensor::copy_of({1, map.height, map.width, 3}, Dtype::u8, picture->small.pixels.data(), machine.device);
+        Tape tape(Tape::Mode::inference);
+        picture->logits = host_values(logits_of(tape, model, machine, pixels).value);
+        check(pixels, picture->logits, picture->file->input.string());
+        picture->small = Image();
+      }
+      const std::size_t bytes = picture->photo.pixels.size() + picture->logits.size() * sizeof(float);
+      if (!computed.push(std::move(*picture), bytes)) break;
+    }
+  }
+  return outcome;
+}
+
+void say_left_out(const PredictFiles& found) {
+  if (found.made_here > 0) say("left out (made by this program): {}\n", found.made_here);
+  if (found.others > 0) {
+    say("left out (no .jpg, .jpeg or .png): {}, the first: {}\n", found.others, found.first_other.string());
+  }
+}
+
+/// Throws Error if anything is not as it was asked for.
+void conclude(const Outcome& outcome, const PredictFiles& found, double seconds, const std::string& output) {
+  const auto total = static_cast<std::int64_t>(found.files.size());
+  const auto faults = static_cast<std::int64_t>(outcome.faults.size());
+  say("{} of {} images in {:.1f} s, {:.1f} images/s: {}\n", outcome.written, total, seconds,
+      static_cast<double>(outcome.written) / std::max(1e-9, seconds), output);
+  if (outcome.failure) std::rethrow_exception(outcome.failure);
+  if (faults == 0 && found.unread.empty()) return;
+  std::string text;
+  for (const std::string& fault : outcome.faults) text += "\n  " + escaped(fault);
+  for (const std::string& fault : found.unread) text += "\n  " + escaped(fault);
+  throw Error(fmt::format("{} of {} images{} could not be read:{}", faults, total,
+                          found.unread.empty() ? "" : fmt::format(" and {} folders", found.unread.size()), text));
 }
 
 void run(const PredictOptions& options) {
@@ -61,47 +217,28 @@ void run(const PredictOptions& options) {
     throw Error("--threshold asks for a background, and {} was trained with --background none; leave --threshold out",
                 options.checkpoint);
   }
-  const std::int64_t height = options.image_size ? options.image_size->height : checkpoint.height;
-  const std::int64_t width = options.image_size ? options.image_size->width : checkpoint.width;
-  require_memory(options.checkpoint, checkpoint.spec, machine, 1, {height, width});
-  const std::vector<fs::path> images = images_of(options.inputs);
-  std::set<std::string> stems;
-  for (const fs::path& image : images) {
-    if (!stems.insert(image.stem().string()).second) {
-      throw Error(
-          "two of the images are named \"{}\"; their masks would overwrite each other. Predict them into two folders.",
-          image.stem().string());
-    }
+  const MapShape map{options.image_size ? options.image_size->height : checkpoint.height,
+                     options.image_size ? options.image_size->width : checkpoint.width, C};
+  require_memory(options.checkpoint, checkpoint.spec, machine, 1, {map.height, map.width});
+  const PredictFiles found = find_pictures(options.inputs, options.output);
+  const Writer writer(options, checkpoint, map);
+  for (const PredictFile& picture : found.files) {
+    for (const std::string& output : writer.outputs_of(picture.base)) require_replaceable(output);
   }
+  const fs::path legend = fs::path(options.output) / "legend.png";
+  const bool wants_legend = options.overlay && C > 2;
+  if (wants_legend) require_replaceable(legend);
   models::UNet model(checkpoint.spec, 0, Dtype::f32, machine.device, machine.bf16_copies);
   load_model(file, model.parameters());
-  std::error_code error;
-  fs::create_directories(options.output, error);
-  if (error || !fs::is_directory(options.output)) {
-    throw Error("cannot make the folder {}: {}", options.output, error ? error.message() : "it is not a folder");
-  }
+  make_folder(options.output);
+  if (wants_legend) write_picture(legend, legend_of(static_cast<int>(C), checkpoint.background));
+  say_left_out(found);
 
-  for (const fs::path& path : images) {
-    const Image photo = to_rgb(load_image(path, options.exif.value_or(checkpoint.exif)));
-    const Image small = resize_bilinear(photo, static_cast<int>(width), static_cast<int>(height));
-    Tape tape(Tape::Mode::inference);
-    const Tensor pixels = Tensor::copy_of({1, height, width, 3}, Dtype::u8, small.pixels.data(), machine.device);
-    const Var logits = model.forward(tape, normalize_images(tape, pixels, imagenet_normalization(),
-                                                            image_channels(3, machine.device), machine.activations));
-    const std::vector<std::uint8_t> labels =
-        labels_at_size(softmax(logits.value).data(), {height, width, C}, photo.height, photo.width, options.threshold);
-
-    Image mask(photo.width, photo.height, 1);
-    // Two classes: 0 and 255, as viewers show it; more: the class indices.
-    std::transform(labels.begin(), labels.end(), mask.pixels.begin(),
-                   [&](std::uint8_t label) { return C <= 2 ? static_cast<std::uint8_t>(255 * label) : label; });
-    const auto foreground = std::count_if(labels.begin(), labels.end(), [](std::uint8_t label) { return label != 0; });
-    const fs::path base = fs::path(options.output) / path.stem();
-    write_file(base.string() + "_mask.png", encode_png(mask));
-    write_file(base.string() + "_overlay.png", encode_png(tint(photo, labels.data())));
-    say("{}: {:.1f} % foreground -> {}_mask.png, {}_overlay.png\n", path.string(),
-        100.0 * static_cast<double>(foreground) / static_cast<double>(labels.size()), base.string(), base.string());
-  }
+  const auto begin = std::chrono::steady_clock::now();
+  const Outcome outcome =
+      predict(model, machine, options, found.files, options.exif.value_or(checkpoint.exif), map, writer);
+  conclude(outcome, found, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(),
+           options.output);
 }
 
 }  // namespace
@@ -111,10 +248,12 @@ int main(int argc, char** argv) {
   PredictOptions options;
   try {
     if (const std::optional<int> code = parse(argc, argv, options)) return *code;
+    outlive_the_screen();
+    watch_stop_signals();
     run(options);
     check_screen();
   } catch (const std::exception& error) {
     return fail("predict_unet", error);
   }
-  return 0;
+  return stop_signal() == 0 ? 0 : 128 + stop_signal();
 }

@@ -33,14 +33,14 @@ void Progress::update(std::int64_t done) {
   drawn_ = true;
   constexpr std::int64_t kWidth = 30;
   const auto filled = static_cast<std::size_t>(std::clamp<std::int64_t>(kWidth * done / total_, 0, kWidth));
-  draw("\r\033[K");
+  put_text("\r\033[K");
   say("{} [{}{}] {}/{}  {:.1f} images/s  {:.0f} s left", label_, std::string(filled, '#'),
       std::string(static_cast<std::size_t>(kWidth) - filled, '.'), done, total_, rate, left);
 }
 
 void Progress::clear() {
   if (!drawn_) return;
-  draw("\r\033[K");
+  put_text("\r\033[K");
   drawn_ = false;
 }
 

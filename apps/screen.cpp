@@ -19,6 +19,7 @@ namespace {
 
 int fault = 0;  // errno of the first failure of standard output
 bool outlived = false;
+bool aside = false;
 
 /// 0, or errno.
 int write_all(int descriptor, std::string_view text) noexcept {
@@ -89,11 +90,14 @@ void outlive_the_screen() {
   outlived = true;
 }
 
+void say_on_stderr() { aside = true; }
+
 void say_text(std::string_view text) noexcept {
+  if (aside) return warn_text(text);
   if (fault == 0) note(write_shown(STDOUT_FILENO, text));
 }
 
-void draw(std::string_view text) noexcept {
+void put_text(std::string_view text) noexcept {
   if (fault == 0) note(write_all(STDOUT_FILENO, text));
 }
 

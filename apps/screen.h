@@ -21,6 +21,9 @@ void begin_program();
 /// goes on.
 void outlive_the_screen();
 
+/// From now on what is said goes to standard error: standard output belongs to what a program reads.
+void say_on_stderr();
+
 /// Lines to standard output, written at once; what is no plain text but a line break or a tab is escaped. Failures are
 /// kept for check_screen().
 void say_text(std::string_view text) noexcept;
@@ -29,8 +32,8 @@ template <class... Rest>
 void say(fmt::format_string<Shown<Rest>...> format, Rest&&... rest) {
   say_text(fmt::format(format, shown(std::forward<Rest>(rest))...));
 }
-/// The program's own commands to the terminal, as they are.
-void draw(std::string_view text) noexcept;
+/// To standard output as it is: what a program reads, or commands to the terminal.
+void put_text(std::string_view text) noexcept;
 
 /// The same to standard error; whether it arrives is nobody's business.
 void warn_text(std::string_view text) noexcept;

@@ -22,7 +22,6 @@ using namespace unet;
 
 namespace {
 
-
 /// At most 100 columns.
 std::string line_of(const EpochFigures& f, std::int64_t epochs, bool best) {
   return fmt::format(

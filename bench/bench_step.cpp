@@ -152,6 +152,7 @@ nlohmann::ordered_json measure(const StepOptions& options) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  begin_program();
   StepOptions o;
   CLI::App app("Times a training step and an inference pass; JSON on stdout.", "bench_step");
   app.set_version_flag("--version", version_text("bench_step"));

@@ -30,6 +30,12 @@ Var Tape::param(Parameters& parameters, ParamId id, const Tensor& value) {
   return var;
 }
 
+void Tape::show(const Parameters& parameters, ParamId id, const Tensor& values) const {
+  if (!watcher_) return;
+  const std::string& parameter = parameters.name(id);
+  watcher_(parameter.substr(0, parameter.rfind('.')), values);
+}
+
 Var Tape::output(const Tensor& value, std::initializer_list<const Var*> inputs) {
   bool wanted = false;
   for (const Var* input : inputs) wanted = wanted || input->wants_gradient();

@@ -10,6 +10,7 @@
 #include <functional>
 #include <initializer_list>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "engine/autograd/parameters.h"
@@ -75,7 +76,15 @@ class Tape {
   /// The gradient of a leaf after backward(), dense or a view; undefined if none reached it.
   Tensor gradient(const Var& leaf) const;
 
-  // ---- for ops ----
+  /// From now on every layer shows what it makes, in the order of the pass: its name, as its parameters begin, and
+  /// values that may be a slice.
+  using Watcher = std::function<void(const std::string& layer, const Tensor& values)>;
+  void watch(Watcher watcher) { watcher_ = std::move(watcher); }
+
+  // ---- for layers and ops ----
+
+  /// A layer's result; `id` is one of its parameters.
+  void show(const Parameters& parameters, ParamId id, const Tensor& values) const;
 
   /// An op's result: a variable if the tape records and any of the inputs wants a gradient, else a constant.
   Var output(const Tensor& value, std::initializer_list<const Var*> inputs);
@@ -104,6 +113,7 @@ class Tape {
   const Slot& slot(VarId id) const { return slots_[static_cast<std::size_t>(id)]; }
 
   Mode mode_;
+  Watcher watcher_;
   std::vector<Slot> slots_;
   std::vector<std::function<void()>> nodes_;
 };

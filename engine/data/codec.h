@@ -25,7 +25,8 @@ std::vector<std::uint8_t> jpeg_encode(const Image& image, int quality);
 enum class PngUse { image, mask };
 ImageHead png_head(Bytes bytes, const std::string& name);
 Image png_decode(Bytes bytes, const std::string& name, PngUse use, Exif exif);
-std::vector<std::uint8_t> png_encode(const Image& image);
+/// bits: 8, or 16 with the high byte of a sample first in the image's pixels, of 1 channel, whose width counts samples.
+std::vector<std::uint8_t> png_encode(const Image& image, int bits, const PngOptions& options);
 
 /// EXIF orientation 1..8 from the payload of an APP1 segment; 1 where there is none or it makes no sense.
 int exif_orientation(Bytes app1);

@@ -12,6 +12,7 @@
 
 #include "engine/core/error.h"
 #include "engine/data/codec.h"
+#include "engine/train/durable_file.h"
 
 namespace unet {
 namespace {
@@ -111,8 +112,8 @@ std::vector<std::uint8_t> read_start(const std::filesystem::path& path, std::int
   return bytes;
 }
 
-void check_encodable(const Image& image, const char* what) {
-  const auto expected = static_cast<std::size_t>(image.width) * image.height * image.channels;
+void check_encodable(const Image& image, const char* what, std::size_t sample_bytes = 1) {
+  const auto expected = static_cast<std::size_t>(image.width) * image.height * image.channels * sample_bytes;
   if (image.width < 1 || image.height < 1 || image.width > max_image_side || image.height > max_image_side ||
       (image.channels != 1 && image.channels != 3) || image.pixels.size() != expected) {
     throw Error("cannot encode {} of {}x{} with {} channels and {} bytes, expected gray or RGB of matching size", what,
@@ -139,18 +140,9 @@ Image::Image(int image_width, int image_height, int image_channels)
 std::vector<std::uint8_t> read_file(const std::filesystem::path& path) { return read_start(path, max_file_bytes); }
 
 void write_file(const std::filesystem::path& path, std::span<const std::uint8_t> bytes) {
-  File file(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
-  if (file.descriptor < 0) refuse_io("create the file", path);
-  std::size_t done = 0;
-  while (done < bytes.size()) {
-    const ssize_t put = ::write(file.descriptor, bytes.data() + done, bytes.size() - done);
-    if (put < 0 && errno == EINTR) continue;
-    if (put < 0) refuse_io("write the file", path);
-    done += static_cast<std::size_t>(put);
-  }
-  const int closed = ::close(file.descriptor);
-  file.descriptor = -1;
-  if (closed != 0) refuse_io("write the file", path);
+  DurableFile file(path, bytes.size(), DurableFile::Outlives::process);
+  file.write(bytes.data(), bytes.size());
+  file.commit();
 }
 
 Image decode_image(std::span<const std::uint8_t> bytes, const std::string& name, Exif exif) {
@@ -218,9 +210,24 @@ Image to_rgb(Image image) {
   return rgb;
 }
 
-std::vector<std::uint8_t> encode_png(const Image& image) {
+std::vector<std::uint8_t> encode_png(const Image& image, const PngOptions& options) {
   check_encodable(image, "a PNG");
-  return codec::png_encode(image);
+  return codec::png_encode(image, 8, options);
+}
+
+std::vector<std::uint8_t> encode_png(int width, int height, std::span<const std::uint16_t> values,
+                                     const PngOptions& options) {
+  Image image;
+  image.width = width;
+  image.height = height;
+  image.channels = 1;
+  image.pixels.reserve(2 * values.size());
+  for (const std::uint16_t value : values) {
+    image.pixels.push_back(static_cast<std::uint8_t>(value >> 8));
+    image.pixels.push_back(static_cast<std::uint8_t>(value & 255));
+  }
+  check_encodable(image, "a 16-bit PNG", 2);
+  return codec::png_encode(image, 16, options);
 }
 
 std::vector<std::uint8_t> encode_jpeg(const Image& image, int quality) {

@@ -5,6 +5,7 @@
 // what to do. Limits are checked before anything of the image's size is allocated.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -65,7 +66,8 @@ struct ImageHead {
 /// A regular file's bytes. Throws Error when it cannot be read, is no regular file or exceeds max_file_bytes.
 std::vector<std::uint8_t> read_file(const std::filesystem::path& path);
 
-/// Writes, replacing what is there. Throws Error with the path and the system's reason.
+/// Writes a file that is whole or as before, though not secured against a power cut (see DurableFile). Throws Error
+/// with the path and the system's reason.
 void write_file(const std::filesystem::path& path, std::span<const std::uint8_t> bytes);
 
 /// A photograph in the channels of its file: 1-, 2- and 4-bit gray scaled to 0..255, 16 bits by their high byte,
@@ -86,8 +88,20 @@ ImageHead read_image_head(const std::filesystem::path& path);
 /// Three channels: gray repeated, alpha dropped.
 Image to_rgb(Image image);
 
-/// 8-bit gray or RGB (1 or 3 channels), without loss.
-std::vector<std::uint8_t> encode_png(const Image& image);
+using Rgb = std::array<std::uint8_t, 3>;  ///< red, green, blue
+
+struct PngOptions {
+  bool fast = false;         ///< several times as fast, and a little larger
+  std::vector<Rgb> palette;  ///< of an image of 1 channel: its values become indices into these
+  std::string software;      ///< what made the picture, as text in its head; nothing if empty
+};
+
+/// 8-bit gray, palette or RGB (1 or 3 channels), without loss.
+std::vector<std::uint8_t> encode_png(const Image& image, const PngOptions& options = {});
+
+/// 16-bit gray, rows dense and top first.
+std::vector<std::uint8_t> encode_png(int width, int height, std::span<const std::uint16_t> values,
+                                     const PngOptions& options = {});
 
 /// Gray or RGB; quality 1..100, chroma halved in both directions as is usual.
 std::vector<std::uint8_t> encode_jpeg(const Image& image, int quality = 90);

@@ -24,7 +24,9 @@ Conv2d::Conv2d(Parameters& parameters, const std::string& name, std::int64_t Cin
 }
 
 Var Conv2d::forward(Tape& tape, const Var& x) const {
-  return conv2d(tape, x, tape.operand(*parameters_, weight_), tape.param(*parameters_, bias_), options_);
+  const Var y = conv2d(tape, x, tape.operand(*parameters_, weight_), tape.param(*parameters_, bias_), options_);
+  tape.show(*parameters_, weight_, y.value);
+  return y;
 }
 
 PixelLinear::PixelLinear(Parameters& parameters, const std::string& name, std::int64_t C, std::int64_t K)
@@ -35,7 +37,9 @@ PixelLinear::PixelLinear(Parameters& parameters, const std::string& name, std::i
 }
 
 Var PixelLinear::forward(Tape& tape, const Var& x) const {
-  return pixel_linear(tape, x, tape.param(*parameters_, weight_), tape.param(*parameters_, bias_));
+  const Var y = pixel_linear(tape, x, tape.param(*parameters_, weight_), tape.param(*parameters_, bias_));
+  tape.show(*parameters_, weight_, y.value);
+  return y;
 }
 
 ConvTranspose2d::ConvTranspose2d(Parameters& parameters, const std::string& name, std::int64_t Cin, std::int64_t Cout)
@@ -46,7 +50,9 @@ ConvTranspose2d::ConvTranspose2d(Parameters& parameters, const std::string& name
 }
 
 Var ConvTranspose2d::forward(Tape& tape, const Var& x, const Tensor& out) const {
-  return conv_transpose2d(tape, x, tape.operand(*parameters_, weight_), tape.param(*parameters_, bias_), out);
+  const Var y = conv_transpose2d(tape, x, tape.operand(*parameters_, weight_), tape.param(*parameters_, bias_), out);
+  tape.show(*parameters_, weight_, y.value);
+  return y;
 }
 
 ConvNormAct::ConvNormAct(Parameters& parameters, const std::string& conv, const std::string& norm, std::int64_t Cin,
@@ -63,7 +69,13 @@ ConvNormAct::ConvNormAct(Parameters& parameters, const std::string& conv, const 
 
 NormActResult ConvNormAct::forward(Tape& tape, const Var& x, const Options& options) const {
   const bool writes_anywhere = x.value.device().is_cpu() || (!options.pool && !options.out.defined());
-  if (!tape.recording() && writes_anywhere && !options.residual.defined()) return forward_folded(tape, x, options);
+  const bool folds = !tape.recording() && writes_anywhere && !options.residual.defined();
+  const NormActResult result = folds ? forward_folded(tape, x, options) : forward_in_two(tape, x, options);
+  tape.show(*parameters_, gamma_, result.y.value);
+  return result;
+}
+
+NormActResult ConvNormAct::forward_in_two(Tape& tape, const Var& x, const Options& options) const {
   Var weight = tape.operand(*parameters_, weight_);
   if (options.padded) weight = pad_channels(tape, weight, x.shape()[3]);
   const Var conv = conv2d(tape, x, weight, Var(), options_);

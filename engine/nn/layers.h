@@ -71,6 +71,7 @@ class ConvNormAct {
   Var forward(Tape& tape, const Var& x) const { return forward(tape, x, Options()).y; }
 
  private:
+  NormActResult forward_in_two(Tape& tape, const Var& x, const Options& options) const;
   NormActResult forward_folded(Tape& tape, const Var& x, const Options& options) const;
 
   Parameters* parameters_;

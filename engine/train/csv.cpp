@@ -169,7 +169,17 @@ CsvFile::~CsvFile() {
 }
 
 CsvFile CsvFile::create(const std::filesystem::path& path, const std::vector<std::string>& columns) {
-  CsvFile file(path, open_for_writing(path, O_RDWR | O_CREAT | O_TRUNC | O_APPEND), columns.size());
+  return begin(path, open_for_writing(path, O_RDWR | O_CREAT | O_TRUNC | O_APPEND), columns);
+}
+
+CsvFile CsvFile::on_standard_output(const std::vector<std::string>& columns) {
+  const int copy = ::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0);
+  if (copy < 0) throw Error("cannot write to standard output: {}", std::generic_category().message(errno));
+  return begin("standard output", copy, columns);
+}
+
+CsvFile CsvFile::begin(const std::filesystem::path& path, int descriptor, const std::vector<std::string>& columns) {
+  CsvFile file(path, descriptor, columns.size());
   file.append(line_of({columns.begin(), columns.end()}));
   return file;
 }

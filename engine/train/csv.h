@@ -52,6 +52,8 @@ class CsvFile {
  public:
   // A new file with its header; an old one is lost.
   static CsvFile create(const std::filesystem::path& path, const std::vector<std::string>& columns);
+  // The same onto standard output.
+  static CsvFile on_standard_output(const std::vector<std::string>& columns);
   // Throws DamagedCsv unless the file holds these columns and at least so many whole rows of numbers; with 0 rows there
   // is nothing that it must hold.
   static void check(const std::filesystem::path& path, const std::vector<std::string>& columns, std::uint64_t rows);
@@ -79,6 +81,7 @@ class CsvFile {
 
  private:
   CsvFile(std::filesystem::path path, int descriptor, std::size_t columns);
+  static CsvFile begin(const std::filesystem::path& path, int descriptor, const std::vector<std::string>& columns);
   void append(const std::string& lines);
   std::string damage() const;
 

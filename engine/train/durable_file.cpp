@@ -145,7 +145,8 @@ void sync_folder(const fs::path& folder) {
   if (error != 0) throw_file_error("write to disk the folder", folder, error, 0);
 }
 
-DurableFile::DurableFile(const fs::path& path, std::uint64_t bytes_needed) : path_(path), bytes_needed_(bytes_needed) {
+DurableFile::DurableFile(const fs::path& path, std::uint64_t bytes_needed, Outlives outlives)
+    : path_(path), outlives_(outlives), bytes_needed_(bytes_needed) {
   static std::atomic<unsigned> number{0};
   std::error_code ignored;
   if (fs::is_symlink(path_, ignored)) {
@@ -158,7 +159,7 @@ DurableFile::DurableFile(const fs::path& path, std::uint64_t bytes_needed) : pat
     descriptor_ = open_for_writing(path_, O_WRONLY);
     return;
   }
-  remove_stale_temporaries(path_);
+  if (outlives_ == Outlives::power_cut) remove_stale_temporaries(path_);
   fs::path temporary = path_;
   temporary += fmt::format(".tmp-{}-{}", ::getpid(), number++);
   descriptor_ = open_retrying(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL);
@@ -179,14 +180,15 @@ void DurableFile::write(const void* data, std::size_t bytes) {
 }
 
 void DurableFile::commit() {
-  if (sync_failed(descriptor_)) throw_file_error("write", path_, errno, bytes_written_);
+  const bool lasting = outlives_ == Outlives::power_cut;
+  if (lasting && sync_failed(descriptor_)) throw_file_error("write", path_, errno, bytes_written_);
   const int descriptor = descriptor_;
   descriptor_ = -1;
   if (file_calls().close(descriptor) != 0 && errno != EINTR) throw_file_error("write", path_, errno, bytes_written_);
   if (temporary_.empty()) return;
   if (file_calls().rename(temporary_.c_str(), path_.c_str()) != 0) throw_file_error("replace", path_, errno, 0);
   temporary_.clear();
-  sync_folder(folder_of(path_));
+  if (lasting) sync_folder(folder_of(path_));
 }
 
 void rename_file(const fs::path& from, const fs::path& to) {

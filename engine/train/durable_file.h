@@ -50,8 +50,13 @@ void sync_folder(const std::filesystem::path& folder);
 // device, a pipe) is written directly.
 class DurableFile {
  public:
+  // What a committed file is secured against. `process` costs no wait for the disk, as suits pictures, which can be
+  // made again; what a killed process left is not looked for then.
+  enum class Outlives { process, power_cut };
+
   // bytes_needed: the size the file will have, for the message when the disk is full; 0 if unknown.
-  explicit DurableFile(const std::filesystem::path& path, std::uint64_t bytes_needed = 0);
+  explicit DurableFile(const std::filesystem::path& path, std::uint64_t bytes_needed = 0,
+                       Outlives outlives = Outlives::power_cut);
   ~DurableFile();
   DurableFile(const DurableFile&) = delete;
   DurableFile& operator=(const DurableFile&) = delete;
@@ -63,6 +68,7 @@ class DurableFile {
   std::filesystem::path path_;
   std::filesystem::path temporary_;  // empty: written directly, or already renamed
   int descriptor_ = -1;
+  Outlives outlives_;
   std::uint64_t bytes_needed_ = 0;
   std::uint64_t bytes_written_ = 0;
 };

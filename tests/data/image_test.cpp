@@ -3,11 +3,14 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <zlib.h>
 
+#include <cerrno>
 #include <cmath>
 #include <ctime>
 
 #include "engine/data/codec.h"
+#include "engine/train/durable_file.h"
 #include "tests/data/peak_memory.h"
 #include "tests/data/support.h"
 
@@ -15,6 +18,7 @@ namespace unet {
 namespace {
 
 using test::expect_parts;
+using test::Folder;
 using test::message_of;
 using test::PngFile;
 using Bytes = std::vector<std::uint8_t>;
@@ -311,6 +315,71 @@ TEST(Encode, PngIsWithoutLoss) {
     EXPECT_EQ(again.channels, channels);
     EXPECT_EQ(again.pixels, image.pixels);
   }
+}
+
+TEST(Encode, FastPngIsWithoutLossToo) {
+  for (const int channels : {1, 3}) {
+    const Image image = gradient(37, 23, channels);
+    EXPECT_EQ(decode_image(encode_png(image, {true, {}, "a program"}), "again").pixels, image.pixels);
+  }
+}
+
+TEST(Encode, APaletteKeepsIndicesAndShowsColours) {
+  Image image(5, 2, 1);
+  for (std::size_t i = 0; i < 10; ++i) image.pixels[i] = static_cast<std::uint8_t>(i % 3);
+  const PngOptions options{true, {{1, 2, 3}, {40, 50, 60}, {255, 0, 7}}, ""};
+  const Bytes file = encode_png(image, options);
+  EXPECT_EQ(decode_mask(file, "mask").pixels, image.pixels);
+  const Image shown = decode_image(file, "mask");
+  ASSERT_EQ(shown.channels, 3);
+  for (std::size_t i = 0; i < 10; ++i) {
+    for (std::size_t c = 0; c < 3; ++c) EXPECT_EQ(shown.pixels[3 * i + c], options.palette[i % 3][c]);
+  }
+  image.pixels[7] = 3;
+  expect_parts(message_of([&] { encode_png(image, options); }), {"index 3", "3 entries"});
+}
+
+TEST(Encode, SixteenBitsAreKept) {
+  constexpr int width = 50, height = 20;
+  std::vector<std::uint16_t> values;
+  for (int i = 0; i < width * height; ++i) values.push_back(static_cast<std::uint16_t>(i * 65535 / 999));
+  const Bytes file = encode_png(width, height, values, {true, {}, ""});
+  EXPECT_EQ(file[24], 16);
+  EXPECT_EQ(file[25], 0) << "gray";
+  Bytes packed;  // the contents of the IDAT chunks
+  for (std::size_t at = 8; at < file.size();) {
+    const std::size_t length = file[at + 2] * 256u + file[at + 3];
+    if (file[at + 4] == 'I' && file[at + 5] == 'D') {
+      packed.insert(packed.end(), file.begin() + static_cast<std::ptrdiff_t>(at + 8),
+                    file.begin() + static_cast<std::ptrdiff_t>(at + 8 + length));
+    }
+    at += length + 12;
+  }
+  Bytes rows(height * (1 + 2 * width));
+  uLongf size = rows.size();
+  ASSERT_EQ(::uncompress(rows.data(), &size, packed.data(), packed.size()), Z_OK);
+  for (int y = 0; y < height; ++y) {
+    std::uint8_t* row = rows.data() + y * (1 + 2 * width);
+    ASSERT_EQ(row[0], 1) << "the filter Sub";
+    for (int i = 2; i < 2 * width; ++i) row[1 + i] = static_cast<std::uint8_t>(row[1 + i] + row[1 + i - 2]);
+    for (int x = 0; x < width; ++x) ASSERT_EQ(row[1 + 2 * x] * 256 + row[2 + 2 * x], values[y * width + x]);
+  }
+  values.pop_back();
+  expect_parts(message_of([&] { encode_png(width, height, values); }), {"16-bit PNG", "1998 bytes"});
+}
+
+TEST(Encode, AFullDiskLeavesTheOldFile) {
+  const Folder folder;
+  write_file(folder / "bytes", Bytes{3, 1, 4});
+  const FileCalls real = file_calls();
+  file_calls().write = [](int, const void*, std::size_t) -> ssize_t {
+    errno = ENOSPC;
+    return -1;
+  };
+  expect_parts(message_of([&] { write_file(folder / "bytes", Bytes{1, 5}); }), {"bytes", "No space left"});
+  file_calls() = real;
+  EXPECT_EQ(read_file(folder / "bytes"), (Bytes{3, 1, 4}));
+  EXPECT_EQ(std::distance(test::fs::directory_iterator(folder.path()), test::fs::directory_iterator()), 1);
 }
 
 TEST(Encode, JpegIsClose) {

@@ -1,11 +1,13 @@
 // eval_unet: its figures, its files, and that the size of a batch is no part of the result.
 #include <fmt/core.h>
 
+#include <cerrno>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <numeric>
 
 #include "engine/train/csv.h"
+#include "tests/programs/faults.h"
 #include "tests/programs/small_data.h"
 
 namespace unet::test {
@@ -106,8 +108,8 @@ TEST_F(Eval, OverlaysOfAllOrOfTheWorst) {
   eval({"--overlays", all.string()});
   ASSERT_EQ(names_in(all).size(), 5u);
   const Image overlay = load_image(all / names_in(all)[0]);
-  EXPECT_EQ(overlay.height, 32);
-  EXPECT_EQ(overlay.width, 3 * 32 + 2 * 4) << "photo | truth | prediction";
+  EXPECT_EQ(overlay.width, 4 * 256 + 3 * 4) << "photo | truth | prediction | comparison, each 32 pixels times 8";
+  EXPECT_GT(overlay.height, 256 + 2 * 18) << "a title above, a legend below";
 
   const std::string out =
       eval({"--overlays", worst.string(), "--worst", "2", "--per-image", (*folder_ / "w.csv").string()}).out;
@@ -143,6 +145,83 @@ TEST_F(Eval, LinesThatVanishAtTheNetworksSizeAreMissedAtTheMasks) {
   EXPECT_EQ(json["images_nonempty"], 0);
   EXPECT_EQ(json["dice_nonempty"], nullptr);
   EXPECT_LT(json["dice_native"].get<double>(), 0.1);
+}
+
+TEST_F(Eval, NothingThatIsReadIsWrittenOver) {
+  const Folder out;
+  const fs::path pets = out / "pets", net = out / "net.safetensors";
+  fs::copy(*folder_ / "pets", pets, fs::copy_options::recursive);
+  fs::copy_file(checkpoint_, net);
+  const fs::path mask = pets / "annotations" / "trimaps" / "p020.png", photo = pets / "images" / "p020.png";
+  fs::create_symlink(mask, out / "link");
+  fs::create_hard_link(photo, out / "hard");
+  fs::create_directory(out / "pictures");
+  fs::create_symlink(photo, out / "pictures" / "p020.png");
+  fs::create_directory_symlink(pets / "images", out / "folder");
+  const auto everything = [&] {
+    std::map<std::string, std::string> contents;
+    for (const fs::directory_entry& entry : fs::recursive_directory_iterator(out.path())) {
+      contents[entry.path().string()] = entry.is_regular_file() ? text_of(entry.path()) : "";
+    }
+    return contents;
+  };
+  const auto before = everything();
+  const std::string list = (pets / "annotations" / "test.txt").string();
+  for (const Words& words : {Words{"--json", net.string()},
+                             {"--per-image", net.string()},
+                             {"--json", list},
+                             {"--per-image", list},
+                             {"--json", (out / "link").string()},
+                             {"--json", (out / "hard").string()},
+                             {"--overlays", (pets / "images").string()},
+                             {"--overlays", (pets / "annotations" / "trimaps").string()},
+                             {"--overlays", (out / "folder" / "new").string()},
+                             {"--overlays", (out / "pictures").string()}}) {
+    const ProgramResult result = eval_unet(Words{"-c", net.string(), "-d", pets.string()} + words);
+    EXPECT_EQ(result.code, 1) << words[1];
+    expect_parts(result.err, {"eval_unet: ", words[1]});
+    EXPECT_EQ(result.out.find("cross_entropy"), std::string::npos) << "something ran";
+    EXPECT_TRUE(everything() == before) << words[0] << " " << words[1];
+  }
+}
+
+TEST_F(Eval, FiguresGoToStandardOutputAlone) {
+  const Words command{"-c", checkpoint_.string(), "-d", (*folder_ / "pets").string(), "--threads", "1"};
+  for (const char* name : {"-", "/dev/stdout"}) {
+    const ProgramResult json = eval_unet(command + Words{"--json", name});
+    EXPECT_EQ(json.code, 0) << json.err;
+    EXPECT_EQ(nlohmann::json::parse(json.out)["images"], 5) << name;
+    expect_parts(json.err, {"cross_entropy"});
+    const ProgramResult rows = eval_unet(command + Words{"--per-image", name});
+    EXPECT_EQ(lines_of(rows.out).size(), 6u) << rows.out;
+    EXPECT_TRUE(rows.out.starts_with("name,dice,")) << rows.out;
+  }
+  const Folder out;
+  const std::string file = (out / "all.txt").string();
+  ASSERT_EQ(run(Words{"sh", "-c", "echo before > " + file + "; exec \"$0\" \"$@\" >> " + file, program("eval_unet")} +
+                command + Words{"--json", "/dev/stdout"})
+                .code,
+            0);
+  const std::string text = text_of(file);
+  ASSERT_TRUE(text.starts_with("before\n")) << text;
+  EXPECT_EQ(nlohmann::json::parse(text.substr(7))["images"], 5);
+  EXPECT_EQ(eval_unet(command + Words{"--json", "-", "--per-image", "-"}).code, 2);
+  EXPECT_EQ(eval_unet(command + Words{"--json", file, "--per-image", file}).code, 2);
+  EXPECT_EQ(
+      run(Words{"sh", "-c", "exec \"$0\" \"$@\" > /dev/full", program("eval_unet")} + command + Words{"--json", "-"})
+          .code,
+      1);
+}
+
+TEST_F(Eval, AFullDiskLeavesNoCutOverlay) {
+  const Folder out;
+  const ProgramResult result = run_into({fmt::format("errors {}", ENOSPC), "write", "p022", 1},
+                                        {program("eval_unet"), "-c", checkpoint_.string(), "-d",
+                                         (*folder_ / "pets").string(), "--overlays", (out / "pictures").string()},
+                                        out.path());
+  EXPECT_EQ(result.code, 1);
+  expect_parts(result.err, {"p022.png", "No space left on device"});
+  EXPECT_EQ(names_in(out / "pictures"), (std::vector<std::string>{"p020.png", "p021.png"}));
 }
 
 TEST_F(Eval, AFullScreenIsAnError) {

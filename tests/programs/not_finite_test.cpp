@@ -136,6 +136,29 @@ TEST_F(NotFiniteRun, WeightsThatOverflowEndTheRunNamingTheFirstLayer) {
   EXPECT_EQ(lines_of(text_of(output / "steps.csv")), steps);
 }
 
+TEST_F(NotFiniteRun, WeightsThatOverflowAreRefusedByEvaluationAndPrediction) {
+  const fs::path& best = alone({"--phase2-epochs", "0"}) / "best.safetensors";
+  const std::string photo = (data_ / "images" / "p000.png").string();
+  for (const auto& [tensor, value, layer] :
+       {std::tuple{"inc.double_conv.0.weight", 3e38f, "inc.double_conv.1"},
+        {"down1.maxpool_conv.1.double_conv.0.weight", 1e30f, "down1.maxpool_conv.1.double_conv.1"},
+        {"down1.maxpool_conv.1.double_conv.1.weight", -1e38f, "down1.maxpool_conv.1.double_conv.1"},
+        {"up4.up.bias", 3e38f, "up4.up"},
+        {"outc.conv.weight", 3e38f, "outc.conv"}}) {
+    const fs::path changed = with_value(best, tensor, 0, value);
+    for (const ProgramResult& result :
+         {eval_unet({"-c", changed.string(), "-d", data_.string()}),
+          predict_unet({"-c", changed.string(), "-o", (folder_ / "masks").string(), photo})}) {
+      EXPECT_EQ(result.code, 1) << tensor << result.out;
+      expect_parts(result.err, {changed.string(), "p0",
+                                "the first layer with values that are not finite, or beyond 1e+15, is \"" +
+                                    std::string(layer) + "\""});
+      EXPECT_EQ(result.out.find("foreground"), std::string::npos);
+    }
+    EXPECT_TRUE(!fs::exists(folder_ / "masks") || names_in(folder_ / "masks").empty());
+  }
+}
+
 TEST_F(NotFiniteRun, TheBestFileOfAnEarlierEpochIsUntouched) {
   // The warm-up climbs to 1e4, above which steps are dropped, in the second epoch.
   const fs::path output = folder_ / "run";
