@@ -6,7 +6,7 @@
 #include <optional>
 #include <set>
 
-#include "engine/train/safetensors.h"
+#include "engine/core/text.h"
 
 namespace unet {
 namespace {

@@ -322,10 +322,9 @@ void train(const TrainOptions& options) {
   say("best: {} (phase {}, {})\n", folder.best_file().string(), state.best->phase,
       text_of(*state.best, options.best_by));
   const bool grouped = dataset.split_by_hash() && !options.group_by.empty();
-  say("evaluate it: eval_unet -c {} -d {} --split {}{}
-      ", shell_path(folder.best_file().string()),
-      shell_path(options.data),
-      dataset.size(Split::test) > 0 ? "test" : "val", grouped ? " --group-by=" + shell_word(options.group_by) : "");
+  say("evaluate it: eval_unet -c {} -d {} --split {}{}\n", shell_path(folder.best_file().string()),
+      shell_path(options.data), dataset.size(Split::test) > 0 ? "test" : "val",
+      grouped ? " --group-by=" + shell_word(options.group_by) : "");
 }
 
 }  // namespace
