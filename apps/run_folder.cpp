@@ -58,6 +58,7 @@ void check_log(const std::filesystem::path& path, const std::vector<std::string>
 }
 
 bool holds_a_run(const std::filesystem::path& folder) {
+  if (!std::filesystem::is_directory(folder)) return false;
   const std::vector<std::string> files = files_of_run(folder);
   return std::any_of(files.begin(), files.end(),
                      [](const std::string& name) { return name_without_temporary(name) == name; });
