@@ -64,8 +64,8 @@ void release(png_structp, png_voidp block) { std::free(block); }
 
 /// Sums are bounded too: chunks that may come any number of times are read a few times, or passed over.
 void bound_chunks(png_structp png) {
-  static const png_byte unused[] = "tEXt\0iTXt\0sPLT\0eXIf";
-  png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, unused, 4);
+  static const png_byte unused[] = "tEXt\0iTXt\0sPLT";
+  png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, unused, 3);
   png_set_chunk_malloc_max(png, max_unpacked);
   png_set_chunk_cache_max(png, max_packed_texts + 2);  // its last place is never given
 }

@@ -86,7 +86,7 @@ TEST_F(OutsideText, NamesThatAreNoTextAreUsableAndShownEscaped) {
       {"-c", best.string(), (data / "images").string(), "-o", (folder_ / "p\xff").string(), "--threads", "1"});
   ASSERT_EQ(predicted.code, 0) << predicted.err;
   expect_plain(predicted);
-  EXPECT_EQ(lines_of(predicted.out).size(), 41u) << "no name makes a line of its own";
+  EXPECT_EQ(lines_of(predicted.out).size(), 42u) << "a line a picture, the device, the sum: no name makes its own";
   EXPECT_TRUE(fs::exists(folder_ / "p\xff" /
                          ("\xff\xfe"
                           "0_mask.png")));

@@ -67,13 +67,13 @@ TEST_F(Splits, GroupsAreTheCheckpointsToo) {
   const std::string pattern = "^(a[0-9])_";
   const ProgramResult trained = train({"--group-by", pattern});
   ASSERT_EQ(trained.code, 0) << trained.err;
-  expect_parts(trained.out, {"by a hash of 5 groups", " --group-by '" + pattern + "'\n"});
+  expect_parts(trained.out, {"by a hash of 5 groups", " --group-by='" + pattern + "'\n"});
   EXPECT_EQ(SafetensorsFile(run_ / "best.safetensors").metadata().at("group_by"), pattern);
 
   const ProgramResult without = eval({"--split", "val"}), other = eval({"--split", "val", "--group-by", "(.)$"});
   for (const ProgramResult* result : {&without, &other}) {
     EXPECT_EQ(result->code, 1);
-    expect_parts(result->err, {"best.safetensors", "was trained with --group-by '" + pattern + "'", "--split all"});
+    expect_parts(result->err, {"best.safetensors", "was trained with --group-by='" + pattern + "'", "--split all"});
   }
   const ProgramResult same = eval({"--split", "val", "--group-by", pattern});
   EXPECT_EQ(same.code, 0) << same.err;
