@@ -2,13 +2,13 @@
 // real photographs, not part of that data set.
 #include <filesystem>
 
-#include "apps/failure.h"
 #include "apps/numbers.h"
-#include "apps/screen.h"
+#include "apps/run/failure.h"
+#include "apps/run/screen.h"
+#include "apps/run/version.h"
 #include "apps/synthetic_pet.h"
-#include "apps/version.h"
 #include "engine/core/error.h"
-#include "engine/train/durable_file.h"
+#include "engine/io/durable_file.h"
 #include "kernels/cpu/parallel.h"
 
 using namespace unet;

@@ -4,12 +4,12 @@
 
 #include "apps/numbers.h"
 #include "apps/options_file.h"
-#include "apps/outputs.h"
-#include "apps/screen.h"
-#include "apps/version.h"
+#include "apps/run/outputs.h"
+#include "apps/run/screen.h"
+#include "apps/run/version.h"
 #include "engine/core/error.h"
-#include "engine/core/plans.h"
 #include "engine/data/grouping.h"
+#include "engine/ops/conv_plans.h"
 #include "kernels/cpu/parallel.h"
 
 namespace unet {

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "apps/machine.h"
-#include "engine/data/image.h"
+#include "apps/run/machine.h"
+#include "engine/io/image.h"
 #include "engine/train/metrics.h"
 #include "engine/train/schedule.h"
 

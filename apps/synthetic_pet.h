@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "engine/data/image.h"
+#include "engine/io/image.h"
 
 namespace unet {
 

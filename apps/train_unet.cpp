@@ -4,18 +4,18 @@
 #include <cstdio>
 #include <deque>
 
-#include "apps/data_options.h"
-#include "apps/dry_run.h"
-#include "apps/evaluation.h"
-#include "apps/failure.h"
 #include "apps/options.h"
-#include "apps/progress.h"
-#include "apps/run_folder.h"
-#include "apps/screen.h"
-#include "apps/signals.h"
-#include "apps/training_step.h"
+#include "apps/run/data_options.h"
+#include "apps/run/dry_run.h"
+#include "apps/run/evaluation.h"
+#include "apps/run/failure.h"
+#include "apps/run/progress.h"
+#include "apps/run/run_folder.h"
+#include "apps/run/screen.h"
+#include "apps/run/signals.h"
+#include "apps/run/training_step.h"
 #include "engine/core/error.h"
-#include "engine/core/plans.h"
+#include "engine/ops/conv_plans.h"
 #include "models/unet_checkpoint.h"
 
 using namespace unet;

@@ -8,14 +8,14 @@
 #include <chrono>
 #include <nlohmann/json.hpp>
 
-#include "apps/failure.h"
 #include "apps/numbers.h"
 #include "apps/options.h"
-#include "apps/screen.h"
-#include "apps/version.h"
+#include "apps/run/failure.h"
+#include "apps/run/screen.h"
+#include "apps/run/version.h"
 #include "engine/core/device_memory.h"
-#include "engine/core/plans.h"
 #include "engine/core/rng.h"
+#include "engine/ops/conv_plans.h"
 #include "engine/train/optimizer.h"
 #include "models/unet.h"
 

@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "engine/data/image.h"
+#include "engine/io/image.h"
 #include "engine/train/checkpoint.h"
 #include "engine/train/metrics.h"
 #include "models/unet.h"

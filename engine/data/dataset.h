@@ -15,7 +15,7 @@
 #include <string_view>
 #include <vector>
 
-#include "engine/data/image.h"
+#include "engine/io/image.h"
 
 namespace unet {
 

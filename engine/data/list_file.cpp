@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "engine/core/error.h"
-#include "engine/data/image.h"
+#include "engine/io/image.h"
 
 namespace unet {
 namespace {

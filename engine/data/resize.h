@@ -2,7 +2,7 @@
 // pixels.
 #pragma once
 
-#include "engine/data/image.h"
+#include "engine/io/image.h"
 
 namespace unet {
 

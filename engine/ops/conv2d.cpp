@@ -1,6 +1,6 @@
 #include "engine/core/dispatch.h"
-#include "engine/core/plans.h"
 #include "engine/ops/check.h"
+#include "engine/ops/conv_plans.h"
 #include "engine/ops/ops.h"
 #include "kernels/channel_sum.h"
 

@@ -9,7 +9,7 @@
 #include "engine/core/error.h"
 #include "engine/core/hash.h"
 #include "engine/core/rng.h"
-#include "engine/train/safetensors_header.h"
+#include "engine/io/safetensors_header.h"
 #include "kernels/dispatch.h"
 
 namespace unet {

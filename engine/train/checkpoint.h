@@ -7,8 +7,8 @@
 #include <map>
 #include <string>
 
+#include "engine/io/safetensors.h"
 #include "engine/train/optimizer.h"
-#include "engine/train/safetensors.h"
 
 namespace unet {
 

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <set>
 
-#include "engine/core/plans.h"
+#include "engine/ops/conv_plans.h"
 #include "engine/ops/ops.h"
 #include "kernels/cuda/cudnn_conv.h"
 #include "models/unet.h"

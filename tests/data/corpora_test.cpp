@@ -4,7 +4,7 @@
 #include <ctime>
 #include <map>
 
-#include "engine/data/image.h"
+#include "engine/io/image.h"
 #include "tests/data/support.h"
 #include "tests/support/long_run.h"
 

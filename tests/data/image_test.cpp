@@ -1,5 +1,5 @@
 // Decoding on files made here: every kind of PNG, EXIF, limits, cut files, what is no image, writing.
-#include "engine/data/image.h"
+#include "engine/io/image.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -9,8 +9,8 @@
 #include <cmath>
 #include <ctime>
 
-#include "engine/data/codec.h"
-#include "engine/train/durable_file.h"
+#include "engine/io/codec.h"
+#include "engine/io/durable_file.h"
 #include "tests/data/peak_memory.h"
 #include "tests/data/support.h"
 

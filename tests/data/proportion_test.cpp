@@ -3,7 +3,7 @@
 #include <ctime>
 
 #include "engine/data/dataset.h"
-#include "engine/data/image.h"
+#include "engine/io/image.h"
 #include "tests/data/peak_memory.h"
 #include "tests/data/support.h"
 

@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "engine/core/error.h"
-#include "engine/data/image.h"
+#include "engine/io/image.h"
 
 namespace unet::test {
 

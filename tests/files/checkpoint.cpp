@@ -9,7 +9,7 @@
 #include <algorithm>
 #include <random>
 
-#include "apps/run_state.h"
+#include "apps/run/run_state.h"
 #include "engine/core/error.h"
 #include "models/unet_checkpoint.h"
 #include "tests/files/file_support.h"

@@ -1,5 +1,5 @@
 // Rows that compare byte for byte, and what is left of them after a resume.
-#include "engine/train/csv.h"
+#include "engine/io/csv.h"
 
 #include <gtest/gtest.h>
 

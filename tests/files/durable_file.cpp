@@ -1,5 +1,5 @@
 // What is on the disk after a write that failed, at whatever call, and after one that did not.
-#include "engine/train/durable_file.h"
+#include "engine/io/durable_file.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -15,7 +15,7 @@
 #include <fstream>
 #include <numeric>
 
-#include "engine/train/safetensors.h"
+#include "engine/io/safetensors.h"
 #include "tests/files/file_support.h"
 
 namespace unet::tests {

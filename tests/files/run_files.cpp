@@ -1,5 +1,5 @@
 // Names of a run's files and which of them are removed.
-#include "engine/train/run_files.h"
+#include "apps/run/run_files.h"
 
 #include <gtest/gtest.h>
 

@@ -7,7 +7,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
-#include "apps/run_state.h"
+#include "apps/run/run_state.h"
 #include "engine/core/error.h"
 #include "tests/files/file_support.h"
 

@@ -9,7 +9,7 @@
 #include <sstream>
 
 #include "engine/core/text.h"
-#include "engine/train/safetensors.h"
+#include "engine/io/safetensors.h"
 #include "tests/files/file_support.h"
 
 namespace unet::tests {

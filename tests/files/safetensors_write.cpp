@@ -6,7 +6,7 @@
 #include <numeric>
 
 #include "engine/core/error.h"
-#include "engine/train/safetensors.h"
+#include "engine/io/safetensors.h"
 #include "tests/files/file_support.h"
 
 namespace unet::tests {

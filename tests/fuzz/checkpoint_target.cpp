@@ -1,8 +1,8 @@
 #include <memory>
 
 #include "engine/core/text.h"
-#include "engine/train/safetensors.h"
-#include "engine/train/safetensors_header.h"
+#include "engine/io/safetensors.h"
+#include "engine/io/safetensors_header.h"
 #include "tests/fuzz/targets.h"
 
 namespace unet::fuzz {

@@ -1,7 +1,7 @@
 #include <optional>
 
-#include "engine/data/codec.h"
-#include "engine/data/image.h"
+#include "engine/io/codec.h"
+#include "engine/io/image.h"
 #include "tests/fuzz/targets.h"
 
 namespace unet::fuzz {

@@ -1,7 +1,7 @@
 #include <algorithm>
 
-#include "apps/run_state.h"
-#include "engine/train/run_files.h"
+#include "apps/run/run_files.h"
+#include "apps/run/run_state.h"
 #include "tests/fuzz/targets.h"
 
 namespace unet::fuzz {

@@ -1,8 +1,8 @@
 // Where a fuzzer begins: small sound files, and a few that are nearly so.
 #include <string_view>
 
-#include "apps/run_state.h"
-#include "engine/train/safetensors.h"
+#include "apps/run/run_state.h"
+#include "engine/io/safetensors.h"
 #include "tests/data/support.h"
 #include "tests/fuzz/targets.h"
 

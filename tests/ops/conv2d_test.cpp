@@ -1,4 +1,4 @@
-#include "engine/core/plans.h"
+#include "engine/ops/conv_plans.h"
 #include "tests/support/op_case.h"
 
 namespace unet::tests {

@@ -2,7 +2,7 @@
 // f64: max |a-b| <= 1e-10 max |b| for outputs and gradients; f32: NMSE <= 1e-10.
 #include <nlohmann/json.hpp>
 
-#include "engine/train/safetensors.h"
+#include "engine/io/safetensors.h"
 #include "kernels/running_stats.h"
 #include "tests/support/op_case.h"
 

@@ -1,11 +1,11 @@
 // Choices of convolutions: timed, saved, read and repeated; and what a folded layer does with its output.
-#include "engine/core/plans.h"
+#include "engine/ops/conv_plans.h"
 
 #include <algorithm>
 
-#include "engine/core/plan_file.h"
 #include "engine/core/pool.h"
 #include "engine/nn/layers.h"
+#include "engine/ops/plan_file.h"
 #include "kernels/cpu/parallel.h"
 #include "tests/support/op_case.h"
 

@@ -10,11 +10,11 @@
 #include <vector>
 
 #include "engine/core/error.h"
-#include "engine/core/plans.h"
 #include "engine/core/rng.h"
+#include "engine/io/safetensors.h"
+#include "engine/ops/conv_plans.h"
 #include "engine/ops/ops.h"
 #include "engine/train/optimizer.h"
-#include "engine/train/safetensors.h"
 #include "kernels/cpu/parallel.h"
 #include "models/unet.h"
 

@@ -1,6 +1,6 @@
 #include "tests/programs/checkpoint_edit.h"
 
-#include "engine/train/safetensors.h"
+#include "engine/io/safetensors.h"
 
 namespace unet::test {
 

@@ -6,7 +6,7 @@
 #include <functional>
 #include <thread>
 
-#include "engine/train/csv.h"
+#include "engine/io/csv.h"
 #include "tests/programs/tiny_training.h"
 
 namespace unet::test {

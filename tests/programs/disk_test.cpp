@@ -5,7 +5,7 @@
 #include <cerrno>
 #include <cstring>
 
-#include "engine/train/safetensors.h"
+#include "engine/io/safetensors.h"
 #include "tests/programs/tiny_training.h"
 
 namespace unet::test {

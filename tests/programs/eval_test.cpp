@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 
-#include "engine/train/csv.h"
+#include "engine/io/csv.h"
 #include "tests/programs/faults.h"
 #include "tests/programs/small_data.h"
 

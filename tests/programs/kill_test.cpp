@@ -1,5 +1,5 @@
 // Killed at any call of a save, a run keeps its last good checkpoint and goes on from it as if nothing had been.
-#include "engine/train/safetensors.h"
+#include "engine/io/safetensors.h"
 #include "tests/programs/tiny_training.h"
 
 namespace unet::test {

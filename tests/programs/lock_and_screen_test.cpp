@@ -4,7 +4,7 @@
 #include <chrono>
 #include <thread>
 
-#include "apps/progress.h"
+#include "apps/run/progress.h"
 #include "tests/programs/tiny_training.h"
 
 namespace unet::test {

@@ -1,6 +1,6 @@
 // Running out of memory ends a program with exit code 1 and a message that says what and how much; never by a signal,
 // and what was saved stays whole.
-#include "engine/train/safetensors.h"
+#include "engine/io/safetensors.h"
 #include "tests/programs/tiny_training.h"
 
 namespace unet::test {

@@ -3,7 +3,7 @@
 #include <cmath>
 #include <limits>
 
-#include "engine/train/safetensors.h"
+#include "engine/io/safetensors.h"
 #include "tests/programs/tiny_training.h"
 
 namespace unet::test {

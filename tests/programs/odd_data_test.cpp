@@ -2,7 +2,7 @@
 // in the report; --exif in training, evaluation and prediction.
 #include <nlohmann/json.hpp>
 
-#include "engine/train/safetensors.h"
+#include "engine/io/safetensors.h"
 #include "tests/programs/small_data.h"
 
 namespace unet::test {

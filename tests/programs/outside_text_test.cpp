@@ -3,8 +3,8 @@
 #include <set>
 
 #include "engine/core/text.h"
-#include "engine/train/csv.h"
-#include "engine/train/safetensors.h"
+#include "engine/io/csv.h"
+#include "engine/io/safetensors.h"
 #include "tests/programs/tiny_training.h"
 
 namespace unet::test {

@@ -1,5 +1,5 @@
 // Pictures for a person's eye: outlines that are seen on any ground, colours that differ, text that can be read.
-#include "apps/overlay.h"
+#include "apps/run/overlay.h"
 
 #include <gtest/gtest.h>
 
@@ -7,7 +7,7 @@
 #include <cstdlib>
 #include <set>
 
-#include "apps/glyphs.h"
+#include "apps/run/glyphs.h"
 
 namespace unet {
 namespace {

@@ -1,7 +1,7 @@
 // --autotune, plans.json and --plans; --precision bf16 on the CPU, in all programs.
 #include <fstream>
 
-#include "engine/core/plan_file.h"
+#include "engine/ops/plan_file.h"
 #include "tests/programs/small_data.h"
 
 namespace unet::test {

@@ -7,7 +7,7 @@
 #include <set>
 #include <thread>
 
-#include "apps/overlay.h"
+#include "apps/run/overlay.h"
 #include "tests/programs/faults.h"
 #include "tests/programs/small_data.h"
 

@@ -10,7 +10,7 @@
 #include <cstdlib>
 #include <sstream>
 
-#include "engine/train/safetensors.h"
+#include "engine/io/safetensors.h"
 
 extern char** environ;
 

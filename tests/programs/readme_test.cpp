@@ -2,7 +2,7 @@
 // configures.
 #include <cstdio>
 
-#include "engine/train/safetensors.h"
+#include "engine/io/safetensors.h"
 #include "tests/programs/program.h"
 
 namespace unet::test {

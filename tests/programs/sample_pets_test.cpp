@@ -1,5 +1,5 @@
 // make_sample_pets: a data set in the Oxford layout, the same bytes for the same seed.
-#include "engine/data/image.h"
+#include "engine/io/image.h"
 #include "tests/programs/program.h"
 
 namespace unet::test {

@@ -2,7 +2,7 @@
 // it.
 #include <fmt/core.h>
 
-#include "engine/train/safetensors.h"
+#include "engine/io/safetensors.h"
 #include "tests/programs/small_data.h"
 
 namespace unet::test {

@@ -3,8 +3,8 @@
 #include <nlohmann/json.hpp>
 #include <regex>
 
-#include "engine/train/csv.h"
-#include "engine/train/safetensors.h"
+#include "engine/io/csv.h"
+#include "engine/io/safetensors.h"
 
 namespace unet::test {
 namespace {

@@ -8,8 +8,8 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/core/rng.h"
+#include "engine/io/csv.h"
 #include "engine/train/checkpoint.h"
-#include "engine/train/csv.h"
 #include "models/unet.h"
 #include "tests/programs/small_data.h"
 

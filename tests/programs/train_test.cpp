@@ -6,8 +6,8 @@
 #include <numeric>
 #include <regex>
 
-#include "engine/train/csv.h"
-#include "engine/train/safetensors.h"
+#include "engine/io/csv.h"
+#include "engine/io/safetensors.h"
 #include "models/unet_checkpoint.h"
 #include "tests/programs/small_data.h"
 

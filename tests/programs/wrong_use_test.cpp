@@ -4,7 +4,7 @@
 
 #include <set>
 
-#include "engine/train/safetensors.h"
+#include "engine/io/safetensors.h"
 #include "tests/programs/small_data.h"
 
 namespace unet::test {

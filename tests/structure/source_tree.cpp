@@ -4,6 +4,8 @@
 #include <array>
 #include <fstream>
 #include <iterator>
+#include <map>
+#include <set>
 #include <sstream>
 
 namespace unet::tests {
@@ -97,6 +99,32 @@ std::vector<std::string> breaches_of_layers(const Source& source) {
     } else if (include.quoted && other == 4 && top_folder(include.path) != top_folder(source.path)) {
       out.push_back(at(source, include.line, what + "; tests and bench do not share"));
     }
+  }
+  return out;
+}
+
+std::vector<std::string> breaches_of_rooms(const Source& source) {
+  static const std::map<std::string, std::set<std::string>> kLeftOf{{"core", {}},
+                                                                    {"io", {"core"}},
+                                                                    {"autograd", {"core"}},
+                                                                    {"ops", {"core", "io", "autograd"}},
+                                                                    {"data", {"core", "io", "autograd"}},
+                                                                    {"train", {"core", "io", "autograd"}},
+                                                                    {"nn", {"core", "io", "autograd", "ops"}}};
+  const auto room_of = [](const std::string& path) {
+    const std::size_t begin = std::string("engine/").size();
+    return starts_with(path, "engine/") ? path.substr(begin, path.find('/', begin) - begin) : std::string();
+  };
+  std::vector<std::string> out;
+  const std::string own = room_of(source.path);
+  if (own.empty()) return out;
+  const auto left = kLeftOf.find(own);
+  if (left == kLeftOf.end()) return {at(source, 1, "is in a room of the engine that its law does not name")};
+  for (const Include& include : includes_of(source.text)) {
+    const std::string other = room_of(include.path);
+    if (other.empty() || other == own || left->second.contains(other)) continue;
+    out.push_back(at(source, include.line,
+                     "includes " + include.path + ", against core <- {io, autograd} <- {ops, data, train}, ops <- nn"));
   }
   return out;
 }

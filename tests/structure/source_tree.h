@@ -27,6 +27,9 @@ std::vector<Include> includes_of(const std::string& text);
 /// all four and from themselves. Quoted includes are written from the root (a test's neighbour may go by its bare
 /// name), project headers are never in <>.
 std::vector<std::string> breaches_of_layers(const Source& source);
+/// Inside the engine core <- {io, autograd} <- {ops, data, train} and ops <- nn: rooms side by side do not include each
+/// other. A room that the law does not name is a breach.
+std::vector<std::string> breaches_of_rooms(const Source& source);
 /// CUDA, cuDNN and cuBLAS headers stay in kernels/cuda.
 std::vector<std::string> breaches_of_the_cuda_door(const Source& source);
 /// Headers: #pragma once, no `using namespace`, the namespace that belongs to the folder.

@@ -24,6 +24,7 @@ std::string report(const std::vector<Source>& sources, const Rule& rule) {
 }
 
 TEST(Structure, TheLawOfIncludes) { EXPECT_EQ(report(project_sources(kAll), breaches_of_layers), ""); }
+TEST(Structure, TheLawOfTheEnginesRooms) { EXPECT_EQ(report(project_sources({"engine"}), breaches_of_rooms), ""); }
 TEST(Structure, NoCudaOutsideItsFolder) { EXPECT_EQ(report(project_sources(kAll), breaches_of_the_cuda_door), ""); }
 TEST(Structure, HeadersHaveTheirForm) { EXPECT_EQ(report(project_sources(kProduct), breaches_of_header_form), ""); }
 TEST(Structure, NoMacros) { EXPECT_EQ(report(project_sources(kProduct), breaches_of_no_macros), ""); }
@@ -79,6 +80,21 @@ TEST(StructureRules, FindABreachOfLayers) {
   const std::vector<std::string> breach = breaches_of_layers({"kernels/a.h", "\n#include \"engine/core/error.h\"\n"});
   ASSERT_EQ(breach.size(), 1u);
   EXPECT_EQ(breach[0], "kernels/a.h:2: includes engine/core/error.h, against kernels <- engine <- models <- apps");
+}
+
+TEST(StructureRules, FindABreachOfRooms) {
+  const Rule rule = breaches_of_rooms;
+  EXPECT_TRUE(finds(rule, "engine/core/tensor.h", "#include \"engine/io/csv.h\"\n"));
+  EXPECT_TRUE(finds(rule, "engine/io/csv.cpp", "#include \"engine/autograd/tape.h\"\n"));
+  EXPECT_TRUE(finds(rule, "engine/data/loader.cpp", "#include \"engine/ops/ops.h\"\n"));
+  EXPECT_TRUE(finds(rule, "engine/train/step.cpp", "#include \"engine/data/loader.h\"\n"));
+  EXPECT_TRUE(finds(rule, "engine/ops/relu.cpp", "#include \"engine/nn/layers.h\"\n"));
+  EXPECT_TRUE(finds(rule, "engine/train/step.cpp", "#include \"engine/nn/layers.h\"\n"));
+  EXPECT_TRUE(finds(rule, "engine/cellar/wine.h", "#pragma once\n"));
+  EXPECT_FALSE(finds(rule, "engine/nn/layers.cpp", "#include \"engine/ops/ops.h\"\n#include \"kernels/view.h\"\n"));
+  EXPECT_FALSE(
+      finds(rule, "engine/ops/plan_file.cpp", "#include \"engine/io/image.h\"\n#include \"engine/ops/a.h\"\n"));
+  EXPECT_FALSE(finds(rule, "apps/run/a.cpp", "#include \"engine/train/metrics.h\"\n"));
 }
 
 TEST(StructureRules, FindCudaOutside) {

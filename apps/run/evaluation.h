@@ -1,0 +1,49 @@
+// A model's figures on a list of images: shared by validation during training and by eval_unet.
+#pragma once
+
+#include <functional>
+#include <limits>
+#include <optional>
+#include <vector>
+
+#include "apps/run/machine.h"
+#include "engine/data/loader.h"
+#include "engine/train/metrics.h"
+#include "models/unet.h"
+
+namespace unet {
+
+/// A batch of the loader as tensors of a device: images u8 [N,H,W,3], labels u8 [N,H,W].
+struct BatchTensors {
+  Tensor images, labels;
+};
+BatchTensors to_tensors(const Batch& batch, Device device);
+
+struct Evaluation {
+  Evaluation(int classes, Background background) : metrics(classes, background) {}
+
+  std::optional<double> cross_entropy;   // mean over counted pixels; nothing if every pixel is ignored
+  std::optional<double> soft_dice_loss;  // mean over the images that are not all ignored, likewise
+  SegmentationMetrics metrics;
+  std::vector<kernels::ClassCounts> counts;  // of the images in the order of the list, one for each class
+  double seconds = 0;
+};
+
+/// What a visitor of evaluate() sees of a batch, on the model's device.
+struct Predicted {
+  const Batch& batch;
+  const Tensor& images;  // u8 [N,H,W,3]
+  const Tensor& logits;  // f32 [N,H,W,C]
+  const Tensor& labels;  // the arg-max, u8 [N,H,W]
+};
+
+/// Batches of a loader, all but if told otherwise.
+struct BatchRange {
+  std::int64_t begin = 0, end = std::numeric_limits<std::int64_t>::max();
+};
+
+/// Runs the model over these batches of the loader (in list order) on inference tapes.
+Evaluation evaluate(models::UNet& model, const Machine& machine, Background background, Loader& loader,
+                    const std::function<void(const Predicted&)>& visit = {}, BatchRange range = {});
+
+}  // namespace unet

@@ -1,0 +1,48 @@
+#include "apps/run/inference.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "engine/core/error.h"
+
+namespace unet {
+namespace {
+
+/// No network that has learnt anything comes near; its squares still fit into a float.
+constexpr float kMost = 1e15f;
+
+bool all_sound(std::span<const float> values) {
+  return std::all_of(values.begin(), values.end(), [](float value) { return std::abs(value) <= kMost; });
+}
+
+}  // namespace
+
+Var logits_of(Tape& tape, models::UNet& model, const Machine& machine, const Tensor& images) {
+  return model.forward(tape, normalize_images(tape, images, imagenet_normalization(), image_channels(3, machine.device),
+                                              machine.activations));
+}
+
+std::vector<float> host_values(const Tensor& tensor) {
+  const Tensor host = tensor.to(Device());
+  return {host.data<float>(), host.data<float>() + host.size()};
+}
+
+void FiniteCheck::operator()(const Tensor& images, std::span<const float> logits, const std::string& of) {
+  const bool sound = all_sound(logits);
+  if (sound && !first_) return;
+  first_ = false;
+  std::string where;
+  Tape tape(Tape::Mode::inference);
+  tape.watch([&](const std::string& layer, const Tensor& values) {
+    if (where.empty() && !all_sound(values.values<float>())) where = layer;
+  });
+  logits_of(tape, model_, machine_, images);
+  if (sound && where.empty()) return;
+  throw Error(
+      "{}: on {} the network's values make no sense; the first layer with values that are not finite, or beyond "
+      "{:.0e}, "
+      "is \"{}\". The file is damaged or its training diverged: use another checkpoint",
+      checkpoint_, of, kMost, where);
+}
+
+}  // namespace unet

@@ -1,0 +1,47 @@
+#include "apps/run/machine.h"
+
+#include "apps/run/version.h"
+#include "engine/core/error.h"
+#include "engine/ops/conv_plans.h"
+#include "engine/ops/plan_file.h"
+#include "kernels/cpu/isa.h"
+#include "kernels/cpu/parallel.h"
+
+namespace unet {
+
+Machine machine_of(const MachineOptions& options) {
+  const DeviceChoice choice = choose_device(options.device);
+  Machine out;
+  out.device = choice.device;
+  out.text = choice.text;
+  const bool on_cpu = choice.device.is_cpu();
+  if (options.precision == "tf32" && on_cpu) {
+    throw Error("--precision tf32 is an arithmetic of NVIDIA GPUs, and this runs on {}; use fp32", choice.text);
+  }
+  if (options.precision == "bf16") {
+    out.activations = Dtype::bf16;
+    out.bf16_copies = !on_cpu;
+  }
+  set_conv_tf32(options.precision == "tf32");
+  if (options.threads > 0) kernels::cpu::set_threads(options.threads);
+  if (options.conv == "direct") set_conv_provider(kernels::ConvProvider::direct);
+  if (options.conv == "onednn") set_conv_provider(kernels::ConvProvider::onednn);
+  if (options.conv == "own") set_conv_provider(kernels::ConvProvider::own);
+  if (options.autotune) set_conv_autotune(true);
+  if (!options.plans.empty()) {
+    const std::vector<PlanChoice> plans = read_plans(options.plans);
+    try {
+      replay_conv_plans(plans);
+    } catch (const Error& error) {
+      throw Error("--plans {}: {}; leave --plans out, or choose anew with --autotune", options.plans, error.what());
+    }
+  }
+  return out;
+}
+
+std::string sameness_text(const Machine& machine) {
+  const std::string where = machine.device.is_cpu() ? "" : ", " + machine.text;
+  return fmt::format("{}, {} threads{}", version_text("train_unet"), kernels::cpu::threads(), where);
+}
+
+}  // namespace unet

@@ -1,0 +1,273 @@
+#include "apps/run/overlay.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <array>
+#include <bitset>
+#include <cmath>
+
+#include "apps/run/glyphs.h"
+#include "engine/data/resize.h"
+
+namespace unet {
+namespace {
+
+constexpr std::uint8_t kIgnored = 255;
+constexpr Rgb kPaper{255, 255, 255}, kInk{32, 32, 32}, kDark{0, 0, 0};
+constexpr Rgb kHit{0, 158, 115}, kMiss{213, 60, 0}, kFalseAlarm{240, 228, 66}, kWrongClass{0, 114, 178};
+
+/// Told apart by colour-blind readers too, and class 1 is a colour that few animals and tissues have.
+constexpr std::array<Rgb, 16> kColours{{{0, 0, 0},
+                                        {204, 51, 204},
+                                        {0, 158, 115},
+                                        {240, 228, 66},
+                                        {0, 114, 178},
+                                        {230, 110, 0},
+                                        {86, 200, 233},
+                                        {170, 30, 30},
+                                        {255, 160, 190},
+                                        {110, 70, 30},
+                                        {150, 230, 60},
+                                        {120, 120, 255},
+                                        {0, 90, 60},
+                                        {250, 200, 150},
+                                        {90, 40, 140},
+                                        {0, 220, 180}}};
+
+Rgb mix(Rgb a, Rgb b, int percent_b) {
+  Rgb out;
+  for (std::size_t c = 0; c < 3; ++c) {
+    out[c] = static_cast<std::uint8_t>((a[c] * (100 - percent_b) + b[c] * percent_b + 50) / 100);
+  }
+  return out;
+}
+
+Rgb pixel(const Image& image, std::size_t i) {
+  return {image.pixels[3 * i], image.pixels[3 * i + 1], image.pixels[3 * i + 2]};
+}
+
+void set_pixel(Image& image, std::size_t i, Rgb colour) {
+  std::copy(colour.begin(), colour.end(), image.pixels.begin() + static_cast<std::ptrdiff_t>(3 * i));
+}
+
+std::size_t pixels_of(const Image& image) { return static_cast<std::size_t>(image.width) * image.height; }
+
+/// The smallest and the largest of the values at most `radius` away along rows (step 1) or columns (step width).
+struct Range {
+  std::vector<std::uint8_t> low, high;
+};
+Range around(const Range& of, int width, int height, int radius, bool columns) {
+  Range out = of;
+  const int length = columns ? height : width;
+  const std::ptrdiff_t step = columns ? width : 1;
+  for (int y = 0; y < height; ++y) {
+    for (int x = 0; x < width; ++x) {
+      const auto i = static_cast<std::size_t>(y) * width + x;
+      const int at = columns ? y : x;
+      for (int d = std::max(-radius, -at); d <= std::min(radius, length - 1 - at); ++d) {
+        const std::size_t j = i + static_cast<std::size_t>(d * step);
+        out.low[i] = std::min(out.low[i], of.low[j]);
+        out.high[i] = std::max(out.high[i], of.high[j]);
+      }
+    }
+  }
+  return out;
+}
+
+/// Of a line of an outline, in pixels: 1 up to 300 a side.
+int line_width(const Image& image) { return 1 + (std::min(image.width, image.height) - 1) / 300; }
+
+Image enlarged(const Image& image, int factor) {
+  return resize_nearest(image, image.width * factor, image.height * factor);
+}
+
+Image gray_of(const Image& photo) {
+  Image out = photo;
+  for (std::size_t i = 0; i < pixels_of(out); ++i) {
+    const Rgb c = pixel(photo, i);
+    const auto light = static_cast<std::uint8_t>((299 * c[0] + 587 * c[1] + 114 * c[2]) / 1000);
+    set_pixel(out, i, {light, light, light});
+  }
+  return out;
+}
+
+struct Entry {
+  Rgb colour;
+  std::string text;
+};
+
+Image comparison(const Image& photo, Labels truth, Labels prediction, Background background,
+                 std::vector<Entry>& entries) {
+  Image out = gray_of(photo);
+  bool wrong_class = false;
+  for (std::size_t i = 0; i < pixels_of(out); ++i) {
+    if (truth[i] == kIgnored) {
+      set_pixel(out, i, mix(pixel(out, i), kPaper, 60));
+      continue;
+    }
+    const bool to_find = truth[i] != 0 || background == Background::none;
+    const bool claimed = prediction[i] != 0 || background == Background::none;
+    if (!to_find && !claimed) continue;
+    const bool wrong = to_find && claimed && truth[i] != prediction[i];
+    wrong_class = wrong_class || wrong;
+    set_pixel(out, i, mix(pixel(out, i), wrong ? kWrongClass : !claimed ? kMiss : !to_find ? kFalseAlarm : kHit, 65));
+  }
+  entries.push_back({kHit, "hit"});
+  if (background == Background::class0) {
+    entries.push_back({kMiss, "miss"});
+    entries.push_back({kFalseAlarm, "false alarm"});
+  }
+  if (wrong_class) entries.push_back({kWrongClass, "wrong class"});
+  return out;
+}
+
+/// The classes that truth or prediction hold.
+std::vector<Entry> entries_of(Labels truth, Labels prediction, std::size_t pixels, Background background) {
+  std::bitset<256> there;
+  for (std::size_t i = 0; i < pixels; ++i) {
+    there.set(truth[i]);
+    there.set(prediction[i]);
+  }
+  std::vector<Entry> out;
+  for (int label = background == Background::none ? 0 : 1; label < kIgnored; ++label) {
+    if (there[static_cast<std::size_t>(label)]) out.push_back({class_colour(label), fmt::format("class {}", label)});
+  }
+  if (there[kIgnored]) out.push_back({{128, 128, 128}, "ignored"});
+  return out;
+}
+
+/// Entries beside each other, a new line where the width ends; 0 and less draws nothing and tells the height.
+int draw_legend(Image* image, int top, int width, const std::vector<Entry>& entries, int scale) {
+  const int side = 7 * scale, gap = 4 * scale, line = (text_rows + 4) * scale;
+  int left = gap;
+  for (const Entry& entry : entries) {
+    const int needed = side + gap + text_width(entry.text, scale) + 2 * gap;
+    if (left > gap && left + needed > width) {
+      left = gap;
+      top += line;
+    }
+    if (image != nullptr) {
+      fill_box(*image, {left, top, side, side}, kInk);
+      fill_box(*image, {left + 1, top + 1, side - 2, side - 2}, entry.colour);
+      draw_text(*image, left + side + gap, top, entry.text, scale, kInk);
+    }
+    left += needed;
+  }
+  return top + line;
+}
+
+Image paper(int width, int height) {
+  Image out(width, height, 3);
+  std::fill(out.pixels.begin(), out.pixels.end(), kPaper[0]);
+  return out;
+}
+
+void paste(Image& onto, int left, int top, const Image& picture) {
+  for (int y = 0; y < picture.height; ++y) {
+    std::copy_n(picture.row(y), static_cast<std::size_t>(picture.width) * 3, onto.row(top + y) + 3 * left);
+  }
+}
+
+struct Panel {
+  std::string title;
+  Image picture;
+};
+
+/// Panels of one size side by side, each under its title, and the legend below.
+Image sheet(const std::vector<Panel>& panels, const std::vector<Entry>& entries) {
+  constexpr int gap = 4, scale = 2;
+  const int w = panels.front().picture.width, h = panels.front().picture.height;
+  int widest = w;
+  for (const Panel& panel : panels) widest = std::max(widest, text_width(panel.title, scale) + 2 * gap);
+  const auto count = static_cast<int>(panels.size());
+  const int width = count * widest + (count - 1) * gap, head = (text_rows + 4) * scale;
+  const int below = head + h + 3 * scale;
+  Image out = paper(width, draw_legend(nullptr, below, width, entries, scale));
+  int left = 0;
+  for (const Panel& panel : panels) {
+    const int middle = left + widest / 2;
+    draw_text(out, middle - text_width(panel.title, scale) / 2, 2 * scale, panel.title, scale, kInk);
+    paste(out, middle - w / 2, head, panel.picture);
+    left += widest + gap;
+  }
+  draw_legend(&out, below, width, entries, scale);
+  return out;
+}
+
+}  // namespace
+
+Rgb class_colour(int label) {
+  if (label < static_cast<int>(kColours.size())) return kColours[static_cast<std::size_t>(label)];
+  // Steps of the golden ratio around the circle of hues never come near an earlier one for long.
+  const double hue = 6 * std::fmod(0.618033988749895 * label, 1.0), light = label % 2 == 0 ? 235 : 165;
+  Rgb out;
+  for (std::size_t c = 0; c < 3; ++c) {
+    const double distance = std::abs(std::fmod(hue + 6 - 2.0 * static_cast<double>(c), 6.0) - 3);
+    out[c] = static_cast<std::uint8_t>(light * (0.15 + 0.85 * std::clamp(distance - 1, 0.0, 1.0)));
+  }
+  return out;
+}
+
+std::vector<Rgb> class_palette(int classes) {
+  std::vector<Rgb> out;
+  for (int label = 0; label < classes; ++label) out.push_back(class_colour(label));
+  return out;
+}
+
+Image tint(const Image& photo, Labels labels, Background background) {
+  Image out = photo;
+  const int radius = line_width(photo);
+  std::vector<std::uint8_t> shown(labels, labels + pixels_of(photo));
+  std::replace(shown.begin(), shown.end(), kIgnored, std::uint8_t{0});
+  const Range near =
+      around(around({shown, shown}, photo.width, photo.height, radius, false), photo.width, photo.height, radius, true);
+  for (std::size_t i = 0; i < shown.size(); ++i) {
+    const auto x = i % static_cast<std::size_t>(photo.width), y = i / static_cast<std::size_t>(photo.width);
+    const Rgb under = pixel(photo, i), colour = class_colour(shown[i]);
+    if (labels[i] == kIgnored) {
+      set_pixel(out, i, mix(under, (x + y) / static_cast<std::size_t>(2 * radius) % 2 == 0 ? kPaper : kDark, 50));
+    } else if (near.low[i] < shown[i]) {
+      set_pixel(out, i, mix(colour, kPaper, 55));
+    } else if (near.high[i] > shown[i]) {
+      set_pixel(out, i, kDark);
+    } else if (shown[i] != 0 || background == Background::none) {
+      set_pixel(out, i, mix(under, colour, 40));
+    }
+  }
+  return out;
+}
+
+Image judgement(const Image& photo, Labels truth, Labels prediction, Background background) {
+  constexpr int least = 256, most = 2048;  // pixels a side
+  const int factor =
+      std::max(1, std::min((least + std::min(photo.width, photo.height) - 1) / std::min(photo.width, photo.height),
+                           most / std::max(photo.width, photo.height)));
+  const auto large = [&](Labels labels) {
+    Image out(photo.width, photo.height, 1);
+    std::copy_n(labels, out.pixels.size(), out.pixels.begin());
+    return enlarged(out, factor);
+  };
+  const Image picture = enlarged(photo, factor), large_truth = large(truth), large_prediction = large(prediction);
+  Labels t = large_truth.pixels.data(), p = large_prediction.pixels.data();
+  std::vector<Entry> entries = entries_of(truth, prediction, pixels_of(photo), background);
+  Image compared = comparison(picture, t, p, background, entries);
+  return sheet({{"photo", picture},
+                {"truth", tint(picture, t, background)},
+                {"prediction", tint(picture, p, background)},
+                {"comparison", std::move(compared)}},
+               entries);
+}
+
+Image legend_of(int classes, Background background) {
+  std::vector<Entry> entries;
+  for (int label = background == Background::none ? 0 : 1; label < classes; ++label) {
+    entries.push_back({class_colour(label), fmt::format("class {}", label)});
+  }
+  constexpr int width = 512, scale = 2, top = 4 * scale;
+  Image out = paper(width, draw_legend(nullptr, top, width, entries, scale));
+  draw_legend(&out, top, width, entries, scale);
+  return out;
+}
+
+}  // namespace unet

@@ -1,0 +1,32 @@
+// Pictures that let a person judge a mask.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "engine/io/image.h"
+#include "engine/train/metrics.h"
+
+namespace unet {
+
+/// A class's colour, in overlays and in palettes alike; class 0 is black.
+Rgb class_colour(int label);
+/// The colours of classes 0, 1, ...
+std::vector<Rgb> class_palette(int classes);
+
+/// Labels of a picture [H,W]; 255 is ignored.
+using Labels = const std::uint8_t*;
+
+/// The photograph [H,W,3] with each class tinted in its colour and outlined by a light line within a dark one, so that
+/// it is seen on any ground; a class 0 that is background stays as it is. Ignored pixels are hatched.
+Image tint(const Image& photo, Labels labels, Background background);
+
+/// photo | truth | prediction | comparison (hits, misses, false alarms, on the photograph without its colours), titled,
+/// with a legend below; small pictures enlarged by a whole number.
+Image judgement(const Image& photo, Labels truth, Labels prediction, Background background);
+
+/// A picture that says which colour is which class.
+Image legend_of(int classes, Background background);
+
+}  // namespace unet

@@ -1,0 +1,252 @@
+#include "engine/ops/conv_plans.h"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <map>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <tuple>
+
+#include "engine/core/cuda_memory.h"
+#include "engine/core/device_memory.h"
+#include "engine/core/dispatch.h"
+#include "kernels/conv_transpose.h"
+#include "kernels/cpu/parallel.h"
+#include "kernels/elementwise.h"
+#include "kernels/fold_norm.h"
+
+namespace unet {
+namespace {
+
+using kernels::ConvOperands;
+using kernels::ConvPass;
+using kernels::ConvPlan;
+using kernels::ConvShape;
+using kernels::ConvSpec;
+
+/// What a choice is made for.
+using Case = std::tuple<Device::Type, Dtype, ConvPass, std::int64_t, std::int64_t, bool, bool, std::int64_t,
+                        std::int64_t, std::int64_t, std::int64_t, std::int64_t, std::int64_t, std::int64_t>;
+/// A plan also knows its threads.
+using Key = std::pair<Case, int>;
+
+struct Pass {
+  ConvPass pass;
+  ConvSpec spec;
+  ConvShape shape;
+  Dtype dtype;
+  Device device;
+
+  Case key() const {
+    return {device.type, dtype,   pass,    spec.stride, spec.pad,   spec.bias, spec.relu,
+            shape.N,     shape.H, shape.W, shape.Cin,   shape.Cout, shape.Kh,  shape.Kw};
+  }
+};
+
+struct Entry {
+  ConvPlan plan;
+  Pass of;
+  std::uint64_t runs = 0;
+  double seconds = 0;
+};
+
+struct Cache {
+  kernels::ConvProvider provider = kernels::ConvProvider::automatic;
+  bool tf32 = false;
+  bool timed = false;
+  bool autotune = false;
+  std::map<Case, PlanChoice> chosen_before;
+  std::map<Key, Entry> entries;
+  Tensor workspace;
+  double seconds = 0;
+};
+
+Cache& cache() {
+  static Cache& instance = *new Cache;  // never destroyed: pool blocks may be released after main
+  return instance;
+}
+
+ConvPlan plan_by_rule(const Pass& p) {
+  if constexpr (kHasCuda) {
+    if (!p.device.is_cpu()) return cuda::plan_conv(p.pass, p.spec, p.shape, p.dtype, cache().tf32);
+  }
+  return cpu::plan_conv(p.pass, p.spec, p.shape, p.dtype, cache().provider);
+}
+
+ConvPlan plan_by_id(const Pass& p, const std::string& id) {
+  if constexpr (kHasCuda) {
+    if (!p.device.is_cpu()) return cuda::plan_conv_by_id(p.pass, p.spec, p.shape, p.dtype, id);
+  }
+  return cpu::plan_conv_by_id(p.pass, p.spec, p.shape, p.dtype, id);
+}
+
+std::vector<ConvPlan> candidates(const Pass& p) {
+  if constexpr (kHasCuda) {
+    if (!p.device.is_cpu()) return cuda::plan_conv_candidates(p.pass, p.spec, p.shape, p.dtype, cache().tf32);
+  }
+  return cpu::plan_conv_candidates(p.pass, p.spec, p.shape, p.dtype);
+}
+
+void run(const ConvPlan& plan, Device device, const ConvOperands& operands) {
+  Tensor& workspace = cache().workspace;
+  const auto needed = static_cast<std::int64_t>(plan.workspace);
+  if (needed > 0 && (!workspace.defined() || workspace.size() < needed || workspace.device() != device)) {
+    if (workspace.defined()) {  // the old block goes back to the system: a tensor of its size is not likely to come
+      const Device of = workspace.device();
+      const std::size_t bytes = workspace.bytes();
+      workspace = Tensor();
+      pool_of(of).trim(bytes);
+    }
+    workspace = Tensor::empty({needed}, Dtype::u8, device);
+  }
+  ConvOperands given = operands;
+  Tensor scaled, dense_y;
+  if (operands.scale && !plan.scales_y) {
+    const kernels::ConstView& w = operands.weights;
+    scaled = Tensor::empty({w.n(), w.h(), w.w(), w.c()}, device.is_cpu() ? w.dtype : operands.x.dtype, device);
+    dispatch<cpu::scale_filters, cuda::scale_filters>(device, w, operands.scale, scaled.view());
+    given.weights = scaled.const_view();
+    given.scale = {};
+  }
+  if (const kernels::View& y = operands.y; y && !y.dense() && !plan.pitched_y) {
+    dense_y = Tensor::empty({y.n(), y.h(), y.w(), y.c()}, y.dtype, device);
+    given.y = dense_y.view();
+  }
+  plan.run(given, workspace.data<void>());
+  if (dense_y.defined()) dispatch<cpu::copy, cuda::copy>(device, dense_y.const_view(), operands.y);
+}
+
+double seconds_of(const auto& work) {
+  const auto begin = std::chrono::steady_clock::now();
+  work();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+/// Seconds of one call of work, `calls` in a row; on a device by its own clock, without the host's gaps.
+double seconds_of(Device device, int calls, const auto& work) {
+  if constexpr (kHasCuda) {
+    if (!device.is_cpu()) return cuda_memory::seconds_of(calls, work);
+  }
+  return seconds_of([&] {
+           for (int i = 0; i < calls; ++i) work();
+         }) /
+         calls;
+}
+
+/// The fastest candidate. They run on the operands at hand, whose outputs are overwritten anyway. One that fails is
+/// left out: a library may plan what it then cannot run.
+ConvPlan plan_by_timing(const Pass& p, const ConvOperands& operands) {
+  constexpr int kRuns = 5, kRounds = 3;
+  std::vector<ConvPlan> plans = candidates(p);
+  std::optional<std::size_t> best;
+  double least = 0;
+  for (std::size_t i = 0; i < plans.size(); ++i) {
+    const auto once = [&] { run(plans[i], p.device, operands); };
+    try {
+      once();  // loads its kernels
+      if (best && seconds_of(p.device, 1, once) > 2 * least) continue;
+      std::array<double, kRounds> seconds{};
+      for (double& s : seconds) s = seconds_of(p.device, kRuns, once);
+      std::sort(seconds.begin(), seconds.end());
+      if (best && seconds[kRounds / 2] >= least) continue;
+      best = i;
+      least = seconds[kRounds / 2];
+    } catch (const kernels::cuda::CudaError&) {
+      throw;  // the device is lost
+    } catch (const std::runtime_error&) {
+      continue;
+    }
+  }
+  if (!best) return plan_by_rule(p);  // which says why there is none
+  return std::move(plans[*best]);
+}
+
+Entry& find_or_plan(const Pass& p, const ConvOperands& operands) {
+  const Key key{p.key(), kernels::cpu::threads()};
+  if (const auto found = cache().entries.find(key); found != cache().entries.end()) return found->second;
+  const auto before = cache().chosen_before.find(key.first);
+  try {
+    ConvPlan plan = before != cache().chosen_before.end() ? plan_by_id(p, before->second.id)
+                    : cache().autotune                    ? plan_by_timing(p, operands)
+                                                          : plan_by_rule(p);
+    return cache().entries.emplace(key, Entry{std::move(plan), p}).first->second;
+  } catch (const std::invalid_argument& reason) {
+    throw Error("{}", reason.what());
+  }
+}
+
+}  // namespace
+
+void set_conv_provider(kernels::ConvProvider provider) {
+  cache().provider = provider;
+  cache().entries.clear();
+}
+
+void set_conv_tf32(bool allowed) {
+  if constexpr (kHasCuda) cuda::allow_tf32_in_conv_transpose(allowed);
+  cache().tf32 = allowed;
+  cache().entries.clear();
+}
+
+void set_conv_timing(bool on) { cache().timed = on; }
+
+void set_conv_autotune(bool on) {
+  cache().autotune = on;
+  cache().entries.clear();
+}
+
+void run_conv(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype, Device device,
+              const ConvOperands& operands) {
+  Entry& entry = find_or_plan({pass, spec, shape, dtype, device}, operands);
+  const bool timed = cache().timed;
+  if (timed) synchronize(device);
+  const double seconds = seconds_of([&] {
+    run(entry.plan, device, operands);
+    if (timed) synchronize(device);
+  });
+  ++entry.runs;
+  entry.seconds += seconds;
+  cache().seconds += seconds;
+}
+
+std::string conv_machine(Device device) { return device.is_cpu() ? cpu::conv_machine() : choose_device("cuda").text; }
+
+std::vector<PlanChoice> conv_plan_choices() {
+  std::map<Case, PlanChoice> all = cache().chosen_before;
+  std::map<Device::Type, std::string> machine;
+  for (const auto& [key, entry] : cache().entries) {
+    const Pass& p = entry.of;
+    std::string& text = machine[p.device.type];
+    if (text.empty()) text = conv_machine(p.device);
+    all[key.first] = {p.pass, p.spec, p.shape, p.dtype, p.device, text, entry.plan.id};
+  }
+  std::vector<PlanChoice> out;
+  for (const auto& [key, choice] : all) out.push_back(choice);
+  return out;
+}
+
+void replay_conv_plans(const std::vector<PlanChoice>& choices) {
+  std::map<Case, PlanChoice> chosen;
+  for (const PlanChoice& c : choices) {
+    if (const std::string here = conv_machine(c.device); c.machine != here) {
+      throw Error("the choice of convolutions was made for \"{}\", this is \"{}\"", c.machine, here);
+    }
+    chosen[Pass{c.pass, c.spec, c.shape, c.dtype, c.device}.key()] = c;
+  }
+  cache().chosen_before = std::move(chosen);
+  cache().entries.clear();
+}
+
+std::vector<PlanUse> conv_plan_uses() {
+  std::vector<PlanUse> out;
+  for (const auto& [key, entry] : cache().entries) {
+    out.push_back({entry.of.pass, entry.of.spec, entry.of.shape, entry.plan.id, entry.runs, entry.seconds});
+  }
+  return out;
+}
+
+double conv_seconds() { return cache().seconds; }
+
+}  // namespace unet
