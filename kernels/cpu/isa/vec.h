@@ -51,8 +51,7 @@ template <class A, int N = full_lanes<A>>
 /// max(x, 0); a NaN stays one.
 [[gnu::always_inline]] inline Vec relu(Vec x) { return x < Vec{} ? Vec{} : x; }
 
-// ---- fma(a, b, c): a * b + c; fnma(a, b, c): c - a * b. Rounded once where the machine can, otherwise twice
-// ----------
+// ---- a * b + c, and c - a * b: rounded once where the machine can, otherwise twice ----------------------------------
 
 #if defined(__FMA__)
 [[gnu::always_inline]] inline float fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
