@@ -1,6 +1,5 @@
-// The convolution plans of a process: planned once for each ConvCase, then run from the cache. The
-// workspace is one block of pool memory, as large as the hungriest plan, shared by all (convolutions run one at a
-// time).
+// The convolution plans of a process: planned once for each ConvCase, then run from the cache. The workspace is one
+// block of pool memory, as large as the hungriest plan, shared by all (convolutions run one at a time).
 //
 // A choice is made by the first of these that applies: a choice made before and replayed here; timing, where that is
 // asked for; the back end's fixed rule. So a run whose choices are saved can be repeated byte for byte.
