@@ -58,19 +58,19 @@ nlohmann::ordered_json convolutions_since(const std::vector<PlanUse>& before) {
     std::uint64_t runs = use.runs;
     double seconds = use.seconds;
     for (const PlanUse& then : before) {
-      if (then.pass != use.pass || !(then.spec == use.spec) || !(then.shape == use.shape)) continue;
+      if (then.of != use.of) continue;
       runs -= then.runs;
       seconds -= then.seconds;
     }
     if (runs == 0) continue;
-    const kernels::ConvShape& s = use.shape;
-    out.push_back({{"pass", name_of(use.pass)},
+    const kernels::ConvShape& s = use.of.shape;
+    out.push_back({{"pass", name_of(use.of.pass)},
                    {"x", {s.N, s.H, s.W, s.Cin}},
                    {"weights", {s.Cout, s.Kh, s.Kw, s.Cin}},
                    {"id", use.id},
                    {"runs", runs},
                    {"ms", 1e3 * seconds / static_cast<double>(runs)},
-                   {"tflops", s.flops(use.spec) * static_cast<double>(runs) / seconds / 1e12}});
+                   {"tflops", use.of.flops() * static_cast<double>(runs) / seconds / 1e12}});
   }
   return out;
 }

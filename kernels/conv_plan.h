@@ -6,10 +6,11 @@
 // x [N,H,W,Cin], y and dy [N,Ho,Wo,Cout], weights [Cout,Kh,Kw,Cin], all dense (a pitched operand costs a hidden copy in
 // most providers). A plan's dtype is that of the activations x, dx, y, dy. On the CPU weights, dweights and bias are
 // f64 beside f64 and f32 otherwise: bf16 is storage for activations alone, products and sums are f32 (but own:gemm
-// rounds weights where the CPU multiplies bf16, Isa::avx512_bf16). Each of the three passes is planned by name; a plan
-// is made once per (pass, spec, shape, dtype) and run many times. The caller owns the workspace.
+// rounds weights where the CPU multiplies bf16, Isa::avx512_bf16). Each of the three passes is a ConvCase; a plan is
+// made once for it and run many times. The caller owns the workspace.
 #pragma once
 
+#include <compare>
 #include <functional>
 #include <string>
 #include <vector>
@@ -28,20 +29,32 @@ struct ConvSpec {
   bool bias = false;  // forward only
   bool relu = false;  // forward only, after the bias: inference with folded weights
 
-  bool operator==(const ConvSpec&) const = default;
+  auto operator<=>(const ConvSpec&) const = default;
 };
 
 struct ConvShape {
   std::int64_t N = 0, H = 0, W = 0, Cin = 0, Cout = 0, Kh = 0, Kw = 0;
 
-  std::int64_t Ho(const ConvSpec& spec) const { return (H + 2 * spec.pad - Kh) / spec.stride + 1; }
-  std::int64_t Wo(const ConvSpec& spec) const { return (W + 2 * spec.pad - Kw) / spec.stride + 1; }
-  /// Floating-point operations (a multiply and an add are two) of one pass by the direct method.
-  double flops(const ConvSpec& spec) const {
-    return 2.0 * double(N) * double(Ho(spec)) * double(Wo(spec)) * double(Cout) * double(Kh) * double(Kw) * double(Cin);
-  }
-  bool operator==(const ConvShape&) const = default;
+  std::int64_t taps() const { return Kh * Kw; }
+  auto operator<=>(const ConvShape&) const = default;
 };
+
+/// One pass of one convolution: everything that a choice of implementation is made for, but the machine.
+struct ConvCase {
+  ConvPass pass = ConvPass::forward;
+  ConvSpec spec;
+  ConvShape shape;
+  Dtype dtype = Dtype::f32;
+  bool tf32 = false;  // f32 operands may be rounded to TF32 (10 bits): CUDA; false: strict fp32 products
+
+  std::int64_t Ho() const { return (shape.H + 2 * spec.pad - shape.Kh) / spec.stride + 1; }
+  std::int64_t Wo() const { return (shape.W + 2 * spec.pad - shape.Kw) / spec.stride + 1; }
+  /// Floating-point operations (a multiply and an add are two) by the direct method.
+  double flops() const;
+  auto operator<=>(const ConvCase&) const = default;
+};
+/// For logs: "forward f32, x [2,11,9,16], weights [24,3,3,16], stride 1, pad 1"; "tf32" in the place of "f32".
+std::string text_of(const ConvCase& c);
 
 /// Which implementations a plan may choose from: `automatic` = a fixed rule on pass, shape, dtype, ISA and library
 /// version (no clock); `direct` = that rule without Winograd; the others force one.
@@ -66,16 +79,14 @@ struct ConvPlan {
 namespace cpu {
 
 /// True if the provider is built in and can do this.
-bool conv_provider_available(ConvProvider provider, ConvPass pass, const ConvSpec& spec, const ConvShape& shape,
-                             Dtype dtype);
-/// Plans one pass on the CPU. f32, f64 and bf16. Throws std::invalid_argument, naming provider, pass and shape, if the
-/// forced provider is not built in or cannot do it (oneDNN does f32 only).
-ConvPlan plan_conv(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype, ConvProvider provider);
+bool conv_provider_available(ConvProvider provider, const ConvCase& c);
+/// Plans on the CPU. f32, f64 and bf16. Throws std::invalid_argument, naming provider and case, if the forced provider
+/// is not built in or cannot do it (oneDNN does f32 only).
+ConvPlan plan_conv(const ConvCase& c, ConvProvider provider);
 /// Every implementation that can do this, for tests, benchmarks and tuning; their ids differ.
-std::vector<ConvPlan> plan_conv_candidates(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype);
-/// The candidate of that id. Throws std::invalid_argument, naming pass and shape and listing the ids, if there is none.
-ConvPlan plan_conv_by_id(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype,
-                         const std::string& id);
+std::vector<ConvPlan> plan_conv_candidates(const ConvCase& c);
+/// The candidate of that id. Throws std::invalid_argument, naming the case and listing the ids, if there is none.
+ConvPlan plan_conv_by_id(const ConvCase& c, const std::string& id);
 /// What the candidates depend on: instruction set and library, e.g. "avx2, oneDNN 2.6.3".
 std::string conv_machine();
 
@@ -87,17 +98,15 @@ namespace cuda {
 /// Opens them. Throws std::runtime_error that says what is missing, where it was looked for and how to get it.
 std::string library_versions();
 
-/// Plans one pass with cuDNN: the first config of its heuristics that is deterministic and keeps within the workspace
-/// limit. f32 and bf16, all operands alike but for the bias, which is f32; tf32: f32 operands may be rounded to TF32.
-/// Throws std::runtime_error, naming pass and shape, if cuDNN is missing or has no such config.
-ConvPlan plan_conv(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype, bool tf32);
+/// Plans with cuDNN: the first config of its heuristics that is deterministic and keeps within the workspace limit. f32
+/// and bf16, all operands alike but for the bias, which is f32. Throws std::runtime_error, naming the case, if cuDNN is
+/// missing or has no such config.
+ConvPlan plan_conv(const ConvCase& c);
 /// The few that the heuristics think fastest, for timing; their ids differ.
-std::vector<ConvPlan> plan_conv_candidates(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype,
-                                           bool tf32);
-/// The plan of that id again. Throws std::invalid_argument if the id is none of this cuDNN version's,
-/// std::runtime_error if it does not suit the shape.
-ConvPlan plan_conv_by_id(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype,
-                         const std::string& id);
+std::vector<ConvPlan> plan_conv_candidates(const ConvCase& c);
+/// The plan of that id again. Throws std::invalid_argument if the id is none of this cuDNN version's or rounds operands
+/// where the case does not allow it, std::runtime_error if it does not suit the shape.
+ConvPlan plan_conv_by_id(const ConvCase& c, const std::string& id);
 
 }  // namespace cuda
 }  // namespace unet::kernels

@@ -15,9 +15,9 @@
 namespace unet {
 namespace {
 
+using kernels::ConvCase;
 using kernels::ConvPass;
 using kernels::ConvShape;
-using kernels::ConvSpec;
 
 Tensor filled(const Shape& shape, Dtype dtype = Dtype::f32) {
   std::vector<float> values(static_cast<std::size_t>(shape.size()));
@@ -29,13 +29,12 @@ Tensor filled(const Shape& shape, Dtype dtype = Dtype::f32) {
 }
 
 /// candidate < 0: the automatic choice.
-void convolution(benchmark::State& state, ConvPass pass, const ConvShape& s, Dtype dtype, int candidate) {
-  ConvSpec spec;
-  spec.pad = s.Kh / 2;
-  const kernels::ConvPlan plan =
-      candidate < 0 ? kernels::cpu::plan_conv(pass, spec, s, dtype, kernels::ConvProvider::automatic)
-                    : kernels::cpu::plan_conv_candidates(pass, spec, s, dtype)[static_cast<std::size_t>(candidate)];
-  const Tensor x = filled({s.N, s.H, s.W, s.Cin}, dtype), y = filled({s.N, s.H, s.W, s.Cout}, dtype);
+void convolution(benchmark::State& state, const ConvCase& c, int candidate) {
+  const ConvShape& s = c.shape;
+  const kernels::ConvPlan plan = candidate < 0
+                                     ? kernels::cpu::plan_conv(c, kernels::ConvProvider::automatic)
+                                     : kernels::cpu::plan_conv_candidates(c)[static_cast<std::size_t>(candidate)];
+  const Tensor x = filled({s.N, s.H, s.W, s.Cin}, c.dtype), y = filled({s.N, s.H, s.W, s.Cout}, c.dtype);
   const Tensor w = filled({s.Cout, s.Kh, s.Kw, s.Cin});
   const Scratch workspace(plan.workspace, {});
   kernels::ConvOperands io;
@@ -46,7 +45,7 @@ void convolution(benchmark::State& state, ConvPass pass, const ConvShape& s, Dty
   io.dx = x.view();
   io.dweights = w.view();
   for (auto _ : state) plan.run(io, workspace.data());
-  report_flops(state, s.flops(spec));
+  report_flops(state, c.flops());
   state.SetLabel(plan.id);
 }
 
@@ -127,15 +126,14 @@ BENCHMARK_CAPTURE(pixel_linear, forward, false)->Apply(head_shapes);
 BENCHMARK_CAPTURE(pixel_linear, backward, true)->Apply(head_shapes);
 
 void add_convolution(ConvPass pass, const ConvShape& s, Dtype dtype) {
-  ConvSpec spec;
-  spec.pad = s.Kh / 2;
+  const ConvCase c{pass, {.pad = s.Kh / 2}, s, dtype};
   const std::string name = fmt::format("conv_{}/N:{}/side:{}/{}->{}{}{}", name_of(pass), s.N, s.H, s.Cin, s.Cout,
                                        s.Kh == 1 ? "/1x1" : "", dtype == Dtype::bf16 ? "/bf16" : "");
-  const auto count = static_cast<int>(kernels::cpu::plan_conv_candidates(pass, spec, s, dtype).size());
+  const auto count = static_cast<int>(kernels::cpu::plan_conv_candidates(c).size());
   for (int candidate = -1; candidate < count; ++candidate) {
     benchmark::RegisterBenchmark(
         fmt::format("{}/{}", name, candidate < 0 ? "automatic" : std::to_string(candidate)).c_str(),
-        [=](benchmark::State& state) { convolution(state, pass, s, dtype, candidate); })
+        [=](benchmark::State& state) { convolution(state, c, candidate); })
         ->UseRealTime()
         ->Unit(benchmark::kMillisecond);
   }

@@ -1,6 +1,7 @@
 // Where a tensor lives. A property of the tensor: operations on tensors of two devices throw.
 #pragma once
 
+#include <compare>
 #include <string>
 
 namespace unet {
@@ -9,7 +10,7 @@ struct Device {
   enum class Type { cpu, cuda };
   Type type = Type::cpu;
 
-  bool operator==(const Device&) const = default;
+  auto operator<=>(const Device&) const = default;
   bool is_cpu() const { return type == Type::cpu; }
   std::string str() const { return is_cpu() ? "cpu" : "cuda"; }
 };

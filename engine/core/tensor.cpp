@@ -1,22 +1,14 @@
 #include "engine/core/tensor.h"
 
-#include <bit>
 #include <cstring>
 
 #include "engine/core/device_memory.h"
 #include "engine/core/dispatch.h"
+#include "kernels/bf16.h"
 #include "kernels/elementwise.h"
 
 namespace unet {
 namespace {
-
-float from_bf16(kernels::bf16 value) { return std::bit_cast<float>(std::uint32_t{value.bits} << 16); }
-
-kernels::bf16 to_bf16(float value) {  // to nearest, ties to even; NaN stays NaN
-  const std::uint32_t bits = std::bit_cast<std::uint32_t>(value);
-  if (value != value) return {static_cast<std::uint16_t>((bits >> 16) | 0x40u)};
-  return {static_cast<std::uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16)};
-}
 
 double load(const void* data, Dtype dtype, std::int64_t i) {
   switch (dtype) {
@@ -25,7 +17,7 @@ double load(const void* data, Dtype dtype, std::int64_t i) {
     case Dtype::f32:
       return static_cast<const float*>(data)[i];
     case Dtype::bf16:
-      return from_bf16(static_cast<const kernels::bf16*>(data)[i]);
+      return kernels::widen(static_cast<const kernels::bf16*>(data)[i]);
     case Dtype::u8:
       return static_cast<const std::uint8_t*>(data)[i];
     case Dtype::i32:
@@ -43,7 +35,7 @@ void store(void* data, Dtype dtype, std::int64_t i, double value) {
       static_cast<float*>(data)[i] = static_cast<float>(value);
       return;
     case Dtype::bf16:
-      static_cast<kernels::bf16*>(data)[i] = to_bf16(static_cast<float>(value));
+      static_cast<kernels::bf16*>(data)[i] = kernels::narrow(static_cast<float>(value));
       return;
     case Dtype::u8:
       static_cast<std::uint8_t*>(data)[i] = static_cast<std::uint8_t>(value);

@@ -31,48 +31,45 @@ Var conv2d(Tape& tape, const Var& x, const Var& weight, const Var& bias, const C
   if (options.scale.defined() && tape.recording()) throw Error("{}: scale of conv2d is for inference tapes", op);
   if (options.relu && tape.recording()) throw Error("{}: relu inside conv2d is for inference tapes", op);
   if (options.out.defined() && tape.recording()) throw Error("{}: out of conv2d is for inference tapes", op);
-  kernels::ConvSpec spec;
-  spec.stride = options.stride;
-  spec.pad = options.pad;
-  spec.bias = bias.defined();
-  spec.relu = options.relu;
-  const kernels::ConvShape shape{x.shape()[0], x.shape()[1], x.shape()[2], w[3], w[0], w[1], w[2]};
-  if (x.shape()[1] + 2 * spec.pad < w[1] || x.shape()[2] + 2 * spec.pad < w[2]) {
-    throw Error("{}: x {} (N,H,W,C) with pad {} is smaller than the kernel {}x{}", op, x.shape().str(), spec.pad, w[1],
-                w[2]);
+  kernels::ConvCase c;
+  c.spec = {options.stride, options.pad, bias.defined(), options.relu};
+  c.shape = {x.shape()[0], x.shape()[1], x.shape()[2], w[3], w[0], w[1], w[2]};
+  c.dtype = x.value.dtype();
+  if (x.shape()[1] + 2 * options.pad < w[1] || x.shape()[2] + 2 * options.pad < w[2]) {
+    throw Error("{}: x {} (N,H,W,C) with pad {} is smaller than the kernel {}x{}", op, x.shape().str(), options.pad,
+                w[1], w[2]);
   }
   if (bias.defined()) {
     check::shape(op, "bias", bias.value, {w[0]}, "Cout");
     check::parameter(op, "bias", bias.value, x.value);
   }
 
-  const Dtype dtype = x.value.dtype();
   const Device device = x.value.device();
-  const Tensor y = check::destination(op, options.out, {shape.N, shape.Ho(spec), shape.Wo(spec), shape.Cout}, x.value);
+  const Tensor y = check::destination(op, options.out, {c.shape.N, c.Ho(), c.Wo(), c.shape.Cout}, x.value);
   kernels::ConvOperands operands;
   operands.x = x.value.const_view();
   operands.weights = weight.value.const_view();
   operands.scale = options.scale.const_view();
   operands.bias = bias.value.const_view();
   operands.y = y.view();
-  run_conv(ConvPass::forward, spec, shape, dtype, device, operands);
+  run_conv(c, device, operands);
 
   const Var out = tape.output(y, {&x, &weight, &bias});
   if (!out.wants_gradient()) return out;
-  tape.record([&tape, spec, shape, dtype, device, kept = Kept(x), x_id = x.id, weight = weight, bias_id = bias.id,
+  tape.record([&tape, c, device, kept = Kept(x), x_id = x.id, weight = weight, bias_id = bias.id,
                y_id = out.id]() mutable {
     const Tensor dy = tape.take_gradient(y_id);
     if (!dy.defined()) return;
     const Tensor dense_dy = dy.dense() ? dy : dy.clone();
-    kernels::ConvSpec backward = spec;
-    backward.bias = backward.relu = false;
+    c.spec.bias = c.spec.relu = false;
     if (const Tensor dw = tape.gradient_target(weight.id); dw.defined()) {
       const Tensor input = kept.value();
       kernels::ConvOperands grads;
       grads.x = input.const_view();
       grads.dy = dense_dy.const_view();
       grads.dweights = dw.view();
-      run_conv(ConvPass::backward_weights, backward, shape, dtype, device, grads);
+      c.pass = ConvPass::backward_weights;
+      run_conv(c, device, grads);
       tape.add_gradient(weight.id, dw);
     }
     if (const Tensor db = tape.gradient_target(bias_id); db.defined()) {
@@ -87,7 +84,8 @@ Var conv2d(Tape& tape, const Var& x, const Var& weight, const Var& bias, const C
       grads.dy = dense_dy.const_view();
       grads.weights = weight.value.const_view();
       grads.dx = dx.view();
-      run_conv(ConvPass::backward_data, backward, shape, dtype, device, grads);
+      c.pass = ConvPass::backward_data;
+      run_conv(c, device, grads);
       tape.add_gradient(x_id, dx);
     }
   });

@@ -7,12 +7,10 @@
 #include <memory>
 #include <optional>
 #include <stdexcept>
-#include <tuple>
 
 #include "engine/core/cuda_memory.h"
 #include "engine/core/device_memory.h"
 #include "engine/core/dispatch.h"
-#include "kernels/conv_transpose.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/elementwise.h"
 #include "kernels/fold_norm.h"
@@ -20,34 +18,22 @@
 namespace unet {
 namespace {
 
+using kernels::ConvCase;
 using kernels::ConvOperands;
-using kernels::ConvPass;
 using kernels::ConvPlan;
-using kernels::ConvShape;
-using kernels::ConvSpec;
 
 /// What a choice is made for.
-using Case = std::tuple<Device::Type, Dtype, ConvPass, std::int64_t, std::int64_t, bool, bool, std::int64_t,
-                        std::int64_t, std::int64_t, std::int64_t, std::int64_t, std::int64_t, std::int64_t>;
+struct Case {
+  ConvCase of;
+  Device device;
+
+  auto operator<=>(const Case&) const = default;
+};
 /// A plan also knows its threads.
 using Key = std::pair<Case, int>;
 
-struct Pass {
-  ConvPass pass;
-  ConvSpec spec;
-  ConvShape shape;
-  Dtype dtype;
-  Device device;
-
-  Case key() const {
-    return {device.type, dtype,   pass,    spec.stride, spec.pad,   spec.bias, spec.relu,
-            shape.N,     shape.H, shape.W, shape.Cin,   shape.Cout, shape.Kh,  shape.Kw};
-  }
-};
-
 struct Entry {
   ConvPlan plan;
-  Pass of;
   std::uint64_t runs = 0;
   double seconds = 0;
 };
@@ -68,25 +54,11 @@ Cache& cache() {
   return instance;
 }
 
-ConvPlan plan_by_rule(const Pass& p) {
+ConvPlan plan_by_rule(const Case& c) {
   if constexpr (kHasCuda) {
-    if (!p.device.is_cpu()) return cuda::plan_conv(p.pass, p.spec, p.shape, p.dtype, cache().tf32);
+    if (!c.device.is_cpu()) return cuda::plan_conv(c.of);
   }
-  return cpu::plan_conv(p.pass, p.spec, p.shape, p.dtype, cache().provider);
-}
-
-ConvPlan plan_by_id(const Pass& p, const std::string& id) {
-  if constexpr (kHasCuda) {
-    if (!p.device.is_cpu()) return cuda::plan_conv_by_id(p.pass, p.spec, p.shape, p.dtype, id);
-  }
-  return cpu::plan_conv_by_id(p.pass, p.spec, p.shape, p.dtype, id);
-}
-
-std::vector<ConvPlan> candidates(const Pass& p) {
-  if constexpr (kHasCuda) {
-    if (!p.device.is_cpu()) return cuda::plan_conv_candidates(p.pass, p.spec, p.shape, p.dtype, cache().tf32);
-  }
-  return cpu::plan_conv_candidates(p.pass, p.spec, p.shape, p.dtype);
+  return cpu::plan_conv(c.of, cache().provider);
 }
 
 void run(const ConvPlan& plan, Device device, const ConvOperands& operands) {
@@ -137,18 +109,18 @@ double seconds_of(Device device, int calls, const auto& work) {
 
 /// The fastest candidate. They run on the operands at hand, whose outputs are overwritten anyway. One that fails is
 /// left out: a library may plan what it then cannot run.
-ConvPlan plan_by_timing(const Pass& p, const ConvOperands& operands) {
+ConvPlan plan_by_timing(const Case& c, const ConvOperands& operands) {
   constexpr int kRuns = 5, kRounds = 3;
-  std::vector<ConvPlan> plans = candidates(p);
+  std::vector<ConvPlan> plans = dispatch<cpu::plan_conv_candidates, cuda::plan_conv_candidates>(c.device, c.of);
   std::optional<std::size_t> best;
   double least = 0;
   for (std::size_t i = 0; i < plans.size(); ++i) {
-    const auto once = [&] { run(plans[i], p.device, operands); };
+    const auto once = [&] { run(plans[i], c.device, operands); };
     try {
       once();  // loads its kernels
-      if (best && seconds_of(p.device, 1, once) > 2 * least) continue;
+      if (best && seconds_of(c.device, 1, once) > 2 * least) continue;
       std::array<double, kRounds> seconds{};
-      for (double& s : seconds) s = seconds_of(p.device, kRuns, once);
+      for (double& s : seconds) s = seconds_of(c.device, kRuns, once);
       std::sort(seconds.begin(), seconds.end());
       if (best && seconds[kRounds / 2] >= least) continue;
       best = i;
@@ -159,19 +131,20 @@ ConvPlan plan_by_timing(const Pass& p, const ConvOperands& operands) {
       continue;
     }
   }
-  if (!best) return plan_by_rule(p);  // which says why there is none
+  if (!best) return plan_by_rule(c);  // which says why there is none
   return std::move(plans[*best]);
 }
 
-Entry& find_or_plan(const Pass& p, const ConvOperands& operands) {
-  const Key key{p.key(), kernels::cpu::threads()};
+Entry& find_or_plan(const Case& c, const ConvOperands& operands) {
+  const Key key{c, kernels::cpu::threads()};
   if (const auto found = cache().entries.find(key); found != cache().entries.end()) return found->second;
-  const auto before = cache().chosen_before.find(key.first);
+  const auto before = cache().chosen_before.find(c);
   try {
-    ConvPlan plan = before != cache().chosen_before.end() ? plan_by_id(p, before->second.id)
-                    : cache().autotune                    ? plan_by_timing(p, operands)
-                                                          : plan_by_rule(p);
-    return cache().entries.emplace(key, Entry{std::move(plan), p}).first->second;
+    ConvPlan plan = before != cache().chosen_before.end()
+                        ? dispatch<cpu::plan_conv_by_id, cuda::plan_conv_by_id>(c.device, c.of, before->second.id)
+                    : cache().autotune ? plan_by_timing(c, operands)
+                                       : plan_by_rule(c);
+    return cache().entries.emplace(key, Entry{std::move(plan)}).first->second;
   } catch (const std::invalid_argument& reason) {
     throw Error("{}", reason.what());
   }
@@ -185,10 +158,11 @@ void set_conv_provider(kernels::ConvProvider provider) {
 }
 
 void set_conv_tf32(bool allowed) {
-  if constexpr (kHasCuda) cuda::allow_tf32_in_conv_transpose(allowed);
   cache().tf32 = allowed;
   cache().entries.clear();
 }
+
+bool conv_tf32() { return cache().tf32; }
 
 void set_conv_timing(bool on) { cache().timed = on; }
 
@@ -197,9 +171,9 @@ void set_conv_autotune(bool on) {
   cache().entries.clear();
 }
 
-void run_conv(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype, Device device,
-              const ConvOperands& operands) {
-  Entry& entry = find_or_plan({pass, spec, shape, dtype, device}, operands);
+void run_conv(ConvCase of, Device device, const ConvOperands& operands) {
+  of.tf32 = cache().tf32 && !device.is_cpu() && of.dtype == Dtype::f32;
+  Entry& entry = find_or_plan({of, device}, operands);
   const bool timed = cache().timed;
   if (timed) synchronize(device);
   const double seconds = seconds_of([&] {
@@ -215,12 +189,12 @@ std::string conv_machine(Device device) { return device.is_cpu() ? cpu::conv_mac
 
 std::vector<PlanChoice> conv_plan_choices() {
   std::map<Case, PlanChoice> all = cache().chosen_before;
-  std::map<Device::Type, std::string> machine;
+  std::map<Device, std::string> machine;
   for (const auto& [key, entry] : cache().entries) {
-    const Pass& p = entry.of;
-    std::string& text = machine[p.device.type];
-    if (text.empty()) text = conv_machine(p.device);
-    all[key.first] = {p.pass, p.spec, p.shape, p.dtype, p.device, text, entry.plan.id};
+    const auto& [of, device] = key.first;
+    std::string& text = machine[device];
+    if (text.empty()) text = conv_machine(device);
+    all[key.first] = {of, device, text, entry.plan.id};
   }
   std::vector<PlanChoice> out;
   for (const auto& [key, choice] : all) out.push_back(choice);
@@ -233,7 +207,7 @@ void replay_conv_plans(const std::vector<PlanChoice>& choices) {
     if (const std::string here = conv_machine(c.device); c.machine != here) {
       throw Error("the choice of convolutions was made for \"{}\", this is \"{}\"", c.machine, here);
     }
-    chosen[Pass{c.pass, c.spec, c.shape, c.dtype, c.device}.key()] = c;
+    chosen[{c.of, c.device}] = c;
   }
   cache().chosen_before = std::move(chosen);
   cache().entries.clear();
@@ -242,7 +216,7 @@ void replay_conv_plans(const std::vector<PlanChoice>& choices) {
 std::vector<PlanUse> conv_plan_uses() {
   std::vector<PlanUse> out;
   for (const auto& [key, entry] : cache().entries) {
-    out.push_back({entry.of.pass, entry.of.spec, entry.of.shape, entry.plan.id, entry.runs, entry.seconds});
+    out.push_back({key.first.of, entry.plan.id, entry.runs, entry.seconds});
   }
   return out;
 }

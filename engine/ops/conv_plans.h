@@ -1,6 +1,5 @@
-// The convolution plans of a process: planned once for each (pass, spec, shape, dtype), then run from the cache. The
-// workspace is one block of pool memory, as large as the hungriest plan, shared by all (convolutions run one at a
-// time).
+// The convolution plans of a process: planned once for each ConvCase, then run from the cache. The workspace is one
+// block of pool memory, as large as the hungriest plan, shared by all (convolutions run one at a time).
 //
 // A choice is made by the first of these that applies: a choice made before and replayed here; timing, where that is
 // asked for; the back end's fixed rule. So a run whose choices are saved can be repeated byte for byte.
@@ -21,6 +20,8 @@ void set_conv_provider(kernels::ConvProvider provider);
 /// Whether f32 convolutions on CUDA, transposed ones too, may round their operands to TF32 (no, unless asked for);
 /// forgets the plans.
 void set_conv_tf32(bool allowed);
+/// What set_conv_tf32 said.
+bool conv_tf32();
 /// Whether conv_seconds() is to hold on a device with a queue of its own: each convolution is waited for. Benchmarks.
 void set_conv_timing(bool on);
 /// Whether a pass met for the first time is run by every candidate and given to the one with the least median of three
@@ -31,15 +32,12 @@ void set_conv_autotune(bool on);
 /// Plans (or finds) and runs one pass. y may be a slice: a plan that cannot write one writes a tensor that is copied.
 /// With a scale the weights are the masters: a plan that takes none reads scaled copies of them.
 /// Throws Error if the provider in force cannot do it, or a replayed choice is not to be had.
-void run_conv(kernels::ConvPass pass, const kernels::ConvSpec& spec, const kernels::ConvShape& shape, Dtype dtype,
-              Device device, const kernels::ConvOperands& operands);
+/// of.tf32 is decided here.
+void run_conv(kernels::ConvCase of, Device device, const kernels::ConvOperands& operands);
 
 /// One choice: everything that it depends on, and its outcome.
 struct PlanChoice {
-  kernels::ConvPass pass;
-  kernels::ConvSpec spec;
-  kernels::ConvShape shape;
-  Dtype dtype = Dtype::f32;
+  kernels::ConvCase of;
   Device device;
   std::string machine;  // as conv_machine(device) says
   std::string id;
@@ -55,9 +53,7 @@ void replay_conv_plans(const std::vector<PlanChoice>& choices);
 
 /// Seconds spent inside convolutions so far, and how often each plan ran; for the benchmarks.
 struct PlanUse {
-  kernels::ConvPass pass;
-  kernels::ConvSpec spec;
-  kernels::ConvShape shape;
+  kernels::ConvCase of;
   std::string id;
   std::uint64_t runs = 0;
   double seconds = 0;

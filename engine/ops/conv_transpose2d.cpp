@@ -1,5 +1,6 @@
 #include "engine/core/dispatch.h"
 #include "engine/ops/check.h"
+#include "engine/ops/conv_plans.h"
 #include "engine/ops/ops.h"
 #include "kernels/conv_transpose.h"
 
@@ -28,7 +29,7 @@ Var conv_transpose2d(Tape& tape, const Var& x, const Var& weight, const Var& bia
       x.value.device());
   dispatch<cpu::conv_transpose_forward, cuda::conv_transpose_forward>(
       x.value.device(), x.value.const_view(), weight.value.const_view(), bias.value.const_view(), y.view(),
-      scratch.data());
+      scratch.data(), conv_tf32());
 
   const Var result = tape.output(y, {&x, &weight, &bias});
   if (!result.wants_gradient()) return result;
@@ -44,7 +45,7 @@ Var conv_transpose2d(Tape& tape, const Var& x, const Var& weight, const Var& bia
     const Tensor dbias = tape.gradient_target(bias_id);
     dispatch<cpu::conv_transpose_backward, cuda::conv_transpose_backward>(
         dy.device(), input.const_view(), weight.value.const_view(), dy.const_view(), dx.view(), dweight.view(),
-        dbias.view(), space.data());
+        dbias.view(), space.data(), conv_tf32());
     tape.add_gradient(weight.id, dweight);
     tape.add_gradient(bias_id, dbias);
     tape.add_gradient(x_id, dx);

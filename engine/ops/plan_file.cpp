@@ -41,21 +41,16 @@ std::array<std::int64_t, 4> four(const Json& json, const char* key) {
   return {whole(list[0], key, 1), whole(list[1], key, 1), whole(list[2], key, 1), whole(list[3], key, 1)};
 }
 
-PlanChoice choice_of(const Json& json) {
-  if (!json.is_object()) throw Error("it is no object");
-  static const std::initializer_list<const char*> keys{"pass",   "device", "machine", "dtype", "x", "weights",
-                                                       "stride", "pad",    "bias",    "relu",  "id"};
-  for (const auto& [key, value] : json.items()) {
-    if (std::find(keys.begin(), keys.end(), key) == keys.end()) throw Error("\"{}\" is unknown", printable(key));
-  }
-  PlanChoice c;
+kernels::ConvCase case_of(const Json& json) {
+  kernels::ConvCase c;
   c.pass = one_of<ConvPass>(json, "pass",
                             {{name_of(ConvPass::forward), ConvPass::forward},
                              {name_of(ConvPass::backward_data), ConvPass::backward_data},
                              {name_of(ConvPass::backward_weights), ConvPass::backward_weights}});
-  c.device = one_of<Device>(json, "device", {{"cpu", Device{}}, {"cuda", kCuda}});
   c.dtype = one_of<Dtype>(json, "dtype", {{"f32", Dtype::f32}, {"f64", Dtype::f64}, {"bf16", Dtype::bf16}});
-  c.machine = json.at("machine").get<std::string>();
+  c.tf32 = json.contains("tf32") && json.at("tf32").get<bool>();
+  if (c.tf32 && c.dtype != Dtype::f32)
+    throw Error("tf32 is true beside {}: it is a way to multiply f32", name_of(c.dtype));
   const auto x = four(json, "x"), weights = four(json, "weights");
   if (x[3] != weights[3]) throw Error("x has {} channels, weights expect {}", x[3], weights[3]);
   c.shape = {x[0], x[1], x[2], x[3], weights[0], weights[1], weights[2]};
@@ -63,6 +58,20 @@ PlanChoice choice_of(const Json& json) {
   c.spec.pad = whole(json.at("pad"), "pad", 0);
   c.spec.bias = json.at("bias").get<bool>();
   c.spec.relu = json.at("relu").get<bool>();
+  return c;
+}
+
+PlanChoice choice_of(const Json& json) {
+  if (!json.is_object()) throw Error("it is no object");
+  static const std::initializer_list<const char*> keys{"pass",    "device", "machine", "dtype", "tf32", "x",
+                                                       "weights", "stride", "pad",     "bias",  "relu", "id"};
+  for (const auto& [key, value] : json.items()) {
+    if (std::find(keys.begin(), keys.end(), key) == keys.end()) throw Error("\"{}\" is unknown", printable(key));
+  }
+  PlanChoice c;
+  c.of = case_of(json);
+  c.device = one_of<Device>(json, "device", {{"cpu", Device{}}, {"cuda", kCuda}});
+  c.machine = json.at("machine").get<std::string>();
   c.id = json.at("id").get<std::string>();
   return c;
 }
@@ -73,17 +82,18 @@ std::string plans_text(const std::vector<PlanChoice>& choices) {
   // A choice a line: to be read and compared by people too.
   std::string out = "{\"version\": 1, \"plans\": [";
   for (const PlanChoice& c : choices) {
-    const kernels::ConvShape& s = c.shape;
-    const Json json = {{"pass", name_of(c.pass)},
+    const auto& [pass, spec, s, dtype, tf32] = c.of;
+    const Json json = {{"pass", name_of(pass)},
                        {"device", c.device.str()},
                        {"machine", c.machine},
-                       {"dtype", kernels::name_of(c.dtype)},
+                       {"dtype", kernels::name_of(dtype)},
+                       {"tf32", tf32},
                        {"x", {s.N, s.H, s.W, s.Cin}},
                        {"weights", {s.Cout, s.Kh, s.Kw, s.Cin}},
-                       {"stride", c.spec.stride},
-                       {"pad", c.spec.pad},
-                       {"bias", c.spec.bias},
-                       {"relu", c.spec.relu},
+                       {"stride", spec.stride},
+                       {"pad", spec.pad},
+                       {"bias", spec.bias},
+                       {"relu", spec.relu},
                        {"id", c.id}};
     out += (out.back() == '[' ? "\n  " : ",\n  ") + json.dump();
   }

@@ -1,8 +1,10 @@
 // Choices of convolutions as text: what --plans reads, and what a run leaves as plans.json.
 //
 //   {"version": 1, "plans": [{"pass": "forward", "device": "cpu", "machine": "avx2, oneDNN 2.6.3", "dtype": "f32",
-//     "x": [N,H,W,Cin], "weights": [Cout,Kh,Kw,Cin], "stride": 1, "pad": 1, "bias": false, "relu": false,
-//     "id": "winograd:f4x4"}, ...]}
+//     "tf32": false, "x": [N,H,W,Cin], "weights": [Cout,Kh,Kw,Cin], "stride": 1, "pad": 1, "bias": false,
+//     "relu": false, "id": "winograd:f4x4"}, ...]}
+//
+// Without "tf32", as older programs wrote it, a choice is one for strict fp32.
 #pragma once
 
 #include <filesystem>

@@ -22,17 +22,18 @@ enum class Method { winograd, first_layer, own_gemm, onednn_nhwc, onednn_own_lay
 ///
 /// In f32 sums over more than 512 channels come too near to an error (NMSE) of 1e-10. F(2x2) where a tile of it covers
 /// the image: 1.6 to 2.1 times faster than F(4x4).
-WinogradTile winograd_tile(ConvPass pass, const ConvShape& s, Dtype dtype) {
+WinogradTile winograd_tile(const ConvCase& c) {
+  const ConvShape& s = c.shape;
   if (s.H <= 2 && s.W <= 2) return WinogradTile::f2x2;
   const auto tiles = [&](std::int64_t m) { return s.N * ((s.H + m - 1) / m) * ((s.W + m - 1) / m); };
-  const std::int64_t few = std::min(s.Cin, s.Cout), summed = pass == ConvPass::forward ? s.Cin : s.Cout;
-  const bool enough_channels = few >= (pass == ConvPass::backward_weights || dtype == Dtype::f32 ? 64 : 32);
-  const bool exact = dtype != Dtype::f32 || pass == ConvPass::backward_weights || summed <= 512;
+  const std::int64_t few = std::min(s.Cin, s.Cout), summed = c.pass == ConvPass::forward ? s.Cin : s.Cout;
+  const bool enough_channels = few >= (c.pass == ConvPass::backward_weights || c.dtype == Dtype::f32 ? 64 : 32);
+  const bool exact = c.dtype != Dtype::f32 || c.pass == ConvPass::backward_weights || summed <= 512;
   const bool fewer = tiles(6) >= 100 && 10 * 64 * tiles(6) <= 9 * 36 * tiles(4);
   return fewer && enough_channels && exact ? WinogradTile::f6x6 : WinogradTile::f4x4;
 }
 
-/// The fixed choice, within `provider`: pass, shape and dtype, no clock. Measured with oneDNN 2.6.3 on one thread of an
+/// The fixed choice, within `provider`: the case, no clock. Measured with oneDNN 2.6.3 on one thread of an
 /// EPYC (Zen 4, AVX-512, 117 GFLOP/s), 3x3 unless said otherwise, milliseconds, workspace copies included:
 ///
 ///   N, Cin -> Cout, size     own:gemm   onednn:nhwc  :own-layout  :nhwc-rotated
@@ -58,109 +59,81 @@ WinogradTile winograd_tile(ConvPass pass, const ConvShape& s, Dtype dtype) {
 ///     2,  256 ->  256,  64^2 1x1  12           11           13
 ///
 /// Its own layout is never ahead of the best of the others by more than 2 %, and far behind where the copies weigh.
-Method rule(ConvProvider provider, ConvPass pass, const ConvSpec& spec, const ConvShape& s, Dtype dtype) {
+Method rule(ConvProvider provider, const ConvCase& c) {
+  const ConvShape& s = c.shape;
   if (provider == ConvProvider::automatic || provider == ConvProvider::direct) {
-    if (first_layer_supports(pass, spec, s, dtype)) return Method::first_layer;
+    if (first_layer_supports(c)) return Method::first_layer;
     // Faster than every direct method at each of UNet's layers (bench/README.md). By counting operations the transforms
     // cost what the products save at 8 channels; below, it keeps small networks off oneDNN, whose threads spin at every
     // barrier while others want the machine. Baseline vectors were not timed: they are left to the direct methods.
-    if (provider == ConvProvider::automatic && isa() != Isa::baseline && winograd_supports(pass, spec, s, dtype) &&
-        s.Cin >= 4 && s.Cout >= 4) {
+    if (provider == ConvProvider::automatic && isa() != Isa::baseline && winograd_supports(c) && s.Cin >= 4 &&
+        s.Cout >= 4) {
       return Method::winograd;
     }
   }
-  if (provider == ConvProvider::own || !onednn_can(OnednnLayout::nhwc, pass, spec, s, dtype)) return Method::own_gemm;
-  if (onednn_can(OnednnLayout::nhwc_rotated, pass, spec, s, dtype)) return Method::onednn_nhwc_rotated;
-  if (provider != ConvProvider::onednn && pass == ConvPass::backward_weights) {
-    const bool large = s.Kh * s.Kw > 1 && s.Cin >= 32 && s.Cout >= 32;
-    if (large && (spec.stride > 1 || s.Wo(spec) >= 64)) return Method::own_gemm;
+  if (provider == ConvProvider::own || !onednn_can(OnednnLayout::nhwc, c)) return Method::own_gemm;
+  if (onednn_can(OnednnLayout::nhwc_rotated, c)) return Method::onednn_nhwc_rotated;
+  if (provider != ConvProvider::onednn && c.pass == ConvPass::backward_weights) {
+    const bool large = s.taps() > 1 && s.Cin >= 32 && s.Cout >= 32;
+    if (large && (c.spec.stride > 1 || c.Wo() >= 64)) return Method::own_gemm;
   }
   return Method::onednn_nhwc;
 }
 
-ConvPlan plan_own_gemm(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype) {
-  ConvPlan plan{"own:gemm", own_conv_workspace(pass, spec, shape, dtype), {}, true};
-  switch (pass) {
-    case ConvPass::forward:
-      plan.run = [spec, shape](const ConvOperands& io, void* workspace) {
-        own_conv_forward(spec, shape, io.x, io.weights, spec.bias ? io.bias : ConstView{}, io.y, workspace);
-      };
-      break;
-    case ConvPass::backward_data:
-      plan.run = [spec, shape](const ConvOperands& io, void* workspace) {
-        own_conv_backward_data(spec, shape, io.dy, io.weights, {}, io.dx, workspace);
-      };
-      break;
-    case ConvPass::backward_weights:
-      plan.run = [spec, shape](const ConvOperands& io, void* workspace) {
-        own_conv_backward_weights(spec, shape, io.x, io.dy, io.dweights, workspace);
-      };
-      break;
-  }
-  return plan;
+ConvPlan plan_own_gemm(ConvCase c) {
+  if (c.pass != ConvPass::forward) c.spec.bias = false;
+  return {"own:gemm", own_conv_workspace(c),
+          [c](const ConvOperands& io, void* workspace) { own_conv(c, io, workspace); }, true};
 }
 
-ConvPlan plan_method(Method method, ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype) {
+ConvPlan plan_method(Method method, const ConvCase& c) {
   switch (method) {
     case Method::winograd:
-      return winograd_plan(pass, spec, shape, dtype, winograd_tile(pass, shape, dtype));
+      return winograd_plan(c, winograd_tile(c));
     case Method::first_layer:
-      return first_layer_plan(pass, spec, shape, dtype);
+      return first_layer_plan(c);
     case Method::own_gemm:
       break;
     case Method::onednn_nhwc:
-      return plan_onednn_conv(OnednnLayout::nhwc, pass, spec, shape);
+      return plan_onednn_conv(OnednnLayout::nhwc, c);
     case Method::onednn_own_layout:
-      return plan_onednn_conv(OnednnLayout::own_layout, pass, spec, shape);
+      return plan_onednn_conv(OnednnLayout::own_layout, c);
     case Method::onednn_nhwc_rotated:
-      return plan_onednn_conv(OnednnLayout::nhwc_rotated, pass, spec, shape);
+      return plan_onednn_conv(OnednnLayout::nhwc_rotated, c);
   }
-  return plan_own_gemm(pass, spec, shape, dtype);
-}
-
-std::string describe(ConvPass pass, const ConvSpec& spec, const ConvShape& s, Dtype dtype) {
-  const auto list = [](std::initializer_list<std::int64_t> values) {
-    std::string text = "[";
-    for (const std::int64_t value : values) text.append(text.size() > 1 ? "," : "").append(std::to_string(value));
-    return text + "]";
-  };
-  return std::string(name_of(pass)) + " " + name_of(dtype) + ", x " + list({s.N, s.H, s.W, s.Cin}) + ", weights " +
-         list({s.Cout, s.Kh, s.Kw, s.Cin}) + ", stride " + std::to_string(spec.stride) + ", pad " +
-         std::to_string(spec.pad);
+  return plan_own_gemm(c);
 }
 
 }  // namespace
 
-bool conv_provider_available(ConvProvider provider, ConvPass pass, const ConvSpec& spec, const ConvShape& shape,
-                             Dtype dtype) {
-  if (provider == ConvProvider::onednn) return onednn_can(OnednnLayout::nhwc, pass, spec, shape, dtype);
-  return dtype == Dtype::f32 || dtype == Dtype::f64 || dtype == Dtype::bf16;
+bool conv_provider_available(ConvProvider provider, const ConvCase& c) {
+  if (provider == ConvProvider::onednn) return onednn_can(OnednnLayout::nhwc, c);
+  return c.dtype == Dtype::f32 || c.dtype == Dtype::f64 || c.dtype == Dtype::bf16;
 }
 
-ConvPlan plan_conv(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype, ConvProvider provider) {
-  if (!conv_provider_available(provider, pass, spec, shape, dtype)) {
+ConvPlan plan_conv(const ConvCase& c, ConvProvider provider) {
+  if (!conv_provider_available(provider, c)) {
     std::string reason = "own convolutions are f32, f64 and bf16";
     if (provider == ConvProvider::onednn) {
       reason = onednn_version().empty() ? "oneDNN is not built in"
-               : dtype != Dtype::f32    ? "oneDNN convolutions are f32 here"
+               : c.dtype != Dtype::f32  ? "oneDNN convolutions are f32 here"
                                         : "oneDNN overruns its workspace in this pass, so it is not used";
     }
-    throw std::invalid_argument("convolution " + describe(pass, spec, shape, dtype) + ": " + reason);
+    throw std::invalid_argument("convolution " + text_of(c) + ": " + reason);
   }
-  return plan_method(rule(provider, pass, spec, shape, dtype), pass, spec, shape, dtype);
+  return plan_method(rule(provider, c), c);
 }
 
-ConvPlan plan_conv_by_id(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype,
-                         const std::string& id) {
+ConvPlan plan_conv_by_id(const ConvCase& c, const std::string& id) {
   std::string known;
-  for (ConvPlan& plan : plan_conv_candidates(pass, spec, shape, dtype)) {
+  for (ConvPlan& plan : plan_conv_candidates(c)) {
     if (plan.id == id) return std::move(plan);
     if (!known.empty()) known += ", ";
     known += plan.id;
   }
-  std::string message = describe(pass, spec, shape, dtype);
+  std::string message = "convolution " + text_of(c);
   message.append(": no implementation is called \"").append(id).append("\" here; there are ").append(known);
-  throw std::invalid_argument(std::string("convolution ").append(message));
+  throw std::invalid_argument(message);
 }
 
 std::string conv_machine() {
@@ -169,18 +142,16 @@ std::string conv_machine() {
   return text;
 }
 
-std::vector<ConvPlan> plan_conv_candidates(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype) {
+std::vector<ConvPlan> plan_conv_candidates(const ConvCase& c) {
   std::vector<ConvPlan> plans;
-  if (conv_provider_available(ConvProvider::own, pass, spec, shape, dtype)) {
-    plans.push_back(plan_own_gemm(pass, spec, shape, dtype));
-  }
+  if (conv_provider_available(ConvProvider::own, c)) plans.push_back(plan_own_gemm(c));
   for (const auto layout : {OnednnLayout::nhwc, OnednnLayout::own_layout, OnednnLayout::nhwc_rotated}) {
-    if (onednn_can(layout, pass, spec, shape, dtype)) plans.push_back(plan_onednn_conv(layout, pass, spec, shape));
+    if (onednn_can(layout, c)) plans.push_back(plan_onednn_conv(layout, c));
   }
-  if (first_layer_supports(pass, spec, shape, dtype)) plans.push_back(first_layer_plan(pass, spec, shape, dtype));
-  if (winograd_supports(pass, spec, shape, dtype)) {
+  if (first_layer_supports(c)) plans.push_back(first_layer_plan(c));
+  if (winograd_supports(c)) {
     for (const auto tile : {WinogradTile::f6x6, WinogradTile::f4x4, WinogradTile::f2x2}) {
-      plans.push_back(winograd_plan(pass, spec, shape, dtype, tile));
+      plans.push_back(winograd_plan(c, tile));
     }
   }
   return plans;

@@ -10,23 +10,33 @@
 namespace unet::kernels::cpu {
 namespace {
 
-constexpr ConvSpec kSpec{2, 0, false, false};
-
-/// The shape of the convolution from y [N,2H,2W,Cout] to x [N,H,W,Cin].
-ConvShape transposed(const Extent& x, std::int64_t Cout) { return {x.n(), 2 * x.h(), 2 * x.w(), Cout, x.c(), 2, 2}; }
+/// A pass of the convolution from y [N,2H,2W,Cout] to x [N,H,W,Cin].
+ConvCase transposed(ConvPass pass, const Extent& x, std::int64_t Cout, bool bias = false) {
+  return {pass, {.stride = 2, .bias = bias}, {x.n(), 2 * x.h(), 2 * x.w(), Cout, x.c(), 2, 2}, x.dtype};
+}
 
 }  // namespace
 
-void conv_transpose_forward(ConstView x, ConstView weights, ConstView bias, View y, void* scratch) {
-  own_conv_backward_data(kSpec, transposed(x, y.c()), x, weights, bias, y, scratch);
+void conv_transpose_forward(ConstView x, ConstView weights, ConstView bias, View y, void* scratch, bool) {
+  ConvOperands io;
+  io.dy = x;
+  io.weights = weights;
+  io.bias = bias;
+  io.dx = y;
+  own_conv(transposed(ConvPass::backward_data, x, y.c(), bool(bias)), io, scratch);
 }
 
 void conv_transpose_backward(ConstView x, ConstView weights, ConstView dy, View dx, View dweights, View dbias,
-                             void* scratch) {
-  const ConvShape shape = transposed(x, dy.c());
-  if (dweights) own_conv_backward_weights(kSpec, shape, dy, x, dweights, scratch);
+                             void* scratch, bool) {
+  ConvOperands io;
+  io.x = dy;
+  io.dy = x;
+  io.weights = weights;
+  io.dweights = dweights;
+  io.y = dx;
+  if (dweights) own_conv(transposed(ConvPass::backward_weights, x, dy.c()), io, scratch);
   if (dbias) channel_sum(dy, dbias, scratch);
-  if (dx) own_conv_forward(kSpec, shape, dy, weights, {}, dx, scratch);
+  if (dx) own_conv(transposed(ConvPass::forward, x, dy.c()), io, scratch);
 }
 
 std::size_t conv_transpose_scratch(ConstView x, std::int64_t Cout) {
@@ -34,7 +44,7 @@ std::size_t conv_transpose_scratch(ConstView x, std::int64_t Cout) {
   dy.dims = {x.n(), 2 * x.h(), 2 * x.w(), Cout};
   std::size_t bytes = channel_sum_scratch(dy);
   for (const ConvPass pass : {ConvPass::forward, ConvPass::backward_data, ConvPass::backward_weights}) {
-    bytes = std::max(bytes, own_conv_workspace(pass, kSpec, transposed(x, Cout), x.dtype));
+    bytes = std::max(bytes, own_conv_workspace(transposed(pass, x, Cout)));
   }
   return bytes;
 }

@@ -12,7 +12,7 @@ namespace {
 
 Blocks blocks_of(ConstView logits) { return cut(logits.pixels(), 2048); }
 
-const ByDtype<CrossEntropyLoops>& table() {
+const ByFloat<CrossEntropyLoops>& table() {
   return select(baseline::cross_entropy_loops, avx2::cross_entropy_loops, avx512::cross_entropy_loops);
 }
 

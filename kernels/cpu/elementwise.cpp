@@ -89,7 +89,7 @@ void fill(View y, double value) {
     case Dtype::f32:
       return with(static_cast<float>(value));
     case Dtype::bf16:
-      return with(to_bf16(static_cast<float>(value)));
+      return with(narrow(static_cast<float>(value)));
     case Dtype::u8:
       return with(static_cast<std::uint8_t>(value));
     case Dtype::i32:

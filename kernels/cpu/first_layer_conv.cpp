@@ -111,19 +111,21 @@ void backward_weights(const FirstLayer& layer, const ConvOperands& io, float* wo
 
 }  // namespace
 
-bool first_layer_supports(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype) {
-  const bool not_empty = std::min({shape.N, shape.H, shape.W, shape.Cin, shape.Cout}) > 0;
-  return pass != ConvPass::backward_data && not_empty && shape.Cin <= kMostChannels && shape.Kh == 3 && shape.Kw == 3 &&
-         spec.stride == 1 && spec.pad == 1 && (dtype == Dtype::f32 || dtype == Dtype::bf16);
+bool first_layer_supports(const ConvCase& c) {
+  const ConvShape& s = c.shape;
+  const bool not_empty = std::min({s.N, s.H, s.W, s.Cin, s.Cout}) > 0;
+  return c.pass != ConvPass::backward_data && not_empty && s.Cin <= kMostChannels && s.Kh == 3 && s.Kw == 3 &&
+         c.spec.stride == 1 && c.spec.pad == 1 && (c.dtype == Dtype::f32 || c.dtype == Dtype::bf16);
 }
 
-ConvPlan first_layer_plan(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype, Isa set) {
-  const int type = dtype == Dtype::bf16;
+ConvPlan first_layer_plan(const ConvCase& c, Isa set) {
+  const int type = c.dtype == Dtype::bf16;
   const FirstLayerLoops& loops = set >= Isa::avx512 ? avx512::first_layer_loops[type]
                                  : set == Isa::avx2 ? avx2::first_layer_loops[type]
                                                     : baseline::first_layer_loops[type];
-  const FirstLayer layer{&loops, shape, spec.bias, spec.relu, static_cast<std::int64_t>(size_of(dtype)), threads()};
-  const bool is_forward = pass == ConvPass::forward;
+  const FirstLayer layer{&loops,   c.shape, c.spec.bias, c.spec.relu, static_cast<std::int64_t>(size_of(c.dtype)),
+                         threads()};
+  const bool is_forward = c.pass == ConvPass::forward;
   const std::int64_t tables = is_forward ? layer.table() + layer.columns() : layer.groups() * layer.table();
   const std::int64_t floats = tables + layer.team * 3 * layer.padded_row();
   return {"own:first-layer", static_cast<std::size_t>(floats) * sizeof(float),

@@ -12,9 +12,9 @@
 namespace unet::kernels::cpu {
 
 /// forward or backward weights, 3x3, stride 1, padding 1, Cin <= 4, not empty; f32 or bf16.
-bool first_layer_supports(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype);
+bool first_layer_supports(const ConvCase& c);
 
 /// id "own:first-layer". first_layer_supports(...) must hold; `set` is one that the CPU has.
-ConvPlan first_layer_plan(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype, Isa set = isa());
+ConvPlan first_layer_plan(const ConvCase& c, Isa set = isa());
 
 }  // namespace unet::kernels::cpu

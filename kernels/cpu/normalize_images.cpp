@@ -11,7 +11,7 @@ namespace {
 template <class T>
 T stored(double value) {
   if constexpr (sizeof(T) == sizeof(bf16)) {
-    return to_bf16(static_cast<float>(value));
+    return narrow(static_cast<float>(value));
   } else {
     return static_cast<T>(value);
   }

@@ -6,6 +6,7 @@
 
 #include <omp.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <future>
@@ -215,19 +216,22 @@ std::string onednn_version() {
   return std::to_string(v->major) + "." + std::to_string(v->minor) + "." + std::to_string(v->patch);
 }
 
-bool onednn_can(OnednnLayout layout, ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype) {
-  if (dtype != Dtype::f32) return false;
+bool onednn_can(OnednnLayout layout, const ConvCase& c) {
+  if (c.dtype != Dtype::f32) return false;
   // 2.6.3 gathers a strided 1x1 in steps of 16 channels and overruns its scratchpad where x has fewer.
-  const bool strided_1x1 = shape.Kh == 1 && shape.Kw == 1 && spec.stride > 1;
-  if (pass == ConvPass::backward_weights && strided_1x1 && shape.Cin % 16 != 0) return false;
+  const bool strided_1x1 = c.shape.taps() == 1 && c.spec.stride > 1;
+  if (c.pass == ConvPass::backward_weights && strided_1x1 && c.shape.Cin % 16 != 0) return false;
   if (layout != OnednnLayout::nhwc_rotated) return true;
-  return pass == ConvPass::backward_data && spec.stride == 1 && spec.pad < shape.Kh && spec.pad < shape.Kw;
+  return c.pass == ConvPass::backward_data && c.spec.stride == 1 && c.spec.pad < std::min(c.shape.Kh, c.shape.Kw);
 }
 
-ConvPlan plan_onednn_conv(OnednnLayout layout, ConvPass pass, const ConvSpec& spec, const ConvShape& s) {
+ConvPlan plan_onednn_conv(OnednnLayout layout, const ConvCase& c) {
+  const ConvPass pass = c.pass;
+  const ConvSpec& spec = c.spec;
+  const ConvShape s = c.shape;
   const OnednnThreads threads_planned;
   const bool rotated = layout == OnednnLayout::nhwc_rotated;
-  const std::int64_t Ho = s.Ho(spec), Wo = s.Wo(spec);
+  const std::int64_t Ho = c.Ho(), Wo = c.Wo();
   const memory::dims x_dims{s.N, s.Cin, s.H, s.W}, y_dims{s.N, s.Cout, Ho, Wo};
   const Tag activations = layout == OnednnLayout::own_layout ? Tag::any : Tag::nhwc;
   // Zero padding may be cut short at the far border when the stride does not divide: say what is really used.
@@ -322,10 +326,8 @@ ConvPlan plan_onednn_conv(OnednnLayout layout, ConvPass pass, const ConvSpec& sp
 namespace unet::kernels::cpu {
 
 std::string onednn_version() { return ""; }
-bool onednn_can(OnednnLayout, ConvPass, const ConvSpec&, const ConvShape&, Dtype) { return false; }
-ConvPlan plan_onednn_conv(OnednnLayout, ConvPass, const ConvSpec&, const ConvShape&) {
-  throw std::runtime_error("oneDNN is not built in");
-}
+bool onednn_can(OnednnLayout, const ConvCase&) { return false; }
+ConvPlan plan_onednn_conv(OnednnLayout, const ConvCase&) { throw std::runtime_error("oneDNN is not built in"); }
 
 }  // namespace unet::kernels::cpu
 

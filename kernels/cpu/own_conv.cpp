@@ -192,23 +192,24 @@ void run(const GridProduct<T>& p, P* packed) {
 }
 
 template <class T>
-void forward(const ConvSpec& spec, const ConvShape& s, ConstView x, ConstView weights, ConstView bias, View y,
-             void* workspace) {
+void forward(const ConvCase& c, const ConvOperands& io, void* workspace) {
+  const ConvSpec& spec = c.spec;
+  const ConvShape& s = c.shape;
   GridProduct<T> p{};
-  p.rows = {x.as<T>(), s.H, s.W, s.Cin, x.pitch, s.Ho(spec), s.Wo(spec), spec.stride, s.Kh, s.Kw, -spec.pad, -spec.pad};
+  p.rows = {io.x.as<T>(), s.H, s.W, s.Cin, io.x.pitch, c.Ho(), c.Wo(), spec.stride, s.Kh, s.Kw, -spec.pad, -spec.pad};
   p.N = s.N;
   p.cols = s.Cout;
-  p.w = weights.as<Compute<T>>();
+  p.w = io.weights.as<Compute<T>>();
   p.tap_i = s.Kw * s.Cin;
   p.tap_j = s.Cin;
   p.stride_c = 1;
   p.stride_col = s.Kh * s.Kw * s.Cin;
-  p.bias = bias.as<Compute<T>>();
+  if (spec.bias) p.bias = io.bias.as<Compute<T>>();
   p.relu = spec.relu;
-  p.out = y.as<T>();
-  p.out_H = s.Ho(spec);
-  p.out_W = s.Wo(spec);
-  p.out_pitch = y.pitch;
+  p.out = io.y.as<T>();
+  p.out_H = c.Ho();
+  p.out_W = c.Wo();
+  p.out_pitch = io.y.pitch;
   p.out_step = 1;
   dispatch_products<T>(s.Cin % 2 == 0, [&]<class P>(P) { run(p, static_cast<P*>(workspace)); });
 }
@@ -227,28 +228,29 @@ Phase phase_of(std::int64_t first, std::int64_t size, std::int64_t kernel, const
 }
 
 template <class T>
-void backward_data(const ConvSpec& spec, const ConvShape& s, ConstView dy, ConstView weights, ConstView bias, View dx,
-                   void* workspace) {
+void backward_data(const ConvCase& c, const ConvOperands& io, void* workspace) {
+  const ConvSpec& spec = c.spec;
+  const ConvShape& s = c.shape;
   for (std::int64_t ph = 0; ph < std::min(spec.stride, s.H); ++ph) {
     const Phase h = phase_of(ph, s.H, s.Kh, spec);
     for (std::int64_t pw = 0; pw < std::min(spec.stride, s.W); ++pw) {
       const Phase w = phase_of(pw, s.W, s.Kw, spec);
       GridProduct<T> p{};
-      p.rows = {dy.as<T>(), s.Ho(spec), s.Wo(spec), s.Cout, dy.pitch, h.count,
-                w.count,    1,          h.taps,     w.taps, h.offset, w.offset};
+      p.rows = {io.dy.as<T>(), c.Ho(), c.Wo(), s.Cout, io.dy.pitch, h.count,
+                w.count,       1,      h.taps, w.taps, h.offset,    w.offset};
       p.N = s.N;
       p.cols = s.Cin;
-      p.w = weights.as<Compute<T>>();
+      p.w = io.weights.as<Compute<T>>();
       p.tap0 = (h.tap * s.Kw + w.tap) * s.Cin;
       p.tap_i = -spec.stride * s.Kw * s.Cin;
       p.tap_j = -spec.stride * s.Cin;
       p.stride_c = s.Kh * s.Kw * s.Cin;
       p.stride_col = 1;
-      p.bias = bias.as<Compute<T>>();
-      p.out = dx.as<T>();
+      if (spec.bias) p.bias = io.bias.as<Compute<T>>();
+      p.out = io.dx.as<T>();
       p.out_H = s.H;
       p.out_W = s.W;
-      p.out_pitch = dx.pitch;
+      p.out_pitch = io.dx.pitch;
       p.out_step = spec.stride;
       p.out_h = ph;
       p.out_w = pw;
@@ -261,25 +263,29 @@ void backward_data(const ConvSpec& spec, const ConvShape& s, ConstView dy, Const
 struct WeightsCut {
   Blocks out, cols, pixels;
 
-  WeightsCut(const ConvSpec& spec, const ConvShape& s)
-      : out(cut(s.Cout, kOut, s.Cout)), cols(cut(s.Kh * s.Kw * s.Cin, kCols, s.Kh * s.Kw * s.Cin)), pixels{} {
-    const std::int64_t all = s.N * s.Ho(spec) * s.Wo(spec);
+  explicit WeightsCut(const ConvCase& c)
+      : out(cut(c.shape.Cout, kOut, c.shape.Cout)),
+        cols(cut(c.shape.taps() * c.shape.Cin, kCols, c.shape.taps() * c.shape.Cin)),
+        pixels{} {
+    const std::int64_t all = c.shape.N * c.Ho() * c.Wo();
     pixels = cut(all, 16 * kPixels, ceil_div(kMinTasks, out.count * cols.count));
   }
 };
 
 template <class T, class P>
-void backward_weights(const ConvSpec& spec, const ConvShape& s, ConstView x, ConstView dy, View dweights,
-                      Compute<T>* workspace) {
+void backward_weights(const ConvCase& c, const ConvOperands& io, Compute<T>* workspace) {
   using A = Compute<T>;
+  const ConvSpec& spec = c.spec;
+  const ConvShape& s = c.shape;
+  const ConstView &x = io.x, &dy = io.dy;
   constexpr std::int64_t kPixelsOfBlock = kPixels * kPer<P>;
   const GemmLoops<P>& gemm = gemm_loops(P{});
-  const std::int64_t Ho = s.Ho(spec), Wo = s.Wo(spec);
+  const std::int64_t Ho = c.Ho(), Wo = c.Wo();
   const std::int64_t depth = s.Kh * s.Kw * s.Cin;
   const Gather<T> x_rows{x.as<T>(), s.H, s.W, s.Cin, x.pitch, Ho, Wo, spec.stride, s.Kh, s.Kw, -spec.pad, -spec.pad};
   const Gather<T> dy_rows{dy.as<T>(), Ho, Wo, s.Cout, dy.pitch, Ho, Wo, 1, 1, 1, 0, 0};
-  const WeightsCut parts(spec, s);
-  A* sums = parts.pixels.count == 1 ? dweights.as<A>() : workspace;
+  const WeightsCut parts(c);
+  A* sums = parts.pixels.count == 1 ? io.dweights.as<A>() : workspace;
   parallel_for(parts.pixels.count * parts.out.count * parts.cols.count, [&](std::int64_t task) {
     constexpr std::int64_t kStrideA = kOut + kSkew, kStrideB = kCols + kSkew;
     alignas(64) P a[kPixels * kStrideA];
@@ -316,42 +322,37 @@ void backward_weights(const ConvSpec& spec, const ConvShape& s, ConstView x, Con
   const Blocks blocks = cut(size, 1024);
   parallel_for(blocks.count, [&](std::int64_t i) {
     pack_loops(T{}).add_partials(workspace + blocks.begin(i), size, parts.pixels.count, blocks.end(i) - blocks.begin(i),
-                                 dweights.as<A>() + blocks.begin(i));
+                                 io.dweights.as<A>() + blocks.begin(i));
   });
 }
 
 }  // namespace
 
-std::size_t own_conv_workspace(ConvPass pass, const ConvSpec& spec, const ConvShape& s, Dtype dtype) {
-  const std::int64_t taps = s.Kh * s.Kw;
+std::size_t own_conv_workspace(const ConvCase& c) {
+  const ConvShape& s = c.shape;
   std::int64_t elements = 0;
-  if (pass == ConvPass::backward_weights) {
-    const std::int64_t parts = WeightsCut(spec, s).pixels.count;
-    elements = parts == 1 ? 0 : parts * s.Cout * taps * s.Cin;
+  if (c.pass == ConvPass::backward_weights) {
+    const std::int64_t parts = WeightsCut(c).pixels.count;
+    elements = parts == 1 ? 0 : parts * s.Cout * s.taps() * s.Cin;
   } else {
-    const std::int64_t width = dispatch_storage(dtype, []<class T>(T) { return gemm_loops(Compute<T>{}).tile_cols; });
-    const bool forward_pass = pass == ConvPass::forward;
-    elements = taps * (forward_pass ? s.Cin : s.Cout) * round_up(forward_pass ? s.Cout : s.Cin, width);
+    const std::int64_t width = dispatch_storage(c.dtype, []<class T>(T) { return gemm_loops(Compute<T>{}).tile_cols; });
+    const bool forward_pass = c.pass == ConvPass::forward;
+    elements = s.taps() * (forward_pass ? s.Cin : s.Cout) * round_up(forward_pass ? s.Cout : s.Cin, width);
   }
-  return static_cast<std::size_t>(elements) * (dtype == Dtype::f64 ? sizeof(double) : sizeof(float));
+  return static_cast<std::size_t>(elements) * (c.dtype == Dtype::f64 ? sizeof(double) : sizeof(float));
 }
 
-void own_conv_forward(const ConvSpec& spec, const ConvShape& shape, ConstView x, ConstView weights, ConstView bias,
-                      View y, void* workspace) {
-  dispatch_storage(x.dtype, [&]<class T>(T) { forward<T>(spec, shape, x, weights, bias, y, workspace); });
-}
-
-void own_conv_backward_data(const ConvSpec& spec, const ConvShape& shape, ConstView dy, ConstView weights,
-                            ConstView bias, View dx, void* workspace) {
-  dispatch_storage(dy.dtype, [&]<class T>(T) { backward_data<T>(spec, shape, dy, weights, bias, dx, workspace); });
-}
-
-void own_conv_backward_weights(const ConvSpec& spec, const ConvShape& shape, ConstView x, ConstView dy, View dweights,
-                               void* workspace) {
-  dispatch_storage(x.dtype, [&]<class T>(T) {
-    dispatch_products<T>(true, [&]<class P>(P) {
-      backward_weights<T, P>(spec, shape, x, dy, dweights, static_cast<Compute<T>*>(workspace));
-    });
+void own_conv(const ConvCase& c, const ConvOperands& io, void* workspace) {
+  dispatch_storage(c.dtype, [&]<class T>(T) {
+    switch (c.pass) {
+      case ConvPass::forward:
+        return forward<T>(c, io, workspace);
+      case ConvPass::backward_data:
+        return backward_data<T>(c, io, workspace);
+      case ConvPass::backward_weights:
+        dispatch_products<T>(true,
+                             [&]<class P>(P) { backward_weights<T, P>(c, io, static_cast<Compute<T>*>(workspace)); });
+    }
   });
 }
 

@@ -18,15 +18,9 @@
 namespace unet::kernels::cpu {
 
 /// Bytes of workspace, to be 64-byte aligned.
-std::size_t own_conv_workspace(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype);
+std::size_t own_conv_workspace(const ConvCase& c);
 
-/// bias [Cout] or empty; spec.relu is obeyed.
-void own_conv_forward(const ConvSpec& spec, const ConvShape& shape, ConstView x, ConstView weights, ConstView bias,
-                      View y, void* workspace);
-/// bias [Cin] or empty, added to dx.
-void own_conv_backward_data(const ConvSpec& spec, const ConvShape& shape, ConstView dy, ConstView weights,
-                            ConstView bias, View dx, void* workspace);
-void own_conv_backward_weights(const ConvSpec& spec, const ConvShape& shape, ConstView x, ConstView dy, View dweights,
-                               void* workspace);
+/// One pass. spec.bias: io.bias [Cout] is added to y, or [Cin] to dx; spec.relu is obeyed in the forward pass.
+void own_conv(const ConvCase& c, const ConvOperands& io, void* workspace);
 
 }  // namespace unet::kernels::cpu

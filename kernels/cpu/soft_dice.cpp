@@ -16,7 +16,7 @@ constexpr int max_classes = 256;  // labels are u8
 /// Blocks of one image, so that no block lies in two groups.
 Blocks blocks_of_image(ConstView logits) { return cut(logits.h() * logits.w(), 2048, 64); }
 
-const ByDtype<SoftDiceLoops>& table() {
+const ByFloat<SoftDiceLoops>& table() {
   return select(baseline::soft_dice_loops, avx2::soft_dice_loops, avx512::soft_dice_loops);
 }
 

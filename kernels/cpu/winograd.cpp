@@ -53,18 +53,17 @@ void set_pace(PrefetchQueue& queue, std::int64_t micro_kernels) {
   queue.lines_per_call = divide_up(lines, std::max<std::int64_t>(1, micro_kernels * 4 / 10));
 }
 
-bool winograd_supports(ConvPass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype) {
-  const bool not_empty = std::min({shape.N, shape.H, shape.W, shape.Cin, shape.Cout}) > 0;
-  return not_empty && shape.Kh == 3 && shape.Kw == 3 && spec.stride == 1 && spec.pad == 1 &&
-         (dtype == Dtype::f32 || dtype == Dtype::bf16);
+bool winograd_supports(const ConvCase& c) {
+  const ConvShape& s = c.shape;
+  const bool not_empty = std::min({s.N, s.H, s.W, s.Cin, s.Cout}) > 0;
+  return not_empty && s.Kh == 3 && s.Kw == 3 && c.spec.stride == 1 && c.spec.pad == 1 &&
+         (c.dtype == Dtype::f32 || c.dtype == Dtype::bf16);
 }
 
-ConvPlan winograd_plan(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype, WinogradTile tile,
-                       Isa set) {
-  const WinogradKernels kernels = winograd_kernels(tile, dtype, set);
-  ConvPlan plan = pass == ConvPass::forward         ? plan_winograd_forward(spec, shape, kernels)
-                  : pass == ConvPass::backward_data ? plan_winograd_backward_data(shape, kernels)
-                                                    : plan_winograd_backward_weights(shape, kernels);
+ConvPlan winograd_plan(const ConvCase& c, WinogradTile tile, Isa set) {
+  const WinogradKernels kernels = winograd_kernels(tile, c.dtype, set);
+  ConvPlan plan = c.pass == ConvPass::backward_weights ? plan_winograd_backward_weights(c, kernels)
+                                                       : plan_winograd_forward(c, kernels);
   plan.id = "winograd:f" + std::to_string(kernels.m) + "x" + std::to_string(kernels.m);
   return plan;
 }

@@ -18,11 +18,10 @@ namespace unet::kernels::cpu {
 enum class WinogradTile { f2x2, f4x4, f6x6 };
 
 /// 3x3, stride 1, padding 1, not empty; f32 or bf16.
-bool winograd_supports(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype);
+bool winograd_supports(const ConvCase& c);
 
 /// id "winograd:f2x2", "winograd:f4x4" or "winograd:f6x6". winograd_supports(...) must hold; `set` is one that the CPU
 /// has.
-ConvPlan winograd_plan(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype, WinogradTile tile,
-                       Isa set = isa());
+ConvPlan winograd_plan(const ConvCase& c, WinogradTile tile, Isa set = isa());
 
 }  // namespace unet::kernels::cpu

@@ -40,14 +40,16 @@ struct Schedule {
   std::size_t workspace;
 };
 
-Schedule make_schedule(const WinogradKernels& kernels, const ConvShape& shape, bool rotated, bool relu) {
+Schedule make_schedule(const WinogradKernels& kernels, const ConvCase& c) {
+  const ConvShape& shape = c.shape;
+  const bool rotated = c.pass == ConvPass::backward_data;
   Schedule s{};
   s.kernels = kernels;
   s.grid = kernels.grid(shape);
   s.Cin = rotated ? shape.Cout : shape.Cin;
   s.Cout = rotated ? shape.Cin : shape.Cout;
   s.rotated = rotated;
-  s.relu = relu;
+  s.relu = c.spec.relu && !rotated;
   s.team = threads();
 
   const std::int64_t tiles = s.grid.tiles(), in_padded = round_up(s.Cin, kWinogradChannelGroup);
@@ -314,25 +316,20 @@ void run(const Schedule& s, const ConstView& x, const ConstView& weights, const 
 
 }  // namespace
 
-ConvPlan plan_winograd_forward(const ConvSpec& spec, const ConvShape& shape, const WinogradKernels& kernels) {
-  const Schedule schedule = make_schedule(kernels, shape, false, spec.relu);
-  return {{},
-          schedule.workspace,
-          [schedule, bias = spec.bias](const ConvOperands& io, void* workspace) {
-            run(schedule, io.x, io.weights, io.scale, bias ? io.bias : ConstView{}, io.y, workspace);
-          },
-          true,
-          true};
-}
-
-ConvPlan plan_winograd_backward_data(const ConvShape& shape, const WinogradKernels& kernels) {
-  const Schedule schedule = make_schedule(kernels, shape, true, false);
-  return {{},
-          schedule.workspace,
-          [schedule](const ConvOperands& io, void* workspace) {
-            run(schedule, io.dy, io.weights, {}, {}, io.dx, workspace);
-          },
-          true};
+ConvPlan plan_winograd_forward(const ConvCase& c, const WinogradKernels& kernels) {
+  const Schedule schedule = make_schedule(kernels, c);
+  ConvPlan plan{{}, schedule.workspace, {}, true};
+  if (schedule.rotated) {
+    plan.run = [schedule](const ConvOperands& io, void* workspace) {
+      run(schedule, io.dy, io.weights, {}, {}, io.dx, workspace);
+    };
+  } else {
+    plan.scales_y = true;
+    plan.run = [schedule, bias = c.spec.bias](const ConvOperands& io, void* workspace) {
+      run(schedule, io.x, io.weights, io.scale, bias ? io.bias : ConstView{}, io.y, workspace);
+    };
+  }
+  return plan;
 }
 
 }  // namespace unet::kernels::cpu

@@ -63,8 +63,8 @@ void add_pixels(PrefetchQueue& queue, const WinogradKernels& kernels, const Wino
 /// earlier is displaced by the products' own operands before it is used.
 void set_pace(PrefetchQueue& queue, std::int64_t micro_kernels);
 
-ConvPlan plan_winograd_forward(const ConvSpec& spec, const ConvShape& shape, const WinogradKernels& kernels);
-ConvPlan plan_winograd_backward_data(const ConvShape& shape, const WinogradKernels& kernels);
-ConvPlan plan_winograd_backward_weights(const ConvShape& shape, const WinogradKernels& kernels);
+/// Forward or backward data.
+ConvPlan plan_winograd_forward(const ConvCase& c, const WinogradKernels& kernels);
+ConvPlan plan_winograd_backward_weights(const ConvCase& c, const WinogradKernels& kernels);
 
 }  // namespace unet::kernels::cpu

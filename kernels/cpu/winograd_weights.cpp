@@ -271,8 +271,8 @@ class Worker {
 
 }  // namespace
 
-ConvPlan plan_winograd_backward_weights(const ConvShape& shape, const WinogradKernels& kernels) {
-  const Schedule schedule = make_schedule(kernels, shape);
+ConvPlan plan_winograd_backward_weights(const ConvCase& c, const WinogradKernels& kernels) {
+  const Schedule schedule = make_schedule(kernels, c.shape);
   return {{},
           schedule.workspace,
           [schedule](const ConvOperands& io, void* workspace) {

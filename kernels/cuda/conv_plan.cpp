@@ -31,18 +31,22 @@ View bf16_bias(ConstView bias, void* memory) {
   return out;
 }
 
-ConvPlan runnable(CudnnConv conv, ConvPass pass, const ConvSpec& spec, const ConvShape& s, Dtype dtype) {
+ConvPlan runnable(CudnnConv conv, const ConvCase& c) {
+  const ConvPass pass = c.pass;
+  const ConvSpec spec = c.spec;
+  const ConvShape& s = c.shape;
   const bool rotated = conv.form == CudnnForm::rotated, fused = conv.form == CudnnForm::fused;
-  const bool converts_bias = fused && spec.bias && dtype == Dtype::bf16;
+  const bool converts_bias = fused && spec.bias && c.dtype == Dtype::bf16;
   const std::size_t own = aligned(conv.plan->workspace());
   std::size_t extra = 0;  // behind cuDNN's own workspace
-  if (rotated) extra = static_cast<std::size_t>(s.Cout * s.Kh * s.Kw * s.Cin) * size_of(dtype);
+  if (rotated) extra = static_cast<std::size_t>(s.Cout * s.taps() * s.Cin) * size_of(c.dtype);
   if (converts_bias) extra = static_cast<std::size_t>(s.Cout) * size_of(Dtype::bf16);
 
   ConvPlan out;
   out.id = conv.id;
   out.workspace = own + aligned(extra);
-  out.run = [=, plan = std::move(conv.plan)](const ConvOperands& io, void* workspace) {
+  out.run = [pass, spec, rotated, fused, converts_bias, own, plan = std::move(conv.plan)](const ConvOperands& io,
+                                                                                          void* workspace) {
     void* const behind = static_cast<char*>(workspace) + own;
     const void *x = io.x.data, *weights = io.weights.data, *y = io.y.data, *bias = io.bias.data;
     if (pass == ConvPass::backward_data) {
@@ -71,22 +75,18 @@ ConvPlan runnable(CudnnConv conv, ConvPass pass, const ConvSpec& spec, const Con
 
 std::string library_versions() { return "cuDNN " + cudnn_version() + ", cuBLASLt " + cublaslt_version(); }
 
-ConvPlan plan_conv(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype, bool tf32) {
-  return runnable(plan_cudnn_conv(device(), pass, spec, shape, dtype, tf32), pass, spec, shape, dtype);
-}
+ConvPlan plan_conv(const ConvCase& c) { return runnable(plan_cudnn_conv(device(), c), c); }
 
-std::vector<ConvPlan> plan_conv_candidates(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype,
-                                           bool tf32) {
+std::vector<ConvPlan> plan_conv_candidates(const ConvCase& c) {
   std::vector<ConvPlan> out;
-  for (CudnnConv& conv : cudnn_conv_candidates(device(), pass, spec, shape, dtype, tf32, kCandidates)) {
-    out.push_back(runnable(std::move(conv), pass, spec, shape, dtype));
+  for (CudnnConv& conv : cudnn_conv_candidates(device(), c, kCandidates)) {
+    out.push_back(runnable(std::move(conv), c));
   }
   return out;
 }
 
-ConvPlan plan_conv_by_id(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype,
-                         const std::string& id) {
-  return runnable(cudnn_conv_by_id(device(), pass, spec, shape, dtype, id), pass, spec, shape, dtype);
+ConvPlan plan_conv_by_id(const ConvCase& c, const std::string& id) {
+  return runnable(cudnn_conv_by_id(device(), c, id), c);
 }
 
 }  // namespace unet::kernels::cuda

@@ -109,13 +109,9 @@ std::size_t matrix_bytes(std::int64_t pixels, std::int64_t Cout, Dtype dtype) {
   return (static_cast<std::size_t>(pixels * 4 * Cout) * size_of(dtype) + 255) / 256 * 256;
 }
 
-bool tf32 = false;
-
 }  // namespace
 
-void allow_tf32_in_conv_transpose(bool allowed) { tf32 = allowed; }
-
-void conv_transpose_forward(ConstView x, ConstView weights, ConstView bias, View y, void* scratch) {
+void conv_transpose_forward(ConstView x, ConstView weights, ConstView bias, View y, void* scratch, bool tf32) {
   const std::int64_t pixels = x.pixels(), Cin = x.c(), Cout = y.c();
   void* const workspace = static_cast<char*>(scratch) + matrix_bytes(pixels, Cout, x.dtype);
   gemm({pixels, 4 * Cout, Cin, false, false, tf32}, x.data, weights.data, x.dtype, scratch, x.dtype, workspace);
@@ -132,7 +128,7 @@ void conv_transpose_forward(ConstView x, ConstView weights, ConstView bias, View
 }
 
 void conv_transpose_backward(ConstView x, ConstView weights, ConstView dy, View dx, View dweights, View dbias,
-                             void* scratch) {
+                             void* scratch, bool tf32) {
   const std::int64_t pixels = x.pixels(), Cin = x.c(), Cout = dy.c();
   void* const workspace = static_cast<char*>(scratch) + matrix_bytes(pixels, Cout, dy.dtype);
   gather(dy, scratch, dbias, workspace);

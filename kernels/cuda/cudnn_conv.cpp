@@ -23,20 +23,6 @@ const char* name_of(CudnnForm form) {
   return "?";
 }
 
-struct Wanted {
-  ConvPass pass;
-  ConvSpec spec;
-  ConvShape shape;
-  Dtype dtype;
-};
-
-std::string describe(const Wanted& w) {
-  const ConvShape& s = w.shape;
-  return fmt::format("convolution {} {}, x [{},{},{},{}], weights [{},{},{},{}], stride {}, pad {}",
-                     kernels::name_of(w.pass), kernels::name_of(w.dtype), s.N, s.H, s.W, s.Cin, s.Cout, s.Kh, s.Kw,
-                     s.Cin, w.spec.stride, w.spec.pad);
-}
-
 // ---- graphs ---------------------------------------------------------------------------------------------------------
 
 /// Adds to a graph, whose vectors own what is made. Room is reserved, so that references stay good.
@@ -137,21 +123,21 @@ class Builder {
   CudnnGraph& graph_;
 };
 
-std::shared_ptr<const CudnnGraph> make_graph(const std::shared_ptr<const CudnnTarget>& target, const Wanted& w,
+std::shared_ptr<const CudnnGraph> make_graph(const std::shared_ptr<const CudnnTarget>& target, const ConvCase& c,
                                              CudnnForm form) {
-  if (w.dtype != Dtype::f32 && w.dtype != Dtype::bf16) {
-    throw std::invalid_argument(fmt::format("{}: cuDNN convolutions are f32 and bf16", describe(w)));
+  if (c.dtype != Dtype::f32 && c.dtype != Dtype::bf16) {
+    throw std::invalid_argument(fmt::format("convolution {}: cuDNN convolutions are f32 and bf16", text_of(c)));
   }
   auto graph = std::make_shared<CudnnGraph>(target);
   Builder build(*graph);
-  const ConvShape& s = w.shape;
-  const cudnnDataType_t type = w.dtype == Dtype::bf16 ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_FLOAT;
-  const std::array<std::int64_t, 4> x{s.N, s.H, s.W, s.Cin}, y{s.N, s.Ho(w.spec), s.Wo(w.spec), s.Cout};
+  const ConvShape& s = c.shape;
+  const cudnnDataType_t type = c.dtype == Dtype::bf16 ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_FLOAT;
+  const std::array<std::int64_t, 4> x{s.N, s.H, s.W, s.Cin}, y{s.N, c.Ho(), c.Wo(), s.Cout};
   const std::array<std::int64_t, 4> weights{s.Cout, s.Kh, s.Kw, s.Cin};
   if (form == CudnnForm::rotated) {
     build.forward(
         build.tensor(kCudnnX, y, type, false), build.tensor(kCudnnWeights, {s.Cin, s.Kh, s.Kw, s.Cout}, type, false),
-        build.tensor(kCudnnY, x, type, false), build.convolution(1, s.Kh - 1 - w.spec.pad, s.Kw - 1 - w.spec.pad));
+        build.tensor(kCudnnY, x, type, false), build.convolution(1, s.Kh - 1 - c.spec.pad, s.Kw - 1 - c.spec.pad));
     graph->finalize();
     return graph;
   }
@@ -160,20 +146,20 @@ std::shared_ptr<const CudnnGraph> make_graph(const std::shared_ptr<const CudnnTa
   const CudnnDescriptor& in = build.tensor(kCudnnX, x, type, false);
   const CudnnDescriptor& filter = build.tensor(kCudnnWeights, weights, type, false);
   const CudnnDescriptor& out = build.tensor(fused ? kCudnnY + 10 : kCudnnY, y, fused ? CUDNN_DATA_FLOAT : type, fused);
-  const CudnnDescriptor& convolution = build.convolution(w.spec.stride, w.spec.pad, w.spec.pad);
-  if (w.pass == ConvPass::forward) build.forward(in, filter, out, convolution);
-  if (w.pass == ConvPass::backward_data) build.backward_data(in, filter, out, convolution);
-  if (w.pass == ConvPass::backward_weights) build.backward_weights(in, filter, out, convolution);
+  const CudnnDescriptor& convolution = build.convolution(c.spec.stride, c.spec.pad, c.spec.pad);
+  if (c.pass == ConvPass::forward) build.forward(in, filter, out, convolution);
+  if (c.pass == ConvPass::backward_data) build.backward_data(in, filter, out, convolution);
+  if (c.pass == ConvPass::backward_weights) build.backward_weights(in, filter, out, convolution);
   if (fused) {
     const CudnnDescriptor& result = build.tensor(kCudnnY, y, type, false);
     const CudnnDescriptor* before_relu = &out;
-    if (w.spec.bias) {
+    if (c.spec.bias) {
       const CudnnDescriptor& bias = build.tensor(kCudnnBias, {1, 1, 1, s.Cout}, type, false);
-      const CudnnDescriptor& sum = w.spec.relu ? build.tensor(kCudnnY + 20, y, CUDNN_DATA_FLOAT, true) : result;
+      const CudnnDescriptor& sum = c.spec.relu ? build.tensor(kCudnnY + 20, y, CUDNN_DATA_FLOAT, true) : result;
       build.pointwise(CUDNN_POINTWISE_ADD, out, &bias, sum);
       before_relu = &sum;
     }
-    if (w.spec.relu) build.pointwise(CUDNN_POINTWISE_RELU_FWD, *before_relu, nullptr, result);
+    if (c.spec.relu) build.pointwise(CUDNN_POINTWISE_RELU_FWD, *before_relu, nullptr, result);
   }
   graph->finalize();
   return graph;
@@ -184,11 +170,11 @@ std::shared_ptr<const CudnnGraph> make_graph(const std::shared_ptr<const CudnnTa
 /// Engine 0 of each pass is a plain loop, there so that every shape has one.
 constexpr std::int64_t kNaiveEngine = 0;
 
-bool may_run(const CudnnConfig& config, Dtype dtype, bool tf32) {
+bool may_run(const CudnnConfig& config, const ConvCase& c) {
   if (config.has(CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC)) return false;
   if (config.has(CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS)) return false;
   if (config.has(CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION)) return false;
-  return dtype != Dtype::f32 || tf32 || !config.has(CUDNN_NUMERICAL_NOTE_TENSOR_CORE);
+  return c.dtype != Dtype::f32 || c.tf32 || !config.has(CUDNN_NUMERICAL_NOTE_TENSOR_CORE);
 }
 
 std::string id_of(CudnnForm form, const CudnnConfig& config) {
@@ -200,46 +186,46 @@ std::string id_of(CudnnForm form, const CudnnConfig& config) {
 }
 
 /// The forms to try, the preferred one first.
-std::vector<CudnnForm> forms_of(const Wanted& w, bool tf32) {
-  if (w.pass == ConvPass::forward && (w.spec.bias || w.spec.relu)) return {CudnnForm::fused, CudnnForm::plain};
+std::vector<CudnnForm> forms_of(const ConvCase& c) {
+  if (c.pass == ConvPass::forward && (c.spec.bias || c.spec.relu)) return {CudnnForm::fused, CudnnForm::plain};
   // In f32 the backward data engines for NHWC copy both tensors into another layout and back (without tensor cores on
   // every chip, with them on sm_80 and sm_120), or they are the naive one; the forward pass has an engine that does
   // not.
-  const bool rotatable = w.spec.stride == 1 && w.spec.pad < w.shape.Kh && w.spec.pad < w.shape.Kw;
-  if (w.pass == ConvPass::backward_data && w.dtype == Dtype::f32 && rotatable) {
-    if (tf32) return {CudnnForm::plain, CudnnForm::rotated};
+  const bool rotatable = c.spec.stride == 1 && c.spec.pad < c.shape.Kh && c.spec.pad < c.shape.Kw;
+  if (c.pass == ConvPass::backward_data && c.dtype == Dtype::f32 && rotatable) {
+    if (c.tf32) return {CudnnForm::plain, CudnnForm::rotated};
     return {CudnnForm::rotated, CudnnForm::plain};
   }
   return {CudnnForm::plain};
 }
 
 /// What cuDNN repacks, it repacks whole: a workspace as large as an activation may be a hidden copy of one.
-std::size_t smaller_activation(const Wanted& w) {
-  const ConvShape& s = w.shape;
-  const std::int64_t x = s.N * s.H * s.W * s.Cin, y = s.N * s.Ho(w.spec) * s.Wo(w.spec) * s.Cout;
-  return static_cast<std::size_t>(std::min(x, y)) * size_of(w.dtype);
+std::size_t smaller_activation(const ConvCase& c) {
+  const ConvShape& s = c.shape;
+  const std::int64_t x = s.N * s.H * s.W * s.Cin, y = s.N * c.Ho() * c.Wo() * s.Cout;
+  return static_cast<std::size_t>(std::min(x, y)) * size_of(c.dtype);
 }
 
-std::size_t workspace_limit(const Wanted& w) {
-  return std::clamp(smaller_activation(w), kCudnnSmallWorkspace, kCudnnWorkspaceLimit);
+std::size_t workspace_limit(const ConvCase& c) {
+  return std::clamp(smaller_activation(c), kCudnnSmallWorkspace, kCudnnWorkspaceLimit);
 }
 
 /// The first that is lean (cudnn_conv.h).
-std::vector<CudnnConv>::iterator first_lean(std::vector<CudnnConv>& found, const Wanted& w) {
-  const std::size_t whole = smaller_activation(w);
+std::vector<CudnnConv>::iterator first_lean(std::vector<CudnnConv>& found, const ConvCase& c) {
+  const std::size_t whole = smaller_activation(c);
   return std::find_if(found.begin(), found.end(),
                       [&](const CudnnConv& conv) { return conv.plan->workspace() < whole; });
 }
 
 /// Appends to `found` what passes, until it holds as many as are wanted and a lean one is among them.
 void collect(const std::shared_ptr<const CudnnGraph>& graph, CudnnForm form, cudnnBackendHeurMode_t mode,
-             const Wanted& w, bool tf32, const CudnnChoice& choice, std::vector<CudnnConv>& found) {
-  const auto has_lean = [&] { return first_lean(found, w) != found.end(); };
+             const ConvCase& c, const CudnnChoice& choice, std::vector<CudnnConv>& found) {
+  const auto has_lean = [&] { return first_lean(found, c) != found.end(); };
   const auto enough = [&] { return found.size() >= choice.most && has_lean(); };
   if (enough()) return;
   for (CudnnDescriptor& proposal : propose(*graph, mode)) {
     CudnnConfig config = examine(std::move(proposal));
-    if (!may_run(config, w.dtype, tf32)) continue;
+    if (!may_run(config, c)) continue;
     const bool last_resort = mode == CUDNN_HEUR_MODE_FALLBACK && found.empty();
     if (config.engine_index == kNaiveEngine && !last_resort) continue;
     const auto same_engine = [&](const CudnnConv& other) {
@@ -255,7 +241,7 @@ void collect(const std::shared_ptr<const CudnnGraph>& graph, CudnnForm form, cud
     } catch (const std::runtime_error&) {
       continue;  // a heuristic may propose what the engine then refuses
     }
-    if (entry.plan->workspace() > workspace_limit(w)) continue;
+    if (entry.plan->workspace() > workspace_limit(c)) continue;
     found.push_back(std::move(entry));
     if (enough()) return;
   }
@@ -282,40 +268,37 @@ std::vector<std::string_view> split(std::string_view text, char separator) {
 
 }  // namespace
 
-std::vector<CudnnConv> cudnn_conv_candidates(const std::shared_ptr<const CudnnTarget>& target, ConvPass pass,
-                                             const ConvSpec& spec, const ConvShape& shape, Dtype dtype, bool tf32,
+std::vector<CudnnConv> cudnn_conv_candidates(const std::shared_ptr<const CudnnTarget>& target, const ConvCase& c,
                                              const CudnnChoice& choice) {
-  const Wanted wanted{pass, spec, shape, dtype};
   std::vector<std::pair<CudnnForm, std::shared_ptr<const CudnnGraph>>> graphs;
   std::vector<CudnnConv> found;
-  for (const CudnnForm form : forms_of(wanted, tf32)) {
-    if (found.size() >= choice.most && first_lean(found, wanted) != found.end()) break;
-    graphs.emplace_back(form, make_graph(target, wanted, form));
-    collect(graphs.back().second, form, CUDNN_HEUR_MODE_A, wanted, tf32, choice, found);
-    collect(graphs.back().second, form, CUDNN_HEUR_MODE_B, wanted, tf32, choice, found);
+  for (const CudnnForm form : forms_of(c)) {
+    if (found.size() >= choice.most && first_lean(found, c) != found.end()) break;
+    graphs.emplace_back(form, make_graph(target, c, form));
+    collect(graphs.back().second, form, CUDNN_HEUR_MODE_A, c, choice, found);
+    collect(graphs.back().second, form, CUDNN_HEUR_MODE_B, c, choice, found);
   }
   for (const auto& [form, graph] : graphs) {
-    if (first_lean(found, wanted) == found.end()) {
-      collect(graph, form, CUDNN_HEUR_MODE_FALLBACK, wanted, tf32, {}, found);
+    if (first_lean(found, c) == found.end()) {
+      collect(graph, form, CUDNN_HEUR_MODE_FALLBACK, c, {}, found);
     }
   }
   if (found.empty()) {
-    throw std::runtime_error(fmt::format("{}: cuDNN {} has no deterministic kernel within {} MiB of workspace",
-                                         describe(wanted), cudnn_version(), workspace_limit(wanted) >> 20));
+    throw std::runtime_error(
+        fmt::format("convolution {}: cuDNN {} has no deterministic kernel within {} MiB of workspace", text_of(c),
+                    cudnn_version(), workspace_limit(c) >> 20));
   }
-  const auto best = first_lean(found, wanted);
+  const auto best = first_lean(found, c);
   if (best != found.end()) std::rotate(found.begin(), best, best + 1);
   found.resize(std::min(found.size(), choice.most));
   return found;
 }
 
-CudnnConv plan_cudnn_conv(const std::shared_ptr<const CudnnTarget>& target, ConvPass pass, const ConvSpec& spec,
-                          const ConvShape& shape, Dtype dtype, bool tf32) {
-  return std::move(cudnn_conv_candidates(target, pass, spec, shape, dtype, tf32, {}).front());
+CudnnConv plan_cudnn_conv(const std::shared_ptr<const CudnnTarget>& target, const ConvCase& c) {
+  return std::move(cudnn_conv_candidates(target, c, {}).front());
 }
 
-CudnnConv cudnn_conv_by_id(const std::shared_ptr<const CudnnTarget>& target, ConvPass pass, const ConvSpec& spec,
-                           const ConvShape& shape, Dtype dtype, const std::string& id) {
+CudnnConv cudnn_conv_by_id(const std::shared_ptr<const CudnnTarget>& target, const ConvCase& c, const std::string& id) {
   const std::vector<std::string_view> parts = split(id, ':');
   if (parts.size() < 4 || parts[0] != "cudnn" || parts[3].empty() || parts[3][0] != 'e') {
     throw std::invalid_argument(fmt::format("plan id \"{}\": expected cudnn:VERSION:FORM:eENGINE:SETTINGS", id));
@@ -334,9 +317,12 @@ CudnnConv cudnn_conv_by_id(const std::shared_ptr<const CudnnTarget>& target, Con
       settings.emplace_back(number(pair[0], id), number(pair[1], id));
     }
   }
-  const auto graph = make_graph(target, {pass, spec, shape, dtype}, form->first);
-  return {id, form->first,
-          std::make_shared<CudnnPlan>(graph, configure(*graph, number(parts[3].substr(1), id), settings))};
+  const auto graph = make_graph(target, c, form->first);
+  CudnnConfig config = configure(*graph, number(parts[3].substr(1), id), settings);
+  if (!may_run(config, c)) {
+    throw std::invalid_argument(fmt::format("plan id \"{}\" rounds more than {} allows: plan anew", id, text_of(c)));
+  }
+  return {id, form->first, std::make_shared<CudnnPlan>(graph, std::move(config))};
 }
 
 }  // namespace unet::kernels::cuda

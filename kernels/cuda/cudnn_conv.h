@@ -39,21 +39,18 @@ struct CudnnConv {
 };
 
 /// f32 and bf16 (all operands of that dtype). Throws std::invalid_argument for another dtype and std::runtime_error if
-/// cuDNN has no config that passes; both name pass, dtype and shape.
-CudnnConv plan_cudnn_conv(const std::shared_ptr<const CudnnTarget>& target, ConvPass pass, const ConvSpec& spec,
-                          const ConvShape& shape, Dtype dtype, bool tf32);
+/// cuDNN has no config that passes; both name the case.
+CudnnConv plan_cudnn_conv(const std::shared_ptr<const CudnnTarget>& target, const ConvCase& c);
 /// How many configs to take. Most proposals are the settings of a few engines, so each engine has a limit of its own.
 struct CudnnChoice {
   std::size_t most = 1, most_of_an_engine = 1;
 };
 /// The first configs that pass, of the heuristics' modes A and B, for timing: the first lean one, then the rest in the
 /// heuristics' order; a fallback where these modes have no lean one. Throws as plan_cudnn_conv.
-std::vector<CudnnConv> cudnn_conv_candidates(const std::shared_ptr<const CudnnTarget>& target, ConvPass pass,
-                                             const ConvSpec& spec, const ConvShape& shape, Dtype dtype, bool tf32,
+std::vector<CudnnConv> cudnn_conv_candidates(const std::shared_ptr<const CudnnTarget>& target, const ConvCase& c,
                                              const CudnnChoice& choice);
-/// The plan of an id as above. Throws std::invalid_argument if the id is not one of this cuDNN's, std::runtime_error if
-/// cuDNN refuses it for this shape.
-CudnnConv cudnn_conv_by_id(const std::shared_ptr<const CudnnTarget>& target, ConvPass pass, const ConvSpec& spec,
-                           const ConvShape& shape, Dtype dtype, const std::string& id);
+/// The plan of an id as above. Throws std::invalid_argument if the id is not one of this cuDNN's or its engine may
+/// round operands where the case does not allow it, std::runtime_error if cuDNN refuses it for this shape.
+CudnnConv cudnn_conv_by_id(const std::shared_ptr<const CudnnTarget>& target, const ConvCase& c, const std::string& id);
 
 }  // namespace unet::kernels::cuda

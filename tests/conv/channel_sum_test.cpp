@@ -94,7 +94,7 @@ TEST(ChannelSum, InstructionSetsAgree) {
                         : isa == cpu::Isa::avx2   ? cpu::avx2::channel_sum_loops
                                                   : cpu::avx512::channel_sum_loops;
     results.emplace_back(37);
-    loops.f32.sum(x.data(), 999, 37, 37, results.back().data());
+    loops.of(float{}).sum(x.data(), 999, 37, 37, results.back().data());
   }
   for (const Values& result : results) EXPECT_EQ(result, results[0]);
 }

@@ -24,13 +24,14 @@ constexpr ConvPass kPasses[] = {ConvPass::forward, ConvPass::backward_data, Conv
 struct Case {
   ConvShape shape;  // N, H, W, Cin, Cout, Kh, Kw
   ConvSpec spec;    // stride, pad, bias, relu
+
+  ConvCase of(ConvPass pass, Dtype dtype) const { return {pass, spec, shape, dtype}; }
+  std::int64_t Ho() const { return of({}, {}).Ho(); }
+  std::int64_t Wo() const { return of({}, {}).Wo(); }
 };
 
 std::ostream& operator<<(std::ostream& out, const Case& c) {
-  const ConvShape& s = c.shape;
-  return out << "x [" << s.N << "," << s.H << "," << s.W << "," << s.Cin << "], weights [" << s.Cout << "," << s.Kh
-             << "," << s.Kw << "," << s.Cin << "], stride " << c.spec.stride << ", pad " << c.spec.pad
-             << (c.spec.bias ? ", bias" : "") << (c.spec.relu ? ", relu" : "");
+  return out << text_of(c.of({}, {})) << (c.spec.bias ? ", bias" : "") << (c.spec.relu ? ", relu" : "");
 }
 
 // Odd sizes, one pixel, batch one, few and uneven channels, strides that leave a border over, kernels larger than the
@@ -56,8 +57,8 @@ class Operands {
         weights(test::parameter_dtype(dtype), c.shape.Cout, c.shape.Kh, c.shape.Kw, c.shape.Cin,
                 test::random_values(c.shape.Cout * c.shape.Kh * c.shape.Kw * c.shape.Cin, 2)),
         bias(test::parameter_dtype(dtype), 1, 1, 1, c.shape.Cout, test::random_values(c.shape.Cout, 3)),
-        dy(dtype, c.shape.N, c.shape.Ho(c.spec), c.shape.Wo(c.spec), c.shape.Cout,
-           test::random_values(c.shape.N * c.shape.Ho(c.spec) * c.shape.Wo(c.spec) * c.shape.Cout, 4)) {}
+        dy(dtype, c.shape.N, c.Ho(), c.Wo(), c.shape.Cout,
+           test::random_values(c.shape.N * c.Ho() * c.Wo() * c.shape.Cout, 4)) {}
 
   Buffer x, weights, bias, dy;
 };
@@ -86,7 +87,7 @@ Values run(const ConvPlan& plan, const Case& c, ConvPass pass, Dtype dtype, cons
   io.weights = in.weights.view();
   io.bias = in.bias.view();
   io.dy = in.dy.view();
-  Buffer y(dtype, s.N, s.Ho(c.spec), s.Wo(c.spec), s.Cout);
+  Buffer y(dtype, s.N, c.Ho(), c.Wo(), s.Cout);
   Buffer dx(dtype, s.N, s.H, s.W, s.Cin);
   Buffer dweights(test::parameter_dtype(dtype), s.Cout, s.Kh, s.Kw, s.Cin);
   io.y = y.view();
@@ -105,14 +106,14 @@ INSTANTIATE_TEST_SUITE_P(Pass, Conv, testing::ValuesIn(kPasses),
 
 TEST_P(Conv, OwnEqualsReferenceF32) {
   for (const Case& c : kCases) {
-    const ConvPlan plan = plan_conv(GetParam(), c.spec, c.shape, Dtype::f32, ConvProvider::own);
+    const ConvPlan plan = plan_conv(c.of(GetParam(), Dtype::f32), ConvProvider::own);
     EXPECT_LE(nmse(run(plan, c, GetParam(), Dtype::f32, Operands(c, Dtype::f32)), expected(c, GetParam())), 1e-12) << c;
   }
 }
 
 TEST_P(Conv, OwnEqualsReferenceF64) {
   for (const Case& c : kCases) {
-    const ConvPlan plan = plan_conv(GetParam(), c.spec, c.shape, Dtype::f64, ConvProvider::own);
+    const ConvPlan plan = plan_conv(c.of(GetParam(), Dtype::f64), ConvProvider::own);
     EXPECT_LE(nmse(run(plan, c, GetParam(), Dtype::f64, Operands(c, Dtype::f64)), expected(c, GetParam())), 1e-28) << c;
   }
 }
@@ -131,10 +132,10 @@ TEST_P(Conv, EveryBf16CandidateEqualsReferenceOnTheRoundedInputs) {
       if (weights) return id.starts_with("winograd") ? 1e-9 : 1e-11;
       return id == "own:gemm" ? test::bf16_products(expected.size()) : test::bf16_rounding(expected.size());
     };
-    std::vector<ConvPlan> plans = cpu::plan_conv_candidates(GetParam(), c.spec, c.shape, Dtype::bf16);
+    std::vector<ConvPlan> plans = cpu::plan_conv_candidates(c.of(GetParam(), Dtype::bf16));
     ASSERT_FALSE(plans.empty());
     EXPECT_EQ(plans[0].id, "own:gemm");
-    plans.push_back(plan_conv(GetParam(), c.spec, c.shape, Dtype::bf16, ConvProvider::automatic));
+    plans.push_back(plan_conv(c.of(GetParam(), Dtype::bf16), ConvProvider::automatic));
     for (const ConvPlan& plan : plans) {
       EXPECT_LE(nmse(run(plan, c, GetParam(), Dtype::bf16, in), expected), bound(plan.id)) << plan.id << ", " << c;
     }
@@ -144,7 +145,7 @@ TEST_P(Conv, EveryBf16CandidateEqualsReferenceOnTheRoundedInputs) {
 TEST_P(Conv, EveryCandidateEqualsReference) {
   for (const Case& c : kCases) {
     const Operands in(c, Dtype::f32);
-    for (const ConvPlan& plan : cpu::plan_conv_candidates(GetParam(), c.spec, c.shape, Dtype::f32)) {
+    for (const ConvPlan& plan : cpu::plan_conv_candidates(c.of(GetParam(), Dtype::f32))) {
       EXPECT_LE(nmse(run(plan, c, GetParam(), Dtype::f32, in), expected(c, GetParam())), 1e-7) << plan.id << ", " << c;
     }
   }
@@ -153,7 +154,7 @@ TEST_P(Conv, EveryCandidateEqualsReference) {
 TEST_P(Conv, AutomaticEqualsReference) {
   for (const Case& c : kCases) {
     for (const Dtype dtype : {Dtype::f32, Dtype::f64}) {
-      const ConvPlan plan = plan_conv(GetParam(), c.spec, c.shape, dtype, ConvProvider::automatic);
+      const ConvPlan plan = plan_conv(c.of(GetParam(), dtype), ConvProvider::automatic);
       EXPECT_LE(nmse(run(plan, c, GetParam(), dtype, Operands(c, dtype)), expected(c, GetParam())), 1e-7)
           << plan.id << ", " << c;
     }
@@ -167,7 +168,7 @@ TEST_P(Conv, OwnGivesTheSameBytesForAnyNumberOfThreads) {
   for (const Case& c : cases) {
     for (const Dtype dtype : {Dtype::f32, Dtype::bf16}) {
       const Operands in(c, dtype);
-      const ConvPlan plan = plan_conv(GetParam(), c.spec, c.shape, dtype, ConvProvider::own);
+      const ConvPlan plan = plan_conv(c.of(GetParam(), dtype), ConvProvider::own);
       std::vector<Values> results;
       for (const int threads : {1, 2, 3}) {
         cpu::set_threads(threads);
@@ -193,7 +194,7 @@ TEST(ConvNan, ReachesTheOutputThroughZerosAndRelu) {
   io.weights = zeros.view();
   io.bias = in.bias.view();
   io.y = y.view();
-  const ConvPlan plan = plan_conv(ConvPass::forward, c.spec, c.shape, Dtype::f32, ConvProvider::own);
+  const ConvPlan plan = plan_conv(c.of(ConvPass::forward, Dtype::f32), ConvProvider::own);
   Workspace workspace(plan.workspace);
   plan.run(io, workspace.data());
   const Values values = y.values();
@@ -205,7 +206,7 @@ TEST(ConvNan, ReachesTheOutputThroughZerosAndRelu) {
 
 std::string message_of(ConvPass pass, const Case& c, Dtype dtype, ConvProvider provider) {
   try {
-    plan_conv(pass, c.spec, c.shape, dtype, provider);
+    plan_conv(c.of(pass, dtype), provider);
   } catch (const std::invalid_argument& error) {
     return error.what();
   }
@@ -221,17 +222,17 @@ TEST(ConvErrors, NameProviderPassAndShape) {
       cpu::onednn_version().empty() ? "oneDNN is not built in" : "oneDNN convolutions are f32 here";
   EXPECT_EQ(message_of(ConvPass::backward_weights, c, Dtype::f64, ConvProvider::onednn),
             "convolution backward_weights f64, " + what + reason);
-  EXPECT_FALSE(cpu::conv_provider_available(ConvProvider::onednn, ConvPass::forward, c.spec, c.shape, Dtype::f64));
-  EXPECT_TRUE(cpu::conv_provider_available(ConvProvider::own, ConvPass::forward, c.spec, c.shape, Dtype::f64));
+  EXPECT_FALSE(cpu::conv_provider_available(ConvProvider::onednn, c.of(ConvPass::forward, Dtype::f64)));
+  EXPECT_TRUE(cpu::conv_provider_available(ConvProvider::own, c.of(ConvPass::forward, Dtype::f64)));
 }
 
 TEST(ConvPlanIds, SayWhichProviderRuns) {
   const Case c{{2, 16, 16, 32, 32, 3, 3}, {1, 1, false, false}};
   for (const ConvPass pass : kPasses) {
-    EXPECT_EQ(plan_conv(pass, c.spec, c.shape, Dtype::f32, ConvProvider::own).id.substr(0, 4), "own:");
-    EXPECT_EQ(plan_conv(pass, c.spec, c.shape, Dtype::f64, ConvProvider::automatic).id.substr(0, 4), "own:");
+    EXPECT_EQ(plan_conv(c.of(pass, Dtype::f32), ConvProvider::own).id.substr(0, 4), "own:");
+    EXPECT_EQ(plan_conv(c.of(pass, Dtype::f64), ConvProvider::automatic).id.substr(0, 4), "own:");
     if (cpu::onednn_version().empty()) continue;
-    EXPECT_EQ(plan_conv(pass, c.spec, c.shape, Dtype::f32, ConvProvider::onednn).id.substr(0, 7), "onednn:");
+    EXPECT_EQ(plan_conv(c.of(pass, Dtype::f32), ConvProvider::onednn).id.substr(0, 7), "onednn:");
   }
   if (cpu::onednn_version().empty()) GTEST_SKIP() << "oneDNN is not built in";
 }

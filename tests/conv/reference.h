@@ -149,7 +149,8 @@ struct Reference {
 inline Reference convolve(const ConvSpec& spec, const ConvShape& s, const Values& x, const Values& weights,
                           const Values& bias, const Values& dy) {
   Reference r;
-  const std::int64_t Ho = s.Ho(spec), Wo = s.Wo(spec);
+  const ConvCase c{{}, spec, s, {}};
+  const std::int64_t Ho = c.Ho(), Wo = c.Wo();
   r.y.assign(static_cast<std::size_t>(s.N * Ho * Wo * s.Cout), 0);
   r.dx.assign(x.size(), 0);
   r.dweights.assign(weights.size(), 0);

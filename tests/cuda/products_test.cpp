@@ -64,10 +64,9 @@ TEST_F(CudaProducts, ConvTransposeRoundsToTf32WhereThatIsAllowed) {
   const DeviceTensor tx(Dtype::f32, shape, x), tw(Dtype::f32, matrix, w), tdy(Dtype::f32, out, dy);
   const DeviceMemory scratch(cuda::conv_transpose_scratch(tx.view(), 24));
   const auto all_passes = [&](bool tf32) {
-    cuda::allow_tf32_in_conv_transpose(tf32);
     DeviceTensor y(Dtype::f32, out), dx(Dtype::f32, shape), dw(Dtype::f32, matrix);
-    cuda::conv_transpose_forward(tx.view(), tw.view(), {}, y.view(), scratch.data());
-    cuda::conv_transpose_backward(tx.view(), tw.view(), tdy.view(), dx.view(), dw.view(), {}, scratch.data());
+    cuda::conv_transpose_forward(tx.view(), tw.view(), {}, y.view(), scratch.data(), tf32);
+    cuda::conv_transpose_backward(tx.view(), tw.view(), tdy.view(), dx.view(), dw.view(), {}, scratch.data(), tf32);
     return std::array{y.values(), dx.values(), dw.values()};
   };
   const auto exact = all_passes(false), rounded = all_passes(true), again = all_passes(false);
@@ -158,8 +157,8 @@ TEST_F(CudaProducts, BiasAndReluInPlace) {
 TEST_F(CudaProducts, RotatedWeightsMakeBackwardDataAForwardConvolution) {
   for (const ConvShape s :
        {ConvShape{2, 7, 6, 5, 3, 3, 3}, ConvShape{1, 6, 9, 40, 70, 2, 3}, ConvShape{1, 4, 4, 3, 5, 1, 1}}) {
-    const ConvSpec spec{1, s.Kh / 2, false, false};
-    const Shape weights{s.Cout, s.Kh, s.Kw, s.Cin}, x{s.N, s.H, s.W, s.Cin}, y{s.N, s.Ho(spec), s.Wo(spec), s.Cout};
+    const ConvCase c{ConvPass::backward_data, {1, s.Kh / 2}, s, Dtype::f32};
+    const Shape weights{s.Cout, s.Kh, s.Kw, s.Cin}, x{s.N, s.H, s.W, s.Cin}, y{s.N, c.Ho(), c.Wo(), s.Cout};
     SCOPED_TRACE(weights.text());
     const Values w = random_values(1, Dtype::f32, weights.size()), dy = random_values(2, Dtype::f32, y.size());
     const DeviceTensor tw(Dtype::f32, weights, w);
@@ -175,7 +174,7 @@ TEST_F(CudaProducts, RotatedWeightsMakeBackwardDataAForwardConvolution) {
     backward.dy = cdy.view();
     backward.weights = cw.view();
     backward.dx = want.view();
-    run(cpu::plan_conv(ConvPass::backward_data, spec, s, Dtype::f32, ConvProvider::own), backward);
+    run(cpu::plan_conv(c, ConvProvider::own), backward);
     // Square padding only: the CPU's planner has no other; Kh == Kw or a pad of its own for each would be needed.
     if (s.Kh != s.Kw) {
       const auto at = [&](std::int64_t co, std::int64_t kh, std::int64_t kw, std::int64_t ci) {
@@ -194,8 +193,7 @@ TEST_F(CudaProducts, RotatedWeightsMakeBackwardDataAForwardConvolution) {
     forward.weights = turned.view();
     forward.y = got.view();
     const ConvShape swapped{s.N, y.h, y.w, s.Cout, s.Cin, s.Kh, s.Kw};
-    run(cpu::plan_conv(ConvPass::forward, {1, s.Kh - 1 - spec.pad, false, false}, swapped, Dtype::f32,
-                       ConvProvider::own),
+    run(cpu::plan_conv({ConvPass::forward, {1, s.Kh - 1 - c.spec.pad}, swapped, Dtype::f32}, ConvProvider::own),
         forward);
     expect_close(Dtype::f32, got.values(), want.values());
   }
@@ -208,7 +206,7 @@ TEST_F(CudaProducts, ConvolutionsAreTheCpus) {
       for (const ConvPass pass : {ConvPass::forward, ConvPass::backward_data, ConvPass::backward_weights}) {
         if (epilogue && pass != ConvPass::forward) continue;
         SCOPED_TRACE(std::string(name_of(dtype)) + " " + kernels::name_of(pass) + (epilogue ? " bias relu" : ""));
-        const ConvSpec spec{1, 1, epilogue, epilogue};
+        const ConvCase c{pass, {1, 1, epilogue, epilogue}, s, dtype};
         const Shape x{s.N, s.H, s.W, s.Cin}, weights{s.Cout, 3, 3, s.Cin}, y{s.N, s.H, s.W, s.Cout};
         const Values nx = random_values(1, dtype, x.size()), nw = random_values(2, dtype, weights.size());
         const Values nb = random_values(3, Dtype::f32, s.Cout), ndy = random_values(4, dtype, y.size());
@@ -222,15 +220,15 @@ TEST_F(CudaProducts, ConvolutionsAreTheCpus) {
         io.y = cy.view();
         io.dx = cdx.view();
         io.dweights = cdw.view();
-        const ConvPlan want = cpu::plan_conv(pass, spec, s, Dtype::f32, ConvProvider::own);
+        const ConvPlan want = cpu::plan_conv({pass, c.spec, s, Dtype::f32}, ConvProvider::own);
         std::vector<double> space(want.workspace / sizeof(double) + 16);
         want.run(io, reinterpret_cast<void*>((reinterpret_cast<std::uintptr_t>(space.data()) + 63) / 64 * 64));
 
         const DeviceTensor tx(dtype, x, nx), tw(dtype, weights, nw), tb(Dtype::f32, {1, 1, 1, s.Cout}, nb),
             tdy(dtype, y, ndy);
-        std::vector<ConvPlan> plans = cuda::plan_conv_candidates(pass, spec, s, dtype, false);
-        plans.push_back(cuda::plan_conv(pass, spec, s, dtype, false));
-        plans.push_back(cuda::plan_conv_by_id(pass, spec, s, dtype, plans.front().id));
+        std::vector<ConvPlan> plans = cuda::plan_conv_candidates(c);
+        plans.push_back(cuda::plan_conv(c));
+        plans.push_back(cuda::plan_conv_by_id(c, plans.front().id));
         for (const ConvPlan& plan : plans) {
           SCOPED_TRACE(plan.id);
           DeviceTensor out(dtype, pass == ConvPass::forward ? y : pass == ConvPass::backward_data ? x : weights);

@@ -15,9 +15,9 @@
 namespace unet::tests {
 namespace {
 
+using kernels::ConvCase;
 using kernels::ConvPass;
 using kernels::ConvShape;
-using kernels::ConvSpec;
 using kernels::cuda::CudnnConv;
 using kernels::cuda::CudnnForm;
 using kernels::cuda::CudnnTarget;
@@ -25,20 +25,9 @@ using kernels::cuda::plan_cudnn_conv;
 
 constexpr std::int64_t kImage = 256;
 
-struct Convolution {
-  ConvPass pass;
-  ConvSpec spec;
-  ConvShape shape;
-
-  std::string str() const {
-    return fmt::format("{} N{} {}x{} {}->{} {}x{}{}", name_of(pass), shape.N, shape.H, shape.W, shape.Cin, shape.Cout,
-                       shape.Kh, shape.Kw, spec.relu ? " bias relu" : "");
-  }
-};
-
 /// The convolutions of a training step and of inference, as the model itself asks for them: a narrow one runs on the
 /// smallest image, and what it planned is scaled up. Images have 8 channels, as they are normalised for a GPU.
-std::vector<Convolution> convolutions_of(const models::UNetSpec& spec, std::int64_t N) {
+std::vector<ConvCase> convolutions_of(const models::UNetSpec& spec, std::int64_t N) {
   constexpr std::int64_t kSmallest = 16, kNarrow = 4;
   models::UNetSpec narrow = spec;
   narrow.base_channels = kNarrow;
@@ -51,15 +40,15 @@ std::vector<Convolution> convolutions_of(const models::UNetSpec& spec, std::int6
   Tape inference(Tape::Mode::inference);
   net.forward(inference, inference.input(images));
 
-  std::vector<Convolution> out;
+  std::vector<ConvCase> out;
   for (const PlanUse& use : conv_plan_uses()) {
-    ConvShape shape = use.shape;
+    ConvCase& c = out.emplace_back(use.of);
+    ConvShape& shape = c.shape;
     shape.N = N;
     shape.H *= kImage / kSmallest;
     shape.W *= kImage / kSmallest;
     shape.Cin = shape.Cin == narrow.in_channels ? 8 : shape.Cin * spec.base_channels / kNarrow;
     shape.Cout = shape.Cout * spec.base_channels / kNarrow;
-    out.push_back({use.pass, use.spec, shape});
   }
   return out;
 }
@@ -68,6 +57,12 @@ struct Precision {
   const char* name;
   Dtype dtype;
   bool tf32;
+
+  ConvCase of(ConvCase c) const {
+    c.dtype = dtype;
+    c.tf32 = tf32;
+    return c;
+  }
 };
 constexpr Precision kPrecisions[] = {
     {"fp32", Dtype::f32, false}, {"tf32", Dtype::f32, true}, {"bf16", Dtype::bf16, false}};
@@ -77,22 +72,23 @@ bool on_tensor_cores(const CudnnConv& conv) { return conv.plan->config().has(CUD
 class CudnnPlan : public NeedsCudnn, public testing::WithParamInterface<DescribedDevice> {
  protected:
   void expect_plans(const models::UNetSpec& spec, std::int64_t N, const Precision& precision) {
-    const std::vector<Convolution> convolutions = convolutions_of(spec, N);
+    const std::vector<ConvCase> convolutions = convolutions_of(spec, N);
     // 18 convolutions, of which some have equal shapes; the first needs no backward data.
     ASSERT_GE(convolutions.size(), 40u);
-    for (const Convolution& c : convolutions) {
-      SCOPED_TRACE(fmt::format("sm_{} {} {}", GetParam().compute_capability, precision.name, c.str()));
-      const CudnnConv conv = plan_cudnn_conv(target_, c.pass, c.spec, c.shape, precision.dtype, precision.tf32);
+    for (const ConvCase& convolution : convolutions) {
+      const ConvCase c = precision.of(convolution);
+      SCOPED_TRACE(fmt::format("sm_{} {}", GetParam().compute_capability, text_of(c)));
+      const CudnnConv conv = plan_cudnn_conv(target_, c);
       SCOPED_TRACE(conv.id);
-      expect_good(conv, c, precision);
+      expect_good(conv, c);
     }
   }
 
-  void expect_good(const CudnnConv& conv, const Convolution& c, const Precision& precision) {
+  void expect_good(const CudnnConv& conv, const ConvCase& c) {
     const ConvShape& s = c.shape;
-    const double element = precision.dtype == Dtype::bf16 ? 2 : 4;
+    const double element = c.dtype == Dtype::bf16 ? 2 : 4;
     const double x = element * double(s.N * s.H * s.W * s.Cin);
-    const double y = element * double(s.N * s.Ho(c.spec) * s.Wo(c.spec) * s.Cout);
+    const double y = element * double(s.N * c.Ho() * c.Wo() * s.Cout);
     const double workspace = double(conv.plan->workspace());
     EXPECT_LE(workspace, double(256 << 20));
     EXPECT_LT(workspace, std::min(x, y)) << "a whole tensor";
@@ -102,12 +98,12 @@ class CudnnPlan : public NeedsCudnn, public testing::WithParamInterface<Describe
     EXPECT_FALSE(config.has(CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION));
     EXPECT_NE(config.engine_index, 0) << "the naive engine";
     const bool server = GetParam().compute_capability == 90 || GetParam().compute_capability == 100;
-    if (precision.dtype == Dtype::f32 && !precision.tf32) {
+    if (c.dtype == Dtype::f32 && !c.tf32) {
       EXPECT_FALSE(on_tensor_cores(conv));
-    } else if (precision.dtype == Dtype::bf16 || server) {  // elsewhere TF32 has no engine for NHWC without a copy
+    } else if (c.dtype == Dtype::bf16 || server) {  // elsewhere TF32 has no engine for NHWC without a copy
       EXPECT_TRUE(on_tensor_cores(conv));
     }
-    if (precision.dtype == Dtype::bf16 && c.spec.relu) {
+    if (c.dtype == Dtype::bf16 && c.spec.relu) {
       EXPECT_EQ(conv.form, CudnnForm::fused);
     }
   }
@@ -160,20 +156,19 @@ TEST_P(CudnnPlan, AnIdNamesTheSamePlanAgain) {
     for (const ConvPass pass : {ConvPass::forward, ConvPass::backward_data, ConvPass::backward_weights}) {
       for (const bool epilogue : {false, true}) {
         if (epilogue && pass != ConvPass::forward) continue;
-        const ConvSpec spec{1, 1, epilogue, epilogue};
-        const auto candidates =
-            cudnn_conv_candidates(target(), pass, spec, kShape, precision.dtype, precision.tf32, {6, 6});
+        const ConvCase c = precision.of({pass, {1, 1, epilogue, epilogue}, kShape});
+        const auto candidates = cudnn_conv_candidates(target(), c, {6, 6});
         ASSERT_FALSE(candidates.empty()) << precision.name << " " << name_of(pass);
         std::set<std::string> ids;
         for (const CudnnConv& conv : candidates) {
           EXPECT_TRUE(ids.insert(conv.id).second) << conv.id << " twice";
-          const CudnnConv again = cudnn_conv_by_id(target(), pass, spec, kShape, precision.dtype, conv.id);
+          const CudnnConv again = cudnn_conv_by_id(target(), c, conv.id);
           EXPECT_EQ(again.id, conv.id);
           EXPECT_EQ(again.form, conv.form);
           EXPECT_EQ(again.plan->workspace(), conv.plan->workspace());
           EXPECT_EQ(again.plan->json(), conv.plan->json());
         }
-        const CudnnConv chosen = plan_cudnn_conv(target(), pass, spec, kShape, precision.dtype, precision.tf32);
+        const CudnnConv chosen = plan_cudnn_conv(target(), c);
         EXPECT_EQ(chosen.id, candidates.front().id);
       }
     }
@@ -181,17 +176,35 @@ TEST_P(CudnnPlan, AnIdNamesTheSamePlanAgain) {
 }
 
 TEST_P(CudnnPlan, StridesOddSizesAndOtherKernelsHavePlansToo) {
-  const Convolution cases[] = {{ConvPass::forward, {2, 1}, {3, 37, 41, 64, 96, 3, 3}},
-                               {ConvPass::forward, {2, 3}, {2, 96, 96, 8, 64, 7, 7}},
-                               {ConvPass::forward, {1, 0, true, false}, {2, 33, 31, 24, 40, 1, 1}},
-                               {ConvPass::forward, {1, 1, true, true}, {1, 5, 7, 3, 5, 3, 3}}};
-  for (const Convolution& c : cases) {
+  const ConvCase cases[] = {{ConvPass::forward, {2, 1}, {3, 37, 41, 64, 96, 3, 3}},
+                            {ConvPass::forward, {2, 3}, {2, 96, 96, 8, 64, 7, 7}},
+                            {ConvPass::forward, {1, 0, true, false}, {2, 33, 31, 24, 40, 1, 1}},
+                            {ConvPass::forward, {1, 1, true, true}, {1, 5, 7, 3, 5, 3, 3}}};
+  for (ConvCase c : cases) {
     for (const ConvPass pass : {ConvPass::forward, ConvPass::backward_data, ConvPass::backward_weights}) {
+      c.pass = pass;
+      if (pass != ConvPass::forward) c.spec.bias = c.spec.relu = false;
       for (const Precision& precision : kPrecisions) {
-        ConvSpec spec = c.spec;
-        if (pass != ConvPass::forward) spec.bias = spec.relu = false;
-        EXPECT_NO_THROW(plan_cudnn_conv(target(), pass, spec, c.shape, precision.dtype, precision.tf32))
-            << precision.name << " " << name_of(pass) << " " << c.str();
+        EXPECT_NO_THROW(plan_cudnn_conv(target(), precision.of(c))) << text_of(precision.of(c));
+      }
+    }
+  }
+}
+
+/// A plan file may say of a TF32 engine that it was chosen for strict fp32: older ones did not tell the two apart.
+TEST_P(CudnnPlan, ATf32EngineIsNotReplayedInStrictFp32) {
+  for (const ConvPass pass : {ConvPass::forward, ConvPass::backward_weights}) {
+    const ConvCase c = kPrecisions[1].of({pass, {1, 1}, kShape});
+    for (const CudnnConv& conv : cudnn_conv_candidates(target(), c, {6, 6})) {
+      if (!on_tensor_cores(conv)) continue;
+      SCOPED_TRACE(conv.id);
+      EXPECT_NO_THROW(cudnn_conv_by_id(target(), c, conv.id));
+      try {
+        cudnn_conv_by_id(target(), kPrecisions[0].of(c), conv.id);
+        ADD_FAILURE() << "was planned";
+      } catch (const std::invalid_argument& error) {
+        EXPECT_EQ(error.what(), "plan id \"" + conv.id + "\" rounds more than " + text_of(kPrecisions[0].of(c)) +
+                                    " allows: plan anew");
       }
     }
   }
@@ -203,7 +216,7 @@ class CudnnPlanErrors : public NeedsCudnn {
   static std::string replay(const std::string& id, Dtype dtype = Dtype::f32) {
     const auto target = CudnnTarget::described(described_devices()[1].json());
     try {
-      cudnn_conv_by_id(target, ConvPass::forward, {1, 1}, kShape, dtype, id);
+      cudnn_conv_by_id(target, {ConvPass::forward, {1, 1}, kShape, dtype}, id);
     } catch (const Exception& error) {
       return error.what();
     }

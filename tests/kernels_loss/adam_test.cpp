@@ -127,10 +127,10 @@ TEST(Adam, EveryInstructionSetAgrees) {
     EXPECT_TRUE(p.intact() && m.intact() && v.intact());
     return as_doubles(p);
   };
-  const auto expected = with(tables[0]->f64, double{});
+  const auto expected = with(tables[0]->of(double{}), double{});
   for (const auto* table : tables) {
-    EXPECT_LE(nmse(with(table->f32, float{}), expected), 1e-13);
-    EXPECT_LE(nmse(with(table->f64, double{}), expected), 1e-28);
+    EXPECT_LE(nmse(with(table->of(float{}), float{}), expected), 1e-13);
+    EXPECT_LE(nmse(with(table->of(double{}), double{}), expected), 1e-28);
   }
 }
 

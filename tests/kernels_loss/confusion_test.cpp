@@ -70,8 +70,8 @@ TEST(Confusion, EveryInstructionSetAgrees) {
       Guarded<float> logits(batch.logits);
       Guarded<std::uint8_t> prediction(batch.pixels());
       std::vector<ClassCounts> counts(batch.classes());
-      table->f32.count(logits.begin(), batch.labels.data(), 135, static_cast<int>(C), 255, counts.data(),
-                       prediction.begin());
+      table->of(float{}).count(logits.begin(), batch.labels.data(), 135, static_cast<int>(C), 255, counts.data(),
+                               prediction.begin());
       EXPECT_EQ(prediction.values(), expected.prediction);
       EXPECT_TRUE(prediction.intact());
       for (std::size_t c = 0; c < batch.classes(); ++c) EXPECT_EQ(numbers(counts[c]), expected.counts[c]);

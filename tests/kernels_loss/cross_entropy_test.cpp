@@ -119,10 +119,11 @@ TEST(CrossEntropy, EveryInstructionSetEqualsTheFormula) {
       Guarded<float> logits(batch.logits), gradient(batch.logits.size());
       const auto pixels = static_cast<std::int64_t>(batch.pixels());
       const int C = static_cast<int>(dims[3]);
-      const CrossEntropySums sums = table->f32.forward(logits.begin(), batch.labels.data(), nullptr, pixels, C, 255);
+      const CrossEntropySums sums =
+          table->of(float{}).forward(logits.begin(), batch.labels.data(), nullptr, pixels, C, 255);
       EXPECT_NEAR(sums.loss, expected.sums.loss, 1e-6 * std::fabs(expected.sums.loss) + 1e-15);
-      table->f32.backward(logits.begin(), batch.labels.data(), nullptr, pixels, C, 255, 1 / expected.sums.weight,
-                          gradient.begin());
+      table->of(float{}).backward(logits.begin(), batch.labels.data(), nullptr, pixels, C, 255,
+                                  1 / expected.sums.weight, gradient.begin());
       EXPECT_LE(nmse(gradient.values(), expected.gradient), 1e-12);
       EXPECT_TRUE(gradient.intact());
     }

@@ -52,8 +52,8 @@ TEST(GradNorm, EveryInstructionSetAgrees) {
   Guarded<float> f32(values);
   for (const auto* table :
        runnable(cpu::baseline::grad_norm_loops, cpu::avx2::grad_norm_loops, cpu::avx512::grad_norm_loops)) {
-    EXPECT_NEAR(table->f32.sum_of_squares(f32.begin(), 1003), expected, 1e-12 * expected);
-    EXPECT_NEAR(table->f64.sum_of_squares(values.data(), 1003), expected, 1e-12 * expected);
+    EXPECT_NEAR(table->of(float{}).sum_of_squares(f32.begin(), 1003), expected, 1e-12 * expected);
+    EXPECT_NEAR(table->of(double{}).sum_of_squares(values.data(), 1003), expected, 1e-12 * expected);
   }
 }
 

@@ -115,9 +115,9 @@ TEST(SoftDice, EveryInstructionSetAgrees) {
       EXPECT_TRUE(gradient.intact() && sums.intact());
       return std::pair(sums.values(), gradient.values());
     };
-    const auto [sums, gradient] = with(tables[0]->f64, double{});
+    const auto [sums, gradient] = with(tables[0]->of(double{}), double{});
     for (const auto* table : tables) {
-      const auto [sums_f32, gradient_f32] = with(table->f32, float{});
+      const auto [sums_f32, gradient_f32] = with(table->of(float{}), float{});
       EXPECT_LE(nmse(sums_f32, sums), 1e-12);
       EXPECT_LE(nmse(gradient_f32, gradient), 1e-11);
     }

@@ -117,10 +117,11 @@ TEST(Conv2d, ScaledResultsAreThoseOfScaledWeights) {
 TEST(Conv2d, PlansStayInsideTheirMemory) {
   const PoisonScope poison;
   const auto check = [](kernels::ConvPass pass, const kernels::ConvSpec& spec, const kernels::ConvShape& s) {
-    for (const kernels::ConvPlan& plan : kernels::cpu::plan_conv_candidates(pass, spec, s, Dtype::f32)) {
+    const kernels::ConvCase c{pass, spec, s, Dtype::f32};
+    for (const kernels::ConvPlan& plan : kernels::cpu::plan_conv_candidates(c)) {
       const Tensor workspace = Tensor::empty({static_cast<std::int64_t>(plan.workspace) + 1}, Dtype::u8);
       const Tensor x = Tensor::zeros({s.N, s.H, s.W, s.Cin}, Dtype::f32);
-      const Tensor y = Tensor::zeros({s.N, s.Ho(spec), s.Wo(spec), s.Cout}, Dtype::f32);
+      const Tensor y = Tensor::zeros({s.N, c.Ho(), c.Wo(), s.Cout}, Dtype::f32);
       const Tensor w = Tensor::zeros({s.Cout, s.Kh, s.Kw, s.Cin}, Dtype::f32);
       kernels::ConvOperands io;
       io.x = x.const_view();

@@ -50,8 +50,7 @@ TEST_F(Plans, TimingChoosesAmongTheCandidatesAndComputesTheSame) {
   ASSERT_EQ(choices.size(), 3u);
   for (const PlanChoice& c : choices) {
     std::vector<std::string> ids;
-    for (const auto& plan : kernels::cpu::plan_conv_candidates(c.pass, c.spec, c.shape, c.dtype))
-      ids.push_back(plan.id);
+    for (const auto& plan : kernels::cpu::plan_conv_candidates(c.of)) ids.push_back(plan.id);
     EXPECT_NE(std::find(ids.begin(), ids.end(), c.id), ids.end()) << c.id;
     EXPECT_EQ(c.machine, kernels::cpu::conv_machine());
   }
@@ -97,8 +96,11 @@ TEST_F(Plans, TextIsReadBackAndNothingElseIs) {
   spec.stride = 2;
   spec.bias = spec.relu = true;
   const std::vector<PlanChoice> choices{
-      {ConvPass::forward, spec, {1, 2, 3, 4, 5, 6, 7}, Dtype::bf16, {}, "avx2", "own:gemm"},
-      {ConvPass::backward_weights, {}, {8, 128, 128, 3, 64, 3, 3}, Dtype::f32, kCuda, "H200 \"x\"", "cudnn:9:e1"}};
+      {{ConvPass::forward, spec, {1, 2, 3, 4, 5, 6, 7}, Dtype::bf16}, {}, "avx2", "own:gemm"},
+      {{ConvPass::backward_weights, {}, {8, 128, 128, 3, 64, 3, 3}, Dtype::f32, true},
+       kCuda,
+       "H200 \"x\"",
+       "cudnn:9:e1"}};
   const std::string text = plans_text(choices);
   EXPECT_EQ(parse_plans(text, "f"), choices);
   EXPECT_EQ(plans_text(parse_plans(text, "f")), text);
@@ -116,6 +118,8 @@ TEST_F(Plans, TextIsReadBackAndNothingElseIs) {
   EXPECT_EQ(fault("[1,2,3,4]", "[0,2,3,4]"), begin + "plan 1: x holds 0, outside 1..2147483648");
   EXPECT_EQ(fault("[1,2,3,4]", "[1.5,2,3,4]"), begin + "plan 1: x holds 1.5, not a whole number");
   EXPECT_EQ(fault("\"bf16\"", "\"f16\""), begin + "plan 1: dtype is \"f16\", not one of \"f32\", \"f64\", \"bf16\"");
+  EXPECT_EQ(fault("\"tf32\":false", "\"tf32\":true"),
+            begin + "plan 1: tf32 is true beside bf16: it is a way to multiply f32");
   EXPECT_EQ(fault("\"stride\"", "\"step\""), begin + "plan 1: \"step\" is unknown");
   EXPECT_NE(fault("\"relu\":true,", "").find("plan 1"), std::string::npos);
   EXPECT_NE(fault("]}", "]").find(begin), std::string::npos);
@@ -124,6 +128,26 @@ TEST_F(Plans, TextIsReadBackAndNothingElseIs) {
   EXPECT_EQ(error_of([&] { parse_plans(plans_text(twice), "f"); }),
             "f: no choice of convolutions: plans 1 and 3 are for the same convolution");
   EXPECT_EQ(error_of([] { read_plans("no/such/plans.json"); }), "no/such/plans.json: cannot be read");
+}
+
+/// A file of a program that did not say: its choices hold for strict fp32 alone.
+TEST_F(Plans, WithoutTf32AFileIsOfStrictFp32) {
+  const PlanChoice choice{
+      {ConvPass::forward, {}, {1, 2, 3, 4, 5, 6, 7}, Dtype::f32, true}, kCuda, "H200", "cudnn:9:e1"};
+  std::string text = plans_text({choice});
+  EXPECT_EQ(parse_plans(text, "f"), std::vector{choice});
+  const std::string row = "\"tf32\":true,";
+  text.replace(text.find(row), row.size(), "");
+  PlanChoice strict = choice;
+  strict.of.tf32 = false;
+  EXPECT_EQ(parse_plans(text, "f"), std::vector{strict});
+}
+
+TEST(ConvCase, IsToldInWords) {
+  kernels::ConvCase c{ConvPass::backward_data, {.stride = 2, .pad = 1}, {8, 64, 32, 3, 16, 5, 7}, Dtype::f32};
+  EXPECT_EQ(text_of(c), "backward_data f32, x [8,64,32,3], weights [16,5,7,3], stride 2, pad 1");
+  c.tf32 = true;
+  EXPECT_EQ(text_of(c), "backward_data tf32, x [8,64,32,3], weights [16,5,7,3], stride 2, pad 1");
 }
 
 /// Into a slice by every candidate: those that cannot write one go by way of a copy.
@@ -136,7 +160,7 @@ TEST_F(Plans, EveryCandidateWritesASlice) {
   };
   const std::vector<double> expected = run({});
   PlanChoice choice = conv_plan_choices().at(0);
-  for (const auto& plan : kernels::cpu::plan_conv_candidates(choice.pass, choice.spec, choice.shape, choice.dtype)) {
+  for (const auto& plan : kernels::cpu::plan_conv_candidates(choice.of)) {
     choice.id = plan.id;
     replay_conv_plans({choice});
     const Sliced out({1, 10, 12, 24}, Dtype::f32, 8);

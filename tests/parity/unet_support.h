@@ -129,8 +129,8 @@ class ProviderScope {
 };
 
 inline bool provider_builtin(kernels::ConvProvider provider) {
-  return kernels::cpu::conv_provider_available(provider, kernels::ConvPass::forward, {1, 1, false, false},
-                                               {1, 16, 16, 16, 16, 3, 3}, Dtype::f32);
+  return kernels::cpu::conv_provider_available(
+      provider, {kernels::ConvPass::forward, {1, 1, false, false}, {1, 16, 16, 16, 16, 3, 3}, Dtype::f32});
 }
 
 class ThreadScope {

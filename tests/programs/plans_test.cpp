@@ -47,8 +47,8 @@ TEST_F(ProgramPlans, AreTimedWrittenResumedAndReplayed) {
   ASSERT_FALSE(chosen.empty());
   std::map<kernels::ConvPass, int> passes;
   for (const PlanChoice& c : chosen) {
-    EXPECT_EQ(c.dtype, Dtype::bf16) << c.id;
-    ++passes[c.pass];
+    EXPECT_EQ(c.of.dtype, Dtype::bf16) << c.id;
+    ++passes[c.of.pass];
   }
   EXPECT_EQ(passes.size(), 3u);
 

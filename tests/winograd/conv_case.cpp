@@ -106,7 +106,7 @@ bool Buffer::intact() const {
   return true;
 }
 
-std::string ConvCase::name() const {
+std::string Conv3x3::name() const {
   std::ostringstream text;
   text << "N" << N << " H" << H << " W" << W << " " << Cin << "->" << Cout;
   return text.str();
@@ -116,7 +116,7 @@ namespace {
 
 /// Calls visit(x pixel, y pixel, tap) for every tap that lies in the image.
 template <class Visit>
-void for_each_tap(const ConvCase& c, Visit&& visit) {
+void for_each_tap(const Conv3x3& c, Visit&& visit) {
   for (std::int64_t n = 0; n < c.N; ++n) {
     for (std::int64_t h = 0; h < c.H; ++h) {
       for (std::int64_t w = 0; w < c.W; ++w) {
@@ -132,7 +132,7 @@ void for_each_tap(const ConvCase& c, Visit&& visit) {
 
 }  // namespace
 
-std::vector<double> reference_forward(const ConvCase& c, const std::vector<double>& x, const std::vector<double>& w) {
+std::vector<double> reference_forward(const Conv3x3& c, const std::vector<double>& x, const std::vector<double>& w) {
   std::vector<double> y(static_cast<std::size_t>(c.N * c.H * c.W * c.Cout));
   for_each_tap(c, [&](std::int64_t px, std::int64_t py, std::int64_t tap) {
     for (std::int64_t o = 0; o < c.Cout; ++o) {
@@ -146,7 +146,7 @@ std::vector<double> reference_forward(const ConvCase& c, const std::vector<doubl
   return y;
 }
 
-std::vector<double> reference_backward_data(const ConvCase& c, const std::vector<double>& dy,
+std::vector<double> reference_backward_data(const Conv3x3& c, const std::vector<double>& dy,
                                             const std::vector<double>& w) {
   std::vector<double> dx(static_cast<std::size_t>(c.N * c.H * c.W * c.Cin));
   for_each_tap(c, [&](std::int64_t px, std::int64_t py, std::int64_t tap) {
@@ -160,7 +160,7 @@ std::vector<double> reference_backward_data(const ConvCase& c, const std::vector
   return dx;
 }
 
-std::vector<double> reference_backward_weights(const ConvCase& c, const std::vector<double>& x,
+std::vector<double> reference_backward_weights(const Conv3x3& c, const std::vector<double>& x,
                                                const std::vector<double>& dy) {
   std::vector<double> dw(static_cast<std::size_t>(c.Cout * 9 * c.Cin));
   for_each_tap(c, [&](std::int64_t px, std::int64_t py, std::int64_t tap) {

@@ -32,17 +32,17 @@ class Buffer {
   std::size_t begin_ = 0;  // byte of the first element, 64-byte aligned in memory
 };
 
-struct ConvCase {
+struct Conv3x3 {
   std::int64_t N, H, W, Cin, Cout;
 
   kernels::ConvShape shape() const { return {N, H, W, Cin, Cout, 3, 3}; }
   std::string name() const;
 };
 
-std::vector<double> reference_forward(const ConvCase& c, const std::vector<double>& x, const std::vector<double>& w);
-std::vector<double> reference_backward_data(const ConvCase& c, const std::vector<double>& dy,
+std::vector<double> reference_forward(const Conv3x3& c, const std::vector<double>& x, const std::vector<double>& w);
+std::vector<double> reference_backward_data(const Conv3x3& c, const std::vector<double>& dy,
                                             const std::vector<double>& w);
-std::vector<double> reference_backward_weights(const ConvCase& c, const std::vector<double>& x,
+std::vector<double> reference_backward_weights(const Conv3x3& c, const std::vector<double>& x,
                                                const std::vector<double>& dy);
 
 /// sum (a-b)^2 / sum b^2; NaN if any a is.

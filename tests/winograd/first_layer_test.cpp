@@ -14,17 +14,17 @@ namespace {
 using namespace kernels;
 using kernels::cpu::Isa;
 
-const ConvCase kCases[] = {{1, 1, 1, 1, 1},    {2, 5, 7, 3, 16},  {1, 33, 31, 3, 64},
-                           {2, 1, 5, 4, 17},   {3, 7, 1, 2, 33},  {1, 9, 130, 3, 100},
-                           {2, 17, 19, 3, 32}, {1, 70, 6, 1, 48}, {1, 8, 12, 4, 130}};
+const Conv3x3 kCases[] = {{1, 1, 1, 1, 1},    {2, 5, 7, 3, 16},  {1, 33, 31, 3, 64},
+                          {2, 1, 5, 4, 17},   {3, 7, 1, 2, 33},  {1, 9, 130, 3, 100},
+                          {2, 17, 19, 3, 32}, {1, 70, 6, 1, 48}, {1, 8, 12, 4, 130}};
 constexpr ConvPass kPasses[] = {ConvPass::forward, ConvPass::backward_weights};
 
 struct Trial {
-  ConvCase c;
+  Conv3x3 c;
   ConvPass pass;
   Buffer x, dy, weights, bias, out;
 
-  Trial(const ConvCase& shape, ConvPass p, Dtype dtype, std::int64_t extra_pitch = 0)
+  Trial(const Conv3x3& shape, ConvPass p, Dtype dtype, std::int64_t extra_pitch = 0)
       : c(shape),
         pass(p),
         x(dtype, {c.N, c.H, c.W, c.Cin}, c.Cin + extra_pitch),
@@ -38,7 +38,7 @@ struct Trial {
     weights.fill(3);
     bias.fill(4);
   }
-  ConvPlan plan(ConvSpec spec, Isa set) const { return cpu::first_layer_plan(pass, spec, c.shape(), x_dtype(), set); }
+  ConvPlan plan(ConvSpec spec, Isa set) const { return cpu::first_layer_plan({pass, spec, c.shape(), x_dtype()}, set); }
   Dtype x_dtype() const { return const_cast<Buffer&>(x).view().dtype; }
   /// Runs and checks the guards.
   void run(ConvSpec spec, Isa set) {
@@ -69,7 +69,7 @@ struct Trial {
 TEST(FirstLayer, AgreesWithF64) {
   for (const Isa set : instruction_sets()) {
     for (const ConvPass pass : kPasses) {
-      for (const ConvCase& c : kCases) {
+      for (const Conv3x3& c : kCases) {
         for (const Dtype dtype : {Dtype::f32, Dtype::bf16}) {
           for (const bool epilogue : {false, true}) {
             for (const std::int64_t extra_pitch : {0, 3}) {
@@ -90,7 +90,7 @@ TEST(FirstLayer, AgreesWithF64) {
 TEST(FirstLayer, ThreadsDoNotShowInTheBytes) {
   const int before = cpu::threads();
   for (const ConvPass pass : kPasses) {
-    for (const ConvCase& c : {ConvCase{1, 260, 256, 3, 64}, ConvCase{2, 33, 31, 3, 17}, ConvCase{1, 2, 9, 1, 5}}) {
+    for (const Conv3x3& c : {Conv3x3{1, 260, 256, 3, 64}, Conv3x3{2, 33, 31, 3, 17}, Conv3x3{1, 2, 9, 1, 5}}) {
       std::vector<unsigned char> first;
       for (const int count : {1, 2, 3, 7}) {
         cpu::set_threads(count);
@@ -106,11 +106,11 @@ TEST(FirstLayer, ThreadsDoNotShowInTheBytes) {
 
 TEST(FirstLayer, SupportsOnlyWhatItCanDo) {
   const ConvSpec spec{.stride = 1, .pad = 1};
-  EXPECT_TRUE(cpu::first_layer_supports(ConvPass::forward, spec, {1, 8, 8, 3, 64, 3, 3}, Dtype::bf16));
-  EXPECT_TRUE(cpu::first_layer_supports(ConvPass::backward_weights, spec, {1, 8, 8, 4, 5, 3, 3}, Dtype::f32));
-  EXPECT_FALSE(cpu::first_layer_supports(ConvPass::backward_data, spec, {1, 8, 8, 3, 64, 3, 3}, Dtype::f32));
-  EXPECT_FALSE(cpu::first_layer_supports(ConvPass::forward, spec, {1, 8, 8, 5, 64, 3, 3}, Dtype::f32));
-  EXPECT_FALSE(cpu::first_layer_supports(ConvPass::forward, spec, {1, 8, 8, 3, 64, 3, 3}, Dtype::f64));
+  EXPECT_TRUE(cpu::first_layer_supports({ConvPass::forward, spec, {1, 8, 8, 3, 64, 3, 3}, Dtype::bf16}));
+  EXPECT_TRUE(cpu::first_layer_supports({ConvPass::backward_weights, spec, {1, 8, 8, 4, 5, 3, 3}, Dtype::f32}));
+  EXPECT_FALSE(cpu::first_layer_supports({ConvPass::backward_data, spec, {1, 8, 8, 3, 64, 3, 3}, Dtype::f32}));
+  EXPECT_FALSE(cpu::first_layer_supports({ConvPass::forward, spec, {1, 8, 8, 5, 64, 3, 3}, Dtype::f32}));
+  EXPECT_FALSE(cpu::first_layer_supports({ConvPass::forward, spec, {1, 8, 8, 3, 64, 3, 3}, Dtype::f64}));
 }
 
 }  // namespace

@@ -19,10 +19,10 @@ using kernels::cpu::WinogradTile;
 const std::vector<ConvPass> kPasses = {ConvPass::forward, ConvPass::backward_data, ConvPass::backward_weights};
 constexpr WinogradTile kTiles[] = {WinogradTile::f2x2, WinogradTile::f4x4, WinogradTile::f6x6};
 
-const ConvCase kCases[] = {{1, 1, 1, 1, 1},    {2, 1, 1, 16, 17},    {1, 5, 7, 3, 16},    {2, 5, 7, 17, 3},
-                           {3, 5, 7, 100, 33}, {1, 33, 31, 16, 64},  {2, 33, 31, 1, 130}, {1, 33, 31, 130, 32},
-                           {3, 8, 8, 64, 64},  {2, 16, 12, 32, 100}, {1, 4, 65, 17, 17},  {2, 6, 6, 200, 130},
-                           {1, 64, 60, 3, 48}, {2, 13, 9, 130, 200}};
+const Conv3x3 kCases[] = {{1, 1, 1, 1, 1},    {2, 1, 1, 16, 17},    {1, 5, 7, 3, 16},    {2, 5, 7, 17, 3},
+                          {3, 5, 7, 100, 33}, {1, 33, 31, 16, 64},  {2, 33, 31, 1, 130}, {1, 33, 31, 130, 32},
+                          {3, 8, 8, 64, 64},  {2, 16, 12, 32, 100}, {1, 4, 65, 17, 17},  {2, 6, 6, 200, 130},
+                          {1, 64, 60, 3, 48}, {2, 13, 9, 130, 200}};
 
 ConvSpec spec() { return {.stride = 1, .pad = 1}; }
 
@@ -38,11 +38,11 @@ class Threads {
 
 /// Operands and result of one pass. `activations` is the plan's dtype; weights and their gradients may have another.
 struct Trial {
-  ConvCase c;
+  Conv3x3 c;
   ConvPass pass;
   Buffer x, dy, weights, out;
 
-  Trial(const ConvCase& shape, ConvPass p, Dtype activations, Dtype filters, std::int64_t extra_pitch = 0)
+  Trial(const Conv3x3& shape, ConvPass p, Dtype activations, Dtype filters, std::int64_t extra_pitch = 0)
       : c(shape),
         pass(p),
         x(activations, {c.N, c.H, c.W, c.Cin}, c.Cin + extra_pitch),
@@ -105,8 +105,8 @@ std::vector<Variant> variants(const std::vector<ConvPass>& passes) {
 
 class Winograd : public ::testing::TestWithParam<Variant> {
  protected:
-  ConvPlan plan(const ConvCase& c, Dtype dtype, ConvSpec how = spec()) const {
-    return cpu::winograd_plan(GetParam().pass, how, c.shape(), dtype, GetParam().tile, GetParam().set);
+  ConvPlan plan(const Conv3x3& c, Dtype dtype, ConvSpec how = spec()) const {
+    return cpu::winograd_plan({GetParam().pass, how, c.shape(), dtype}, GetParam().tile, GetParam().set);
   }
 };
 INSTANTIATE_TEST_SUITE_P(All, Winograd, ::testing::ValuesIn(variants(kPasses)), name);
@@ -116,7 +116,7 @@ INSTANTIATE_TEST_SUITE_P(All, WinogradForward, ::testing::ValuesIn(variants({Con
 
 TEST_P(Winograd, F32AgreesWithF64) {
   const double bound = GetParam().pass == ConvPass::backward_weights ? 1e-9 : 1e-10;
-  for (const ConvCase& c : kCases) {
+  for (const Conv3x3& c : kCases) {
     Trial trial(c, GetParam().pass, Dtype::f32, Dtype::f32);
     EXPECT_LE(trial.error(plan(c, Dtype::f32), trial.reference()), bound) << c.name();
   }
@@ -124,30 +124,30 @@ TEST_P(Winograd, F32AgreesWithF64) {
 
 // The most channels that the rule sums over in f32 with the largest tiles: the error grows with them.
 TEST(Winograd512Channels, F32StaysWithinTheBound) {
-  const ConvCase c{1, 60, 60, 512, 16};
+  const Conv3x3 c{1, 60, 60, 512, 16};
   Trial trial(c, ConvPass::forward, Dtype::f32, Dtype::f32);
-  const ConvPlan plan = cpu::winograd_plan(ConvPass::forward, spec(), c.shape(), Dtype::f32, WinogradTile::f6x6);
+  const ConvPlan plan = cpu::winograd_plan({ConvPass::forward, spec(), c.shape(), Dtype::f32}, WinogradTile::f6x6);
   EXPECT_LE(trial.error(plan, trial.reference()), 1e-10);
 }
 
 // The result is rounded to bf16 where it is an activation (2^-9 relative, uniform: 1.3e-6); gradients are f32 here.
 TEST_P(Winograd, Bf16ActivationsAgreeWithF64OnTheRoundedInputs) {
   const double bound = GetParam().pass == ConvPass::backward_weights ? 1e-9 : 1e-5;
-  for (const ConvCase& c : kCases) {
+  for (const Conv3x3& c : kCases) {
     Trial trial(c, GetParam().pass, Dtype::bf16, Dtype::f32);
     EXPECT_LE(trial.error(plan(c, Dtype::bf16), trial.reference()), bound) << c.name();
   }
 }
 
 TEST_P(Winograd, Bf16WeightsAgreeWithF64OnTheRoundedInputs) {
-  for (const ConvCase& c : kCases) {
+  for (const Conv3x3& c : kCases) {
     Trial trial(c, GetParam().pass, Dtype::bf16, Dtype::bf16);
     EXPECT_LE(trial.error(plan(c, Dtype::bf16), trial.reference()), 1e-5) << c.name();
   }
 }
 
 TEST_P(Winograd, PitchedActivations) {
-  for (const ConvCase& c : {kCases[3], kCases[5], kCases[8]}) {
+  for (const Conv3x3& c : {kCases[3], kCases[5], kCases[8]}) {
     for (const std::int64_t extra : {5, 64}) {
       Trial trial(c, GetParam().pass, Dtype::f32, Dtype::f32, extra);
       EXPECT_LE(trial.error(plan(c, Dtype::f32), trial.reference()), 1e-9) << c.name() << " pitch +" << extra;
@@ -158,11 +158,11 @@ TEST_P(Winograd, PitchedActivations) {
 // Large enough for every schedule: private and shared, several chunks, streamed results, groups of tiles.
 TEST_P(Winograd, ThreadsDoNotShowInTheBytes) {
   const bool slow = GetParam().set == Isa::baseline;
-  const std::vector<ConvCase> cases =
-      slow ? std::vector<ConvCase>{{1, 33, 31, 17, 33}, {1, 64, 64, 32, 16}}
-           : std::vector<ConvCase>{{1, 33, 31, 17, 33},   {2, 128, 128, 64, 32}, {1, 24, 24, 200, 130},
-                                   {1, 60, 62, 128, 130}, {1, 8, 8, 192, 256},   {1, 256, 256, 16, 64}};
-  for (const ConvCase& c : cases) {
+  const std::vector<Conv3x3> cases =
+      slow ? std::vector<Conv3x3>{{1, 33, 31, 17, 33}, {1, 64, 64, 32, 16}}
+           : std::vector<Conv3x3>{{1, 33, 31, 17, 33},   {2, 128, 128, 64, 32}, {1, 24, 24, 200, 130},
+                                  {1, 60, 62, 128, 130}, {1, 8, 8, 192, 256},   {1, 256, 256, 16, 64}};
+  for (const Conv3x3& c : cases) {
     for (const Dtype dtype : {Dtype::f32, Dtype::bf16}) {
       std::vector<unsigned char> first;
       for (const int count : {1, 2, 3, 7}) {
@@ -184,18 +184,18 @@ TEST_P(Winograd, ThreadsDoNotShowInTheBytes) {
 }
 
 TEST_P(Winograd, LargeShapesAgreeWithTheBaseline) {
-  const ConvCase c{1, 256, 256, 16, 64};  // y is streamed
+  const Conv3x3 c{1, 256, 256, 16, 64};  // y is streamed
   Trial wide(c, GetParam().pass, Dtype::f32, Dtype::f32), narrow(c, GetParam().pass, Dtype::f32, Dtype::f32);
   ASSERT_TRUE(run_guarded(plan(c, Dtype::f32), wide.operands()));
   ASSERT_TRUE(
-      run_guarded(cpu::winograd_plan(GetParam().pass, spec(), c.shape(), Dtype::f32, GetParam().tile, Isa::baseline),
+      run_guarded(cpu::winograd_plan({GetParam().pass, spec(), c.shape(), Dtype::f32}, GetParam().tile, Isa::baseline),
                   narrow.operands()));
   EXPECT_LE(nmse(wide.out.values(), narrow.out.values()), 1e-9);
 }
 
 TEST_P(WinogradForward, BiasAndRelu) {
   for (const Dtype dtype : {Dtype::f32, Dtype::bf16}) {
-    for (const ConvCase& c : {kCases[2], kCases[5], kCases[9], kCases[12]}) {
+    for (const Conv3x3& c : {kCases[2], kCases[5], kCases[9], kCases[12]}) {
       for (const bool with_bias : {false, true}) {
         ConvSpec how = spec();
         how.bias = with_bias;
@@ -220,7 +220,7 @@ TEST_P(WinogradForward, BiasAndRelu) {
 
 TEST_P(WinogradForward, NotANumberStaysVisibleAndNearby) {
   for (const Dtype dtype : {Dtype::f32, Dtype::bf16}) {
-    const ConvCase c{1, 40, 40, 16, 16};
+    const Conv3x3 c{1, 40, 40, 16, 16};
     Trial trial(c, ConvPass::forward, dtype, Dtype::f32);
     const View x = trial.x.view();
     const std::int64_t poisoned = (20 * c.W + 20) * c.Cin + 3;
@@ -247,7 +247,7 @@ TEST_P(WinogradForward, NotANumberStaysVisibleAndNearby) {
 TEST(WinogradRule, TakesTheLargestTilesWhereTheyFit) {
   if (cpu::isa() == Isa::baseline) GTEST_SKIP() << "no Winograd on baseline vectors";
   const auto chosen = [](ConvPass pass, const ConvShape& shape, Dtype dtype) {
-    return cpu::plan_conv(pass, spec(), shape, dtype, ConvProvider::automatic).id;
+    return cpu::plan_conv({pass, spec(), shape, dtype}, ConvProvider::automatic).id;
   };
   const ConvShape large{2, 256, 256, 64, 64, 3, 3}, padded_away{8, 32, 32, 512, 512, 3, 3},
       few{1, 48, 48, 64, 64, 3, 3}, tiny{8, 2, 2, 512, 512, 3, 3};
@@ -271,16 +271,16 @@ TEST(WinogradRule, TakesTheLargestTilesWhereTheyFit) {
 TEST(WinogradSupports, OnlyWhatItCanDo) {
   const ConvShape shape{1, 8, 8, 16, 16, 3, 3};
   for (const ConvPass pass : kPasses) {
-    EXPECT_TRUE(cpu::winograd_supports(pass, spec(), shape, Dtype::f32));
-    EXPECT_TRUE(cpu::winograd_supports(pass, spec(), shape, Dtype::bf16));
-    EXPECT_FALSE(cpu::winograd_supports(pass, spec(), shape, Dtype::f64));
-    EXPECT_FALSE(cpu::winograd_supports(pass, {.stride = 2, .pad = 1}, shape, Dtype::f32));
-    EXPECT_FALSE(cpu::winograd_supports(pass, {.stride = 1, .pad = 0}, shape, Dtype::f32));
-    EXPECT_FALSE(cpu::winograd_supports(pass, spec(), {1, 8, 8, 16, 16, 1, 1}, Dtype::f32));
-    EXPECT_FALSE(cpu::winograd_supports(pass, spec(), {0, 8, 8, 16, 16, 3, 3}, Dtype::f32));
+    EXPECT_TRUE(cpu::winograd_supports({pass, spec(), shape, Dtype::f32}));
+    EXPECT_TRUE(cpu::winograd_supports({pass, spec(), shape, Dtype::bf16}));
+    EXPECT_FALSE(cpu::winograd_supports({pass, spec(), shape, Dtype::f64}));
+    EXPECT_FALSE(cpu::winograd_supports({pass, {.stride = 2, .pad = 1}, shape, Dtype::f32}));
+    EXPECT_FALSE(cpu::winograd_supports({pass, {.stride = 1, .pad = 0}, shape, Dtype::f32}));
+    EXPECT_FALSE(cpu::winograd_supports({pass, spec(), {1, 8, 8, 16, 16, 1, 1}, Dtype::f32}));
+    EXPECT_FALSE(cpu::winograd_supports({pass, spec(), {0, 8, 8, 16, 16, 3, 3}, Dtype::f32}));
   }
-  EXPECT_EQ(cpu::winograd_plan(ConvPass::forward, spec(), shape, Dtype::f32, WinogradTile::f4x4).id, "winograd:f4x4");
-  EXPECT_EQ(cpu::winograd_plan(ConvPass::forward, spec(), shape, Dtype::f32, WinogradTile::f2x2).id, "winograd:f2x2");
+  EXPECT_EQ(cpu::winograd_plan({ConvPass::forward, spec(), shape, Dtype::f32}, WinogradTile::f4x4).id, "winograd:f4x4");
+  EXPECT_EQ(cpu::winograd_plan({ConvPass::forward, spec(), shape, Dtype::f32}, WinogradTile::f2x2).id, "winograd:f2x2");
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
 #include "kernels/cpu/isa/adam.h"
 
+#include "kernels/cpu/isa/vec.h"
+
 namespace unet::kernels::cpu::UNET_ISA {
 namespace {
 
@@ -16,17 +18,17 @@ void step(const AdamFactors& factors, std::int64_t count, const T* __restrict g,
   const T step_size = static_cast<T>(factors.step_size), root_factor = static_cast<T>(factors.root_factor);
   const T epsilon = static_cast<T>(factors.epsilon);
   for (std::int64_t i = 0; i < count; ++i) {
-    const T gradient = grad_scale * g[i] + decay * p[i];
-    const T m_new = beta1 * m[i] + new1 * gradient;
-    const T v_new = beta2 * v[i] + new2 * gradient * gradient;
+    const T gradient = fma(grad_scale, g[i], decay * p[i]);
+    const T m_new = fma(beta1, m[i], new1 * gradient);
+    const T v_new = fma(beta2, v[i], new2 * gradient * gradient);
     m[i] = m_new;
     v[i] = v_new;
-    p[i] = keep * p[i] - step_size * m_new / (square_root(v_new) * root_factor + epsilon);
+    p[i] = fma(keep, p[i], -(step_size * m_new / fma(square_root(v_new), root_factor, epsilon)));
   }
 }
 
 }  // namespace
 
-const ByDtype<AdamLoops> adam_loops{{step<float>}, {step<double>}};
+const ByFloat<AdamLoops> adam_loops{{step<float>}, {step<double>}};
 
 }  // namespace unet::kernels::cpu::UNET_ISA

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "kernels/cpu/isa/by_dtype.h"
+#include "kernels/cpu/isa/storage.h"
 
 namespace unet::kernels::cpu {
 
@@ -21,13 +21,13 @@ struct AdamLoops {
 };
 
 namespace baseline {
-extern const ByDtype<AdamLoops> adam_loops;
+extern const ByFloat<AdamLoops> adam_loops;
 }
 namespace avx2 {
-extern const ByDtype<AdamLoops> adam_loops;
+extern const ByFloat<AdamLoops> adam_loops;
 }
 namespace avx512 {
-extern const ByDtype<AdamLoops> adam_loops;
+extern const ByFloat<AdamLoops> adam_loops;
 }
 
 }  // namespace unet::kernels::cpu

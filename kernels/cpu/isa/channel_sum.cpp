@@ -1,16 +1,12 @@
 #include "kernels/cpu/isa/channel_sum.h"
 
+#include "kernels/bf16.h"
+
 namespace unet::kernels::cpu::UNET_ISA {
 namespace {
 
-template <class T>
-[[gnu::always_inline]] inline double number(T x) {
-  return static_cast<double>(x);
-}
-[[gnu::always_inline]] inline double number(bf16 x) {
-  const std::uint32_t bits = static_cast<std::uint32_t>(x.bits) << 16;
-  return static_cast<double>(__builtin_bit_cast(float, bits));
-}
+[[gnu::always_inline]] inline double number(double x) { return x; }
+[[gnu::always_inline]] inline double number(bf16 x) { return static_cast<double>(widen(x)); }
 
 template <class T>
 void channel_sum(const T* __restrict x, std::int64_t pixels, std::int64_t channels, std::int64_t pitch,

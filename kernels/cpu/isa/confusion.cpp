@@ -15,24 +15,24 @@ void count(const T* x, const std::uint8_t* labels, std::int64_t pixels, int C, i
     choose(labels + begin, n, C, ignore_index, chosen);
     split(x + begin * C, n, C, planes);
     find_largest(planes, C, largest);
-    for (int i = 0; i < strip; i += lanes_of<T>) {
+    for (int i = 0; i < strip; i += full_lanes<T>) {
       Ints<T> first = {};
       // Downwards, so that the first of equals stays.
       for (int c = C - 1; c >= 0; --c) {
-        first = at(planes + c * strip + i) == at(largest + i) ? Ints<T>{} + c : first;
+        first = load(planes + c * strip + i) == load(largest + i) ? Ints<T>{} + c : first;
       }
       __builtin_memcpy(best + i, &first, sizeof first);
     }
     for (int i = 0; prediction != nullptr && i < n; ++i) prediction[begin + i] = static_cast<std::uint8_t>(best[i]);
     for (int c = 0; c < C; ++c) {
       Ints<T> both = {}, predicted = {}, truth = {};
-      for (int i = 0; i < strip; i += lanes_of<T>) {
-        const Ints<T> label = labels_at<T>(chosen + i), guess = labels_at<T>(best + i);
+      for (int i = 0; i < strip; i += full_lanes<T>) {
+        const Ints<T> label = load(chosen + i), guess = load(best + i);
         both -= (guess == c) & (label == c);
         predicted -= (guess == c) & (label >= 0);
         truth -= label == c;
       }
-      for (int k = 0; k < lanes_of<T>; ++k) {
+      for (int k = 0; k < full_lanes<T>; ++k) {
         counts[c].both += both[k];
         counts[c].predicted += predicted[k];
         counts[c].truth += truth[k];
@@ -43,6 +43,6 @@ void count(const T* x, const std::uint8_t* labels, std::int64_t pixels, int C, i
 
 }  // namespace
 
-const ByDtype<ConfusionLoops> confusion_loops{{count<float>}, {count<double>}};
+const ByFloat<ConfusionLoops> confusion_loops{{count<float>}, {count<double>}};
 
 }  // namespace unet::kernels::cpu::UNET_ISA

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "kernels/confusion.h"
-#include "kernels/cpu/isa/by_dtype.h"
+#include "kernels/cpu/isa/storage.h"
 
 namespace unet::kernels::cpu {
 
@@ -13,13 +13,13 @@ struct ConfusionLoops {
 };
 
 namespace baseline {
-extern const ByDtype<ConfusionLoops> confusion_loops;
+extern const ByFloat<ConfusionLoops> confusion_loops;
 }
 namespace avx2 {
-extern const ByDtype<ConfusionLoops> confusion_loops;
+extern const ByFloat<ConfusionLoops> confusion_loops;
 }
 namespace avx512 {
-extern const ByDtype<ConfusionLoops> confusion_loops;
+extern const ByFloat<ConfusionLoops> confusion_loops;
 }
 
 }  // namespace unet::kernels::cpu

@@ -1,16 +1,13 @@
 #include "kernels/cpu/isa/conv_pack.h"
 
-#include "kernels/cpu/isa/lanes.h"
+#include "kernels/bf16.h"
 
 namespace unet::kernels::cpu::UNET_ISA {
 namespace {
 
 void copy(const bf16* __restrict from, std::int64_t size, float* __restrict to) {
 #pragma GCC ivdep
-  for (std::int64_t e = 0; e < size; ++e) {
-    const std::uint32_t bits = static_cast<std::uint32_t>(from[e].bits) << 16;
-    to[e] = __builtin_bit_cast(float, bits);
-  }
+  for (std::int64_t e = 0; e < size; ++e) to[e] = widen(from[e]);
 }
 
 template <class T>
@@ -100,7 +97,7 @@ void weights(const T* __restrict w, std::int64_t stride_c, std::int64_t stride_j
 }
 
 #if defined(UNET_ISA_avx512)
-std::uint32_t bf16_bits(float x) { return stored<bf16, 1>(x); }
+std::uint32_t bf16_bits(float x) { return narrow(x).bits; }
 
 void pair_weights(const float* __restrict w, std::int64_t stride_c, std::int64_t stride_j, std::int64_t depth,
                   std::int64_t cols, std::int64_t width, BfPair* __restrict dst) {

@@ -15,14 +15,14 @@ template <class T>
 
 template <class T>
 void losses_of_two(const T* planes, const Int<T>* chosen, T w0, T w1, T* losses, T* weights) {
-  for (int i = 0; i < strip; i += lanes_of<T>) {
-    const Ints<T> label = labels_at<T>(chosen + i);
-    const Reals<T> difference = at(planes + strip + i) - at(planes + i);
+  for (int i = 0; i < strip; i += full_lanes<T>) {
+    const Ints<T> label = load(chosen + i);
+    const Reals<T> difference = load(planes + strip + i) - load(planes + i);
     const Reals<T> z = label == 1 ? -difference : difference;
     const Reals<T> loss = (z > 0 ? z : Reals<T>{}) + log1p_unit(exp_nonpositive(minus_magnitude<T>(z)));
-    const Reals<T> w = label == 1 ? all(w1) : all(w0);
-    put(losses + i, label >= 0 ? w * loss : Reals<T>{});
-    put(weights + i, label >= 0 ? w : Reals<T>{});
+    const Reals<T> w = label == 1 ? broadcast(w1) : broadcast(w0);
+    store(losses + i, label >= 0 ? w * loss : Reals<T>{});
+    store(weights + i, label >= 0 ? w : Reals<T>{});
   }
 }
 
@@ -31,20 +31,20 @@ template <class T>
 void losses_of_many(int C, T* planes, const Int<T>* chosen, const T* class_weights, T* losses, T* weights) {
   T largest[strip], margin[strip], sum[strip];
   find_largest(planes, C, largest);
-  for (int i = 0; i < strip; i += lanes_of<T>) {
-    const Ints<T> label = labels_at<T>(chosen + i);
+  for (int i = 0; i < strip; i += full_lanes<T>) {
+    const Ints<T> label = load(chosen + i);
     Reals<T> logit = {}, weight = {};
     for (int c = 0; c < C; ++c) {
-      logit = label == c ? at(planes + c * strip + i) : logit;
-      weight = label == c ? all(class_weights == nullptr ? T{1} : class_weights[c]) : weight;
+      logit = label == c ? load(planes + c * strip + i) : logit;
+      weight = label == c ? broadcast(class_weights == nullptr ? T{1} : class_weights[c]) : weight;
     }
-    put(margin + i, at(largest + i) - logit);
-    put(weights + i, weight);
+    store(margin + i, load(largest + i) - logit);
+    store(weights + i, weight);
   }
   exponentials(C, largest, planes, sum);
-  for (int i = 0; i < strip; i += lanes_of<T>) {
-    const Reals<T> loss = at(weights + i) * (log_of_sum(at(sum + i)) + at(margin + i));
-    put(losses + i, labels_at<T>(chosen + i) >= 0 ? loss : Reals<T>{});
+  for (int i = 0; i < strip; i += full_lanes<T>) {
+    const Reals<T> loss = load(weights + i) * (log_of_sum(load(sum + i)) + load(margin + i));
+    store(losses + i, load(chosen + i) >= 0 ? loss : Reals<T>{});
   }
 }
 
@@ -77,15 +77,15 @@ CrossEntropySums forward(const T* x, const std::uint8_t* labels, const T* class_
 /// planes becomes the gradient.
 template <class T>
 void gradient_of_two(const Int<T>* chosen, T f0, T f1, T* planes) {
-  for (int i = 0; i < strip; i += lanes_of<T>) {
-    const Ints<T> label = labels_at<T>(chosen + i);
-    const Reals<T> difference = at(planes + strip + i) - at(planes + i);
+  for (int i = 0; i < strip; i += full_lanes<T>) {
+    const Ints<T> label = load(chosen + i);
+    const Reals<T> difference = load(planes + strip + i) - load(planes + i);
     const Reals<T> z = label == 1 ? -difference : difference;
     const Reals<T> u = exp_nonpositive(minus_magnitude<T>(z));
-    const Reals<T> q = (z > 0 ? all(T{1}) : u) / (u + T{1});
-    const Reals<T> g = label >= 0 ? (label == 1 ? all(-f1) : all(f0)) * q : Reals<T>{};
-    put(planes + i, -g);
-    put(planes + strip + i, g);
+    const Reals<T> q = (z > 0 ? broadcast(T{1}) : u) / (u + T{1});
+    const Reals<T> g = label >= 0 ? (label == 1 ? broadcast(-f1) : broadcast(f0)) * q : Reals<T>{};
+    store(planes + i, -g);
+    store(planes + strip + i, g);
   }
 }
 
@@ -93,14 +93,14 @@ void gradient_of_two(const Int<T>* chosen, T f0, T f1, T* planes) {
 template <class T>
 void gradient_of_many(int C, const Int<T>* chosen, const T* class_weights, T factor, T* planes) {
   softmax(C, planes);
-  for (int i = 0; i < strip; i += lanes_of<T>) {
-    const Ints<T> label = labels_at<T>(chosen + i);
-    Reals<T> f = all(factor);
-    for (int c = 0; class_weights != nullptr && c < C; ++c) f = label == c ? all(factor * class_weights[c]) : f;
+  for (int i = 0; i < strip; i += full_lanes<T>) {
+    const Ints<T> label = load(chosen + i);
+    Reals<T> f = broadcast(factor);
+    for (int c = 0; class_weights != nullptr && c < C; ++c) f = label == c ? broadcast(factor * class_weights[c]) : f;
     for (int c = 0; c < C; ++c) {
-      const Reals<T> p = at(planes + c * strip + i);
+      const Reals<T> p = load(planes + c * strip + i);
       const Reals<T> g = f * (label == c ? p - T{1} : p);
-      put(planes + c * strip + i, label >= 0 ? g : Reals<T>{});
+      store(planes + c * strip + i, label >= 0 ? g : Reals<T>{});
     }
   }
 }
@@ -128,7 +128,7 @@ void backward(const T* x, const std::uint8_t* labels, const T* class_weights, st
 
 }  // namespace
 
-const ByDtype<CrossEntropyLoops> cross_entropy_loops{{forward<float>, backward<float>},
+const ByFloat<CrossEntropyLoops> cross_entropy_loops{{forward<float>, backward<float>},
                                                      {forward<double>, backward<double>}};
 
 }  // namespace unet::kernels::cpu::UNET_ISA

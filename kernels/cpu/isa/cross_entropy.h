@@ -1,6 +1,6 @@
 #pragma once
 
-#include "kernels/cpu/isa/by_dtype.h"
+#include "kernels/cpu/isa/storage.h"
 #include "kernels/cross_entropy.h"
 
 namespace unet::kernels::cpu {
@@ -16,13 +16,13 @@ struct CrossEntropyLoops {
 };
 
 namespace baseline {
-extern const ByDtype<CrossEntropyLoops> cross_entropy_loops;
+extern const ByFloat<CrossEntropyLoops> cross_entropy_loops;
 }
 namespace avx2 {
-extern const ByDtype<CrossEntropyLoops> cross_entropy_loops;
+extern const ByFloat<CrossEntropyLoops> cross_entropy_loops;
 }
 namespace avx512 {
-extern const ByDtype<CrossEntropyLoops> cross_entropy_loops;
+extern const ByFloat<CrossEntropyLoops> cross_entropy_loops;
 }
 
 }  // namespace unet::kernels::cpu

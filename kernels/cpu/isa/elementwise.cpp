@@ -1,6 +1,6 @@
 #include "kernels/cpu/isa/elementwise.h"
 
-#include "kernels/cpu/isa/lanes.h"
+#include "kernels/cpu/isa/vec.h"
 
 namespace unet::kernels::cpu::UNET_ISA {
 namespace {
@@ -13,14 +13,14 @@ void add(const AddRun<T>& given, std::int64_t first, std::int64_t pixels, std::i
     const T* b = run.b + p * run.b_pitch;
     T* y = run.y + p * run.y_pitch;
     for_channels<T>(
-        channels, [&](auto lanes, std::int64_t c) __attribute__((always_inline)) {
-          constexpr int N = lanes.count;
+        channels, [&](auto n, std::int64_t c) __attribute__((always_inline)) {
+          constexpr int N = n.count;
           prefetch(a + c, run.a_ahead);
           prefetch(b + c, run.b_ahead);
           put<T, N>(y + c, load<T, N>(a + c) + load<T, N>(b + c), run.stream_y);
         });
   }
-  if (run.stream_y) end_of_streams();
+  if (run.stream_y) fence();
 }
 
 void copy(const CopyRun& given, std::int64_t first, std::int64_t pixels, std::int64_t bytes) {
@@ -37,14 +37,14 @@ void copy(const CopyRun& given, std::int64_t first, std::int64_t pixels, std::in
     }
     if (i < bytes) __builtin_memcpy(to + i, from + i, static_cast<std::size_t>(bytes - i));
   }
-  if (run.stream) end_of_streams();
+  if (run.stream) fence();
 }
 
 template <class From, class To>
 void convert(const From* from, std::int64_t size, To* to) {
   for_channels<float>(
-      size, [&](auto lanes, std::int64_t i)
-                __attribute__((always_inline)) { store<To, lanes.count>(to + i, load<From, lanes.count>(from + i)); });
+      size, [&](auto n, std::int64_t i)
+                __attribute__((always_inline)) { store<To, n.count>(to + i, load<From, n.count>(from + i)); });
 }
 
 }  // namespace

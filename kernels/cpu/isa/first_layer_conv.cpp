@@ -2,7 +2,7 @@
 // pass, taps x channels of y in backward weights.
 #include "kernels/cpu/isa/first_layer_conv.h"
 
-#include "kernels/cpu/isa/simd.h"
+#include "kernels/cpu/isa/vec.h"
 
 namespace unet::kernels::cpu::UNET_ISA {
 namespace {
@@ -21,14 +21,7 @@ void pad(const void* x, std::int64_t W, std::int64_t Cin, std::int64_t pitch, fl
   const T* from = static_cast<const T*>(x);
   to += Cin;
   for (std::int64_t w = 0; w < W; ++w, from += pitch, to += Cin) {
-    for (std::int64_t c = 0; c < Cin; ++c) {
-      if constexpr (sizeof(T) == 2) {
-        const std::uint32_t bits = static_cast<std::uint32_t>(from[c].bits) << 16;
-        to[c] = __builtin_bit_cast(float, bits);
-      } else {
-        to[c] = from[c];
-      }
-    }
+    for (std::int64_t c = 0; c < Cin; ++c) to[c] = load<T, 1>(from + c);
   }
 }
 
@@ -74,7 +67,7 @@ template <int pixels, int vectors, class T>
       if (epilogue.relu) value = relu(value);
       T* p = y + (w + i) * pitch + channel;
       if (epilogue.stream) {
-        stream(p, value);
+        stream_line(p, value);
       } else if (count >= lanes) {
         store(p, value);
       } else {

@@ -11,11 +11,11 @@ namespace {
 
 template <>
 struct Operand<BfPair> {
-  using Vector = __m512bh;
-
-  [[gnu::always_inline]] static Vector load(const BfPair* p) { return reinterpret_cast<Vector>(_mm512_loadu_si512(p)); }
-  [[gnu::always_inline]] static __m512 multiply_add(const BfPair& a, Vector b, __m512 sum) {
-    return _mm512_dpbf16_ps(sum, reinterpret_cast<Vector>(_mm512_set1_epi32(static_cast<int>(a.bits))), b);
+  [[gnu::always_inline]] static __m512bh load(const BfPair* p) {
+    return reinterpret_cast<__m512bh>(_mm512_loadu_si512(p));
+  }
+  [[gnu::always_inline]] static __m512 multiply_add(const BfPair& a, __m512bh b, __m512 sum) {
+    return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(_mm512_set1_epi32(static_cast<int>(a.bits))), b);
   }
 };
 

@@ -2,51 +2,33 @@
 #pragma once
 
 #include "kernels/cpu/isa/gemm.h"
+#include "kernels/cpu/isa/vec.h"
 
 namespace unet::kernels::cpu::UNET_ISA {
 namespace {
 
 // Two vectors a row; the accumulators fill three quarters of the registers and the rest holds two vectors of B and a
 // broadcast of A: 12 x 2 of 32 with AVX-512, 6 x 2 of 16 otherwise.
-#if defined(UNET_ISA_avx512)
-constexpr int kVectorBytes = 64;
-constexpr int kRowStep = 4;
-#elif defined(UNET_ISA_avx2)
-constexpr int kVectorBytes = 32;
-constexpr int kRowStep = 2;
-#else
-constexpr int kVectorBytes = 16;
-constexpr int kRowStep = 2;
-#endif
+constexpr int kRowStep = vector_bytes == 64 ? 4 : 2;
 constexpr int kTileRows = 3 * kRowStep;
 constexpr int kTileVectors = 2;
 
-template <class S>
-struct Simd {
-  typedef S Vector __attribute__((vector_size(kVectorBytes)));
-  typedef S Unaligned __attribute__((vector_size(kVectorBytes), aligned(sizeof(S)), may_alias));
-  typedef S Scalar __attribute__((may_alias));
-};
-
-/// Sums in a vector; as many operands T fill one.
+/// Sums in a register; as many operands T fill one.
 template <class T>
-constexpr int kLanes = kVectorBytes / static_cast<int>(sizeof(T));
+constexpr int kLanes = vector_bytes / static_cast<int>(sizeof(T));
 
 template <class T>
 struct Operand {
-  using Vector = typename Simd<T>::Vector;
-
-  [[gnu::always_inline]] static Vector load(const T* p) {
-    return *reinterpret_cast<const typename Simd<T>::Unaligned*>(p);
+  [[gnu::always_inline]] static Vector<T> load(const T* p) { return UNET_ISA::load(p); }
+  [[gnu::always_inline]] static Vector<T> multiply_add(const T& a, Vector<T> b, Vector<T> sum) {
+    return fma(broadcast(a), b, sum);
   }
-  [[gnu::always_inline]] static Vector multiply_add(const T& a, Vector b, Vector sum) { return sum + a * b; }
 };
 
 /// The end of a tile with fewer columns than the vectors hold; sums: [rows][width].
 template <class T>
 [[gnu::noinline]] void store_ragged(const GemmBlock<T>& g, std::int64_t i0, std::int64_t rows, std::int64_t j0,
-                                    std::int64_t cols, const typename Simd<Compute<T>>::Scalar* sums,
-                                    std::int64_t width) {
+                                    std::int64_t cols, const Compute<T>* sums, std::int64_t width) {
   using S = Compute<T>;
   for (std::int64_t i = 0; i < rows; ++i) {
     S* c = g.c + g.c_row[i0 + i] + j0;
@@ -65,17 +47,15 @@ template <class T, int kRows, int kVectors, bool kKMajor>
 [[gnu::noinline]] void tile(const GemmBlock<T>& g, std::int64_t i0, std::int64_t rows, std::int64_t j0,
                             std::int64_t cols) {
   using S = Compute<T>;
-  using Vector = typename Simd<S>::Vector;
-  using Unaligned = typename Simd<S>::Unaligned;
-  constexpr std::int64_t lanes = kLanes<T>;
-  Vector sum[kRows][kVectors] = {};
+  constexpr std::int64_t N = kLanes<T>;
+  Vector<S> sum[kRows][kVectors] = {};
   const std::int64_t a_stride = g.a_stride;
   const T* __restrict a = kKMajor ? g.a + i0 : g.a + i0 * a_stride;
-  const T* __restrict b = g.b + j0 / (lanes * kTileVectors) * g.b_panel;
+  const T* __restrict b = g.b + j0 / (N * kTileVectors) * g.b_panel;
   for (std::int64_t k = 0; k < g.depth; ++k) {
-    typename Operand<T>::Vector bk[kVectors];
+    decltype(Operand<T>::load(b)) bk[kVectors];
 #pragma GCC unroll 2
-    for (int v = 0; v < kVectors; ++v) bk[v] = Operand<T>::load(b + v * lanes);
+    for (int v = 0; v < kVectors; ++v) bk[v] = Operand<T>::load(b + v * N);
 #pragma GCC unroll 12
     for (int i = 0; i < kRows; ++i) {
       const T ak = kKMajor ? a[i] : a[i * a_stride];
@@ -87,31 +67,30 @@ template <class T, int kRows, int kVectors, bool kKMajor>
   }
 
   const S* bias = g.bias == nullptr ? nullptr : g.bias + j0;
-  if (cols >= kVectors * lanes) {
+  if (cols >= kVectors * N) {
 #pragma GCC unroll 12
     for (int i = 0; i < kRows; ++i) {
       if (i >= rows) break;
       S* c = g.c + g.c_row[i0 + i] + j0;
 #pragma GCC unroll 2
       for (int v = 0; v < kVectors; ++v) {
-        Unaligned* to = reinterpret_cast<Unaligned*>(c + v * lanes);
-        Vector value = sum[i][v];
-        if (g.accumulate) value += *to;
-        if (bias != nullptr) value += *reinterpret_cast<const Unaligned*>(bias + v * lanes);
-        if (g.relu) value = value < 0 ? Vector{} : value;
-        *to = value;
+        Vector<S> value = sum[i][v];
+        if (g.accumulate) value += load(c + v * N);
+        if (bias != nullptr) value += load(bias + v * N);
+        if (g.relu) value = value < 0 ? Vector<S>{} : value;
+        store(c + v * N, value);
       }
     }
     return;
   }
-  Vector spilled[kRows * kVectors];
+  S spilled[kRows * kVectors * N];
 #pragma GCC unroll 12
   for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 2
-    for (int v = 0; v < kVectors; ++v) spilled[i * kVectors + v] = sum[i][v];
+    for (int v = 0; v < kVectors; ++v) store(spilled + (i * kVectors + v) * N, sum[i][v]);
   }
   const std::int64_t some = rows < kRows ? rows : kRows;
-  store_ragged(g, i0, some, j0, cols, reinterpret_cast<const typename Simd<S>::Scalar*>(spilled), kVectors * lanes);
+  store_ragged(g, i0, some, j0, cols, spilled, kVectors * N);
 }
 
 template <class T, int kVectors, bool kKMajor>

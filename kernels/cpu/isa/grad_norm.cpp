@@ -1,5 +1,7 @@
 #include "kernels/cpu/isa/grad_norm.h"
 
+#include "kernels/cpu/isa/vec.h"
+
 namespace unet::kernels::cpu::UNET_ISA {
 namespace {
 
@@ -11,12 +13,12 @@ double sum_of_squares(const T* __restrict x, std::int64_t count) {
   for (; i + width <= count; i += width) {
     for (int k = 0; k < width; ++k) {
       const double value = static_cast<double>(x[i + k]);
-      lane[k] += value * value;
+      lane[k] = fma(value, value, lane[k]);
     }
   }
   for (int k = 0; i < count; ++i, ++k) {
     const double value = static_cast<double>(x[i]);
-    lane[k] += value * value;
+    lane[k] = fma(value, value, lane[k]);
   }
   double sum = 0;
   for (const double value : lane) sum += value;
@@ -25,6 +27,6 @@ double sum_of_squares(const T* __restrict x, std::int64_t count) {
 
 }  // namespace
 
-const ByDtype<GradNormLoops> grad_norm_loops{{sum_of_squares<float>}, {sum_of_squares<double>}};
+const ByFloat<GradNormLoops> grad_norm_loops{{sum_of_squares<float>}, {sum_of_squares<double>}};
 
 }  // namespace unet::kernels::cpu::UNET_ISA

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "kernels/cpu/isa/by_dtype.h"
+#include "kernels/cpu/isa/storage.h"
 
 namespace unet::kernels::cpu {
 
@@ -10,13 +10,13 @@ struct GradNormLoops {
 };
 
 namespace baseline {
-extern const ByDtype<GradNormLoops> grad_norm_loops;
+extern const ByFloat<GradNormLoops> grad_norm_loops;
 }
 namespace avx2 {
-extern const ByDtype<GradNormLoops> grad_norm_loops;
+extern const ByFloat<GradNormLoops> grad_norm_loops;
 }
 namespace avx512 {
-extern const ByDtype<GradNormLoops> grad_norm_loops;
+extern const ByFloat<GradNormLoops> grad_norm_loops;
 }
 
 }  // namespace unet::kernels::cpu

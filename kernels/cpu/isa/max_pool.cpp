@@ -1,6 +1,6 @@
 #include "kernels/cpu/isa/max_pool.h"
 
-#include "kernels/cpu/isa/lanes.h"
+#include "kernels/cpu/isa/vec.h"
 #include "kernels/cpu/isa/window.h"
 
 namespace unet::kernels::cpu::UNET_ISA {
@@ -13,8 +13,8 @@ void max_pool(const MaxPoolRun<T>& given, std::int64_t first, std::int64_t poole
     const std::int64_t p = first + 2 * i;
     const std::int64_t pixel[4] = {p, p + 1, p + run.width, p + run.width + 1};
     for_channels<T>(
-        run.channels, [&](auto lanes, std::int64_t c) __attribute__((always_inline)) {
-          constexpr int N = lanes.count;
+        run.channels, [&](auto n, std::int64_t c) __attribute__((always_inline)) {
+          constexpr int N = n.count;
           Vector<T, N> x[4];
           for (int k = 0; k < 4; ++k) x[k] = load<T, N>(run.x + pixel[k] * run.x_pitch + c);
           if constexpr (Backward) {
@@ -26,7 +26,7 @@ void max_pool(const MaxPoolRun<T>& given, std::int64_t first, std::int64_t poole
           }
         });
   }
-  if (Backward && run.stream_dx) end_of_streams();
+  if (Backward && run.stream_dx) fence();
 }
 
 template <class T>

@@ -1,6 +1,6 @@
 #include "kernels/cpu/isa/norm_act.h"
 
-#include "kernels/cpu/isa/lanes.h"
+#include "kernels/cpu/isa/vec.h"
 #include "kernels/cpu/isa/window.h"
 
 namespace unet::kernels::cpu::UNET_ISA {
@@ -67,6 +67,18 @@ void clear_run(std::int64_t channels, const NormActSums<T>& sums) {
 // ---- statistics
 // ------------------------------------------------------------------------------------------------------
 
+/// sum + the products of P pixels, which are added among themselves first.
+template <class V, int P>
+[[gnu::always_inline]] inline V add_products(V sum, const V (&a)[P], const V (&b)[P]) {
+  if constexpr (P == 1) {
+    return fma(a[0], b[0], sum);
+  } else {
+    V products = fma(a[0], b[0], a[1] * b[1]);
+    for (int k = 2; k < P; ++k) products = fma(a[k], b[k], products);
+    return sum + products;
+  }
+}
+
 template <class T, int N, int P>
 [[gnu::always_inline]] inline void add_moments(const NormActRun<T>& run, const NormActSums<T>& sums,
                                                const Group<P>& group, std::int64_t c) {
@@ -75,13 +87,11 @@ template <class T, int N, int P>
   const V shift = load<A, N>(sums.shift + c);
   V x[P];
   for (int k = 0; k < P; ++k) x[k] = load<T, N>(run.x + group.pixel[k] * run.x_pitch + c) - shift;
-  V square = x[0] * x[0];
-  for (int k = 1; k < P; ++k) square = x[k] * x[k] + square;
+  store<A, N>(sums.run_second + c, add_products(load<A, N>(sums.run_second + c), x, x));
   for (int step = P / 2; step > 0; step /= 2) {
     for (int k = 0; k < step; ++k) x[k] += x[k + step];
   }
   store<A, N>(sums.run_first + c, load<A, N>(sums.run_first + c) + x[0]);
-  store<A, N>(sums.run_second + c, load<A, N>(sums.run_second + c) + square);
 }
 
 /// Adds a run of `pixels` pixels to the block's sums of x - origin and (x - origin)^2, and takes its mean as the next
@@ -93,8 +103,8 @@ template <class T>
   for (std::int64_t c = 0; c < channels; ++c) {
     const double shift = static_cast<double>(sums.shift[c]) - static_cast<double>(sums.origin[c]);
     const auto sum = static_cast<double>(sums.run_first[c]);
-    sums.first[c] += sum + n * shift;
-    sums.second[c] += static_cast<double>(sums.run_second[c]) + shift * (2 * sum + n * shift);
+    sums.first[c] += fma(n, shift, sum);
+    sums.second[c] += fma(shift, fma(n, shift, 2 * sum), static_cast<double>(sums.run_second[c]));
     sums.shift[c] += static_cast<Compute<T>>(sum * share);
     sums.run_first[c] = sums.run_second[c] = 0;
   }
@@ -115,7 +125,7 @@ void add_moments_in_registers(const NormActRun<T>& run, std::int64_t begin, std:
     for (int v = 0; v < V; ++v) {
       const Vector<T, N> x = load<T, N>(pixel + v * N) - shift[v];
       sum[v] += x;
-      square[v] = x * x + square[v];
+      square[v] = fma(x, x, square[v]);
     }
   }
   for (int v = 0; v < V; ++v) store<A, N>(sums.run_first + c + v * N, sum[v]);
@@ -130,8 +140,8 @@ void add_moments_in_memory(const NormActRun<T>& given, std::int64_t begin, std::
   const NormActSums<T> sums = given_sums;
   const auto add = [&](const auto& group) __attribute__((always_inline)) {
     for_channels<T>(
-        run.channels - tail, [&](auto lanes, std::int64_t c) __attribute__((always_inline)) {
-          add_moments<T, lanes.count>(run, sums, group, tail + c);
+        run.channels - tail, [&](auto n, std::int64_t c) __attribute__((always_inline)) {
+          add_moments<T, n.count>(run, sums, group, tail + c);
         });
   };
   for_neighbours(begin, end, four_together<T>(run.channels), add);
@@ -167,7 +177,7 @@ void moments(const NormActRun<T>& run, std::int64_t first, std::int64_t pixels, 
   const auto n = static_cast<double>(pixels);
   for (std::int64_t c = 0; c < C; ++c) {
     const double offset = sums.first[c] / n;
-    sums.second[c] -= offset * sums.first[c];
+    sums.second[c] = fnma(offset, sums.first[c], sums.second[c]);
     sums.first[c] = static_cast<double>(sums.origin[c]) + offset;
   }
 }
@@ -190,7 +200,7 @@ struct Normalised {
     rstd = load<A, N>(run.rstd + c);
     for (int k = 0; k < P; ++k) {
       xhat[k] = (load<T, N>(run.x + group.pixel[k] * run.x_pitch + c) - mean) * rstd;
-      z[k] = xhat[k] * gamma + beta;
+      z[k] = fma(xhat[k], gamma, beta);
     }
     if (run.residual != nullptr) {
       for (int k = 0; k < P; ++k) z[k] += load<T, N>(run.residual + group.pixel[k] * run.residual_pitch + c);
@@ -250,13 +260,11 @@ template <class T, int N, int P>
   const Normalised<T, N, P> of(run, group, c);
   V dz[P];
   gradient<T, N, P>(run, group, c, of, dz);
-  V dgamma = dz[0] * of.xhat[0];
-  for (int k = 1; k < P; ++k) dgamma = dz[k] * of.xhat[k] + dgamma;
+  store<A, N>(sums.run_second + c, add_products(load<A, N>(sums.run_second + c), dz, of.xhat));
   for (int step = P / 2; step > 0; step /= 2) {
     for (int k = 0; k < step; ++k) dz[k] += dz[k + step];
   }
   store<A, N>(sums.run_first + c, load<A, N>(sums.run_first + c) + dz[0]);
-  store<A, N>(sums.run_second + c, load<A, N>(sums.run_second + c) + dgamma);
 }
 
 template <class T, int N, int P>
@@ -274,7 +282,7 @@ template <class T, int N, int P>
     const V dbeta_mean = load<A, N>(run.dbeta_mean + c);
     const V dgamma_mean = load<A, N>(run.dgamma_mean + c);
     for (int k = 0; k < P; ++k) {
-      const V dx = scale * (dz[k] - dbeta_mean - of.xhat[k] * dgamma_mean);
+      const V dx = scale * fnma(of.xhat[k], dgamma_mean, dz[k] - dbeta_mean);
       put<T, N>(run.dx + group.pixel[k] * run.dx_pitch + c, dx, run.stream_dx);
     }
   }
@@ -286,10 +294,10 @@ void forward(const NormActRun<T>& given, const NormActRows& rows) {
   for_groups(
       rows, four_together<T>(run.channels), [&](const auto& group) __attribute__((always_inline)) {
         for_channels<T>(
-            run.channels, [&](auto lanes, std::int64_t c)
-                              __attribute__((always_inline)) { forward_group<T, lanes.count>(run, group, c); });
+            run.channels, [&](auto n, std::int64_t c)
+                              __attribute__((always_inline)) { forward_group<T, n.count>(run, group, c); });
       });
-  if (run.stream_y) end_of_streams();
+  if (run.stream_y) fence();
 }
 
 template <class T>
@@ -301,8 +309,8 @@ void reduce(const NormActRun<T>& given, const NormActRows& rows, const NormActSu
   for_groups(
       rows, four_together<T>(run.channels), [&](const auto& group) __attribute__((always_inline)) {
         for_channels<T>(
-            run.channels, [&](auto lanes, std::int64_t c)
-                              __attribute__((always_inline)) { reduce_group<T, lanes.count>(run, group, c, sums); });
+            run.channels, [&](auto n, std::int64_t c)
+                              __attribute__((always_inline)) { reduce_group<T, n.count>(run, group, c, sums); });
         pixels += group.count;
         if (pixels < pixels_per_run) return;
         end_run(run.channels, sums);
@@ -317,10 +325,10 @@ void apply(const NormActRun<T>& given, const NormActRows& rows) {
   for_groups(
       rows, four_together<T>(run.channels), [&](const auto& group) __attribute__((always_inline)) {
         for_channels<T>(
-            run.channels, [&](auto lanes, std::int64_t c)
-                              __attribute__((always_inline)) { apply_group<T, lanes.count>(run, group, c); });
+            run.channels, [&](auto n, std::int64_t c)
+                              __attribute__((always_inline)) { apply_group<T, n.count>(run, group, c); });
       });
-  if (run.stream_dx) end_of_streams();
+  if (run.stream_dx) fence();
 }
 
 template <class T>

@@ -1,6 +1,6 @@
 #include "kernels/cpu/isa/pixel_linear.h"
 
-#include "kernels/cpu/isa/lanes.h"
+#include "kernels/cpu/isa/vec.h"
 
 namespace unet::kernels::cpu::UNET_ISA {
 namespace {
@@ -34,13 +34,13 @@ template <class T, int K, int P>
   for (; c + N <= C; c += N) {
     for (int i = 0; i < P; ++i) {
       const Vector<T, N> pixel = load<T, N>(x + i * C + c);
-      for (int j = 0; j < K; ++j) sums[i][j] += pixel * load<A, N>(w + j * C + c);
+      for (int j = 0; j < K; ++j) sums[i][j] = fma(pixel, load<A, N>(w + j * C + c), sums[i][j]);
     }
   }
   for (int i = 0; i < P; ++i) {
     for (int j = 0; j < K; ++j) {
       A sum = sum_of<A, N>(sums[i][j]);
-      for (std::int64_t rest = c; rest < C; ++rest) sum += load<T, 1>(x + i * C + rest) * w[j * C + rest];
+      for (std::int64_t rest = c; rest < C; ++rest) sum = fma(load<T, 1>(x + i * C + rest), w[j * C + rest], sum);
       run.y[(p + i) * run.outputs + k + j] = run.bias == nullptr ? sum : sum + run.bias[k + j];
     }
   }
@@ -73,7 +73,7 @@ template <class T, int N, int K, int V>
   for (; p < end; ++p) {
     for (int v = 0; v < V; ++v) {
       const Vector<T, N> x = load<T, N>(run.x + p * run.channels + c + v * N);
-      for (int j = 0; j < K; ++j) sums[j][v] += broadcast<A, N>(run.dy[p * run.outputs + k + j]) * x;
+      for (int j = 0; j < K; ++j) sums[j][v] = fma(broadcast<A, N>(run.dy[p * run.outputs + k + j]), x, sums[j][v]);
     }
   }
   for (int j = 0; j < K; ++j) {
@@ -99,11 +99,11 @@ void write_dx(const PixelLinearRun<T>& run, std::int64_t p, std::int64_t end) {
   for (; p < end; ++p) {
     const A* dy = run.dy + p * run.outputs;
     for_channels<T>(
-        run.channels, [&](auto lanes, std::int64_t c) __attribute__((always_inline)) {
-          constexpr int N = lanes.count;
+        run.channels, [&](auto n, std::int64_t c) __attribute__((always_inline)) {
+          constexpr int N = n.count;
           Vector<T, N> sum = broadcast<A, N>(dy[0]) * load<A, N>(run.weights + c);
           for (std::int64_t k = 1; k < run.outputs; ++k) {
-            sum += broadcast<A, N>(dy[k]) * load<A, N>(run.weights + k * run.channels + c);
+            sum = fma(broadcast<A, N>(dy[k]), load<A, N>(run.weights + k * run.channels + c), sum);
           }
           put<T, N>(run.dx + p * run.channels + c, sum, run.stream_dx);
         });
@@ -128,7 +128,7 @@ void backward(const PixelLinearRun<T>& given, std::int64_t first, std::int64_t p
     }
     if (run.dx != nullptr) write_dx(run, p, end);
   }
-  if (run.stream_dx) end_of_streams();
+  if (run.stream_dx) fence();
 }
 
 template <class T>

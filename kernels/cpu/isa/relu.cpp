@@ -1,6 +1,6 @@
 #include "kernels/cpu/isa/relu.h"
 
-#include "kernels/cpu/isa/lanes.h"
+#include "kernels/cpu/isa/vec.h"
 
 namespace unet::kernels::cpu::UNET_ISA {
 namespace {
@@ -10,8 +10,8 @@ void relu(const ReluRun<T>& given, std::int64_t first, std::int64_t pixels, std:
   const ReluRun<T> run = given;
   for (std::int64_t p = first; p < first + pixels; ++p) {
     for_channels<T>(
-        channels, [&](auto lanes, std::int64_t c) __attribute__((always_inline)) {
-          constexpr int N = lanes.count;
+        channels, [&](auto n, std::int64_t c) __attribute__((always_inline)) {
+          constexpr int N = n.count;
           const Vector<T, N> zero{};
           const Vector<T, N> from = load<T, N>(run.from + p * run.from_pitch + c);
           T* to = run.to + p * run.to_pitch + c;
@@ -23,7 +23,7 @@ void relu(const ReluRun<T>& given, std::int64_t first, std::int64_t pixels, std:
           }
         });
   }
-  if (run.stream) end_of_streams();
+  if (run.stream) fence();
 }
 
 template <class T>

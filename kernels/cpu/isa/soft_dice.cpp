@@ -10,13 +10,13 @@ namespace {
 /// planes becomes the softmax.
 template <class T>
 void softmax_of_two(T* planes) {
-  for (int i = 0; i < strip; i += lanes_of<T>) {
-    const Reals<T> d = at(planes + strip + i) - at(planes + i);
+  for (int i = 0; i < strip; i += full_lanes<T>) {
+    const Reals<T> d = load(planes + strip + i) - load(planes + i);
     const Reals<T> u = exp_nonpositive(d > 0 ? -d : d);
     const Reals<T> large = T{1} / (u + T{1});
     const Reals<T> small = u * large;
-    put(planes + i, d > 0 ? small : large);
-    put(planes + strip + i, d > 0 ? large : small);
+    store(planes + i, d > 0 ? small : large);
+    store(planes + strip + i, d > 0 ? large : small);
   }
 }
 
@@ -24,14 +24,14 @@ void softmax_of_two(T* planes) {
 template <class T>
 [[gnu::always_inline]] inline std::int64_t select_class(const T* plane, const Int<T>* chosen, int c, T* p, T* pt) {
   Ints<T> truth = {};
-  for (int i = 0; i < strip; i += lanes_of<T>) {
-    const Ints<T> label = labels_at<T>(chosen + i);
-    put(p + i, label >= 0 ? at(plane + i) : Reals<T>{});
-    put(pt + i, label == c ? at(plane + i) : Reals<T>{});
+  for (int i = 0; i < strip; i += full_lanes<T>) {
+    const Ints<T> label = load(chosen + i);
+    store(p + i, label >= 0 ? load(plane + i) : Reals<T>{});
+    store(pt + i, label == c ? load(plane + i) : Reals<T>{});
     truth -= label == c;
   }
   std::int64_t total = 0;
-  for (int k = 0; k < lanes_of<T>; ++k) total += truth[k];
+  for (int k = 0; k < full_lanes<T>; ++k) total += truth[k];
   return total;
 }
 
@@ -73,14 +73,14 @@ std::int64_t forward(const T* x, const std::uint8_t* labels, std::int64_t pixels
 /// planes becomes the gradient; if0 and if1: g_1 - g_0 by label.
 template <class T>
 void gradient_of_two(const Int<T>* chosen, T if0, T if1, T* planes) {
-  for (int i = 0; i < strip; i += lanes_of<T>) {
-    const Ints<T> label = labels_at<T>(chosen + i);
-    const Reals<T> d = at(planes + strip + i) - at(planes + i);
+  for (int i = 0; i < strip; i += full_lanes<T>) {
+    const Ints<T> label = load(chosen + i);
+    const Reals<T> d = load(planes + strip + i) - load(planes + i);
     const Reals<T> u = exp_nonpositive(d > 0 ? -d : d);
     const Reals<T> large = T{1} / (u + T{1});
-    const Reals<T> g = label >= 0 ? (label == 1 ? all(if1) : all(if0)) * (u * large * large) : Reals<T>{};
-    put(planes + i, -g);
-    put(planes + strip + i, g);
+    const Reals<T> g = label >= 0 ? (label == 1 ? broadcast(if1) : broadcast(if0)) * (u * large * large) : Reals<T>{};
+    store(planes + i, -g);
+    store(planes + strip + i, g);
   }
 }
 
@@ -88,17 +88,18 @@ void gradient_of_two(const Int<T>* chosen, T if0, T if1, T* planes) {
 template <class T>
 void gradient_of_many(int C, const Int<T>* chosen, const double* slope, const double* offset, T* planes) {
   softmax(C, planes);
-  for (int i = 0; i < strip; i += lanes_of<T>) {
-    const Ints<T> label = labels_at<T>(chosen + i);
+  for (int i = 0; i < strip; i += full_lanes<T>) {
+    const Ints<T> label = load(chosen + i);
     Reals<T> mean = {};
     for (int c = 0; c < C; ++c) {
       const T if_true = static_cast<T>(slope[c] + offset[c]), if_false = static_cast<T>(offset[c]);
-      mean += at(planes + c * strip + i) * (label == c ? all(if_true) : all(if_false));
+      mean = fma(load(planes + c * strip + i), label == c ? broadcast(if_true) : broadcast(if_false), mean);
     }
     for (int c = 0; c < C; ++c) {
       const T if_true = static_cast<T>(slope[c] + offset[c]), if_false = static_cast<T>(offset[c]);
-      const Reals<T> g = at(planes + c * strip + i) * ((label == c ? all(if_true) : all(if_false)) - mean);
-      put(planes + c * strip + i, label >= 0 ? g : Reals<T>{});
+      const Reals<T> g =
+          load(planes + c * strip + i) * ((label == c ? broadcast(if_true) : broadcast(if_false)) - mean);
+      store(planes + c * strip + i, label >= 0 ? g : Reals<T>{});
     }
   }
 }
@@ -125,6 +126,6 @@ void backward(const T* x, const std::uint8_t* labels, std::int64_t pixels, int C
 
 }  // namespace
 
-const ByDtype<SoftDiceLoops> soft_dice_loops{{forward<float>, backward<float>}, {forward<double>, backward<double>}};
+const ByFloat<SoftDiceLoops> soft_dice_loops{{forward<float>, backward<float>}, {forward<double>, backward<double>}};
 
 }  // namespace unet::kernels::cpu::UNET_ISA

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "kernels/cpu/isa/by_dtype.h"
+#include "kernels/cpu/isa/storage.h"
 #include "kernels/soft_dice.h"
 
 namespace unet::kernels::cpu {
@@ -17,13 +17,13 @@ struct SoftDiceLoops {
 };
 
 namespace baseline {
-extern const ByDtype<SoftDiceLoops> soft_dice_loops;
+extern const ByFloat<SoftDiceLoops> soft_dice_loops;
 }
 namespace avx2 {
-extern const ByDtype<SoftDiceLoops> soft_dice_loops;
+extern const ByFloat<SoftDiceLoops> soft_dice_loops;
 }
 namespace avx512 {
-extern const ByDtype<SoftDiceLoops> soft_dice_loops;
+extern const ByFloat<SoftDiceLoops> soft_dice_loops;
 }
 
 }  // namespace unet::kernels::cpu

@@ -16,15 +16,17 @@ struct Storage<bf16> {
 template <class T>
 using Compute = typename Storage<T>::Compute;
 
-template <template <class> class Loops>
-struct ByStorage {
-  Loops<float> f32;
-  Loops<double> f64;
-  Loops<bf16> b16;
-
-  const Loops<float>& of(float) const { return f32; }
-  const Loops<double>& of(double) const { return f64; }
-  const Loops<bf16>& of(bf16) const { return b16; }
+/// A table of inner loops with a column for each type.
+template <template <class> class Loops, class... T>
+struct LoopTable : Loops<T>... {
+  template <class Of>
+  const Loops<Of>& of(Of) const {
+    return *this;
+  }
 };
+template <template <class> class Loops>
+using ByStorage = LoopTable<Loops, float, double, bf16>;
+template <template <class> class Loops>
+using ByFloat = LoopTable<Loops, float, double>;
 
 }  // namespace unet::kernels::cpu

@@ -1,6 +1,6 @@
 #include "kernels/cpu/isa/upsample.h"
 
-#include "kernels/cpu/isa/lanes.h"
+#include "kernels/cpu/isa/vec.h"
 
 namespace unet::kernels::cpu::UNET_ISA {
 namespace {
@@ -16,7 +16,7 @@ template <class T, int N, int Vectors>
     const T* in = run.in + ((rows.first + i) * run.in_width + columns.first) * run.in_pitch + c;
     for (std::int64_t j = 0; j < columns.count; ++j, in += run.in_pitch) {
       const V weight = broadcast<A, N>(rows.weight[i] * columns.weight[j]);
-      for (int v = 0; v < Vectors; ++v) sum[v] += weight * load<T, N>(in + v * N);
+      for (int v = 0; v < Vectors; ++v) sum[v] = fma(weight, load<T, N>(in + v * N), sum[v]);
     }
   }
   T* out = run.out + pixel * run.out_pitch + c;
@@ -33,11 +33,11 @@ void row(const ResampleRun<T>& given, const Taps<Compute<T>>& rows, const Taps<C
     for (; c + 4 * full <= run.channels; c += 4 * full) resample<T, full, 4>(run, rows, columns[k], first + k, c);
     for (; c + 2 * full <= run.channels; c += 2 * full) resample<T, full, 2>(run, rows, columns[k], first + k, c);
     for_channels<T>(
-        run.channels - c, [&](auto lanes, std::int64_t rest) __attribute__((always_inline)) {
-          resample<T, lanes.count, 1>(run, rows, columns[k], first + k, c + rest);
+        run.channels - c, [&](auto n, std::int64_t rest) __attribute__((always_inline)) {
+          resample<T, n.count, 1>(run, rows, columns[k], first + k, c + rest);
         });
   }
-  if (run.stream) end_of_streams();
+  if (run.stream) fence();
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 // A 2x2 pooling window: its maximum and the winner's share of the gradient, as PyTorch has them: the first maximum in
-// scan order wins, NaN wins over numbers (and the last NaN over the others). V: N channels (lanes.h). For files of
+// scan order wins, NaN wins over numbers (and the last NaN over the others). V: N channels (vec.h). For files of
 // cpu/isa/ only.
 #pragma once
 

@@ -32,8 +32,8 @@ template <int M>
 /// One step of the transposition: swaps the off-diagonal `step` x `step` blocks of rows i and i + step.
 template <int step, int... lane>
 [[gnu::always_inline]] inline void swap_blocks(Vec& upper, Vec& lower, std::integer_sequence<int, lane...>) {
-  const BitsVec of_upper = {static_cast<std::uint32_t>((lane & step) ? lanes + lane - step : lane)...};
-  const BitsVec of_lower = {static_cast<std::uint32_t>((lane & step) ? lanes + lane : lane + step)...};
+  const U32<lanes> of_upper = {static_cast<std::uint32_t>((lane & step) ? lanes + lane - step : lane)...};
+  const U32<lanes> of_lower = {static_cast<std::uint32_t>((lane & step) ? lanes + lane : lane + step)...};
   const Vec u = upper, l = lower;
   upper = __builtin_shuffle(u, l, of_upper);
   lower = __builtin_shuffle(u, l, of_lower);
@@ -147,7 +147,7 @@ void transform_gradient(const WinogradFilterGradient& block) {
         for (int j = 0; j < 3; ++j) {
           T* p = to + (i * 3 + j) * block.Cin;
           if (block.stream) {
-            stream(p, o[j]);
+            stream_line(p, o[j]);
           } else if (count >= lanes) {
             store(p, o[j]);
           } else {

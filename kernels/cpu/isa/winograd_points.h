@@ -12,7 +12,7 @@
 // pair +-a shares its even and its odd part.
 #pragma once
 
-#include "kernels/cpu/isa/simd.h"
+#include "kernels/cpu/isa/vec.h"
 
 namespace unet::kernels::cpu::UNET_ISA {
 
@@ -155,11 +155,11 @@ struct Points<6> {
   /// dg = G^T m, 8 -> 3.
   [[gnu::always_inline]] static void filter_gradient(const Vec* m, Vec* dg) {
     const Vec even_a = constant(na) * (m[1] + m[2]), odd_a = m[1] - m[2];
-    const Vec even_b = constant(nb) * (m[3] + m[4]), odd_b = m[3] - m[4];
+    const Vec even_b = m[3] + m[4], odd_b = m[3] - m[4];
     const Vec even_c = constant(nc) * (m[5] + m[6]), odd_c = m[5] - m[6];
-    dg[0] = fma(constant(-1 / (a2 * b2 * c2)), m[0], even_a + (even_b + even_c));
+    dg[0] = fma(constant(-1 / (a2 * b2 * c2)), m[0], even_a + fma(constant(nb), even_b, even_c));
     dg[1] = fma(constant(0.5 * na), odd_a, fma(constant(2 * nc), odd_c, constant(nb) * odd_b));
-    dg[2] = fma(constant(a2), even_a, fma(constant(c2), even_c, even_b + m[7]));
+    dg[2] = fma(constant(a2), even_a, fma(constant(c2), even_c, fma(constant(nb), even_b, m[7])));
   }
 };
 
@@ -194,10 +194,10 @@ struct Points<2> {
     m[3] = dy[1];
   }
   [[gnu::always_inline]] static void filter_gradient(const Vec* m, Vec* dg) {
-    const Vec half = broadcast(0.5f), even = half * (m[1] + m[2]);
-    dg[0] = even - m[0];
+    const Vec half = broadcast(0.5f), even = m[1] + m[2];
+    dg[0] = fma(half, even, -m[0]);
     dg[1] = half * (m[1] - m[2]);
-    dg[2] = even + m[3];
+    dg[2] = fma(half, even, m[3]);
   }
 };
 

@@ -2,7 +2,7 @@
 // 12 x 2 of AVX-512's 32, 6 x 2 of the others' 16) and adds depth outer products: `vectors` loads and `rows` broadcasts
 // for rows * vectors multiply-adds. Two streams of prefetches run behind them: the operands of the next product, one
 // line a step, and the queue, a few lines a micro-kernel.
-#include "kernels/cpu/isa/simd.h"
+#include "kernels/cpu/isa/vec.h"
 #include "kernels/cpu/isa/winograd.h"
 
 namespace unet::kernels::cpu::UNET_ISA {

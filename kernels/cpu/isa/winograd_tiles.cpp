@@ -136,7 +136,7 @@ template <int M, Write how, bool epilogue, class T>
         if (output.relu) o[j] = relu(o[j]);
       }
       T* p = y + i * row_pitch + j * output.pitch;
-      if constexpr (how == Write::stream) stream(p, o[j]);
+      if constexpr (how == Write::stream) stream_line(p, o[j]);
       if constexpr (how == Write::plain) store(p, o[j]);
       if constexpr (how == Write::checked) {
         if (i < rows && j < columns) store(p, o[j], count);

@@ -66,25 +66,26 @@ ConvPlan on_the_stream(ConvPlan plan) {
   return out;
 }
 
+/// The CPU multiplies f32 alone here.
+ConvCase computed(ConvCase c) {
+  c.dtype = Dtype::f32;
+  return c;
+}
+
 }  // namespace
 
 std::string library_versions() { return "convolutions by the CPU"; }
 
-ConvPlan plan_conv(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype, bool) {
-  return on_the_stream(cpu::plan_conv(pass, spec, shape, Dtype::f32, ConvProvider::automatic));
-}
+ConvPlan plan_conv(const ConvCase& c) { return on_the_stream(cpu::plan_conv(computed(c), ConvProvider::automatic)); }
 
-std::vector<ConvPlan> plan_conv_candidates(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype, bool) {
+std::vector<ConvPlan> plan_conv_candidates(const ConvCase& c) {
   std::vector<ConvPlan> out;
-  for (ConvPlan& plan : cpu::plan_conv_candidates(pass, spec, shape, Dtype::f32)) {
-    out.push_back(on_the_stream(std::move(plan)));
-  }
+  for (ConvPlan& plan : cpu::plan_conv_candidates(computed(c))) out.push_back(on_the_stream(std::move(plan)));
   return out;
 }
 
-ConvPlan plan_conv_by_id(ConvPass pass, const ConvSpec& spec, const ConvShape& shape, Dtype dtype,
-                         const std::string& id) {
-  for (ConvPlan& plan : plan_conv_candidates(pass, spec, shape, dtype, false)) {
+ConvPlan plan_conv_by_id(const ConvCase& c, const std::string& id) {
+  for (ConvPlan& plan : plan_conv_candidates(c)) {
     if (plan.id == id) return std::move(plan);
   }
   throw std::invalid_argument("plan id \"" + id + "\" is none of the stand-in's");
