@@ -68,8 +68,8 @@ std::vector<File> record_seeds() {
     record.data_hash = "0123456789abcdef";
     record.machine = "a machine";
     PlanChoice plan;
-    plan.pass = kernels::ConvPass::forward;
-    plan.shape = {1, 8, 8, 3, 4, 3, 3};
+    plan.of.pass = kernels::ConvPass::forward;
+    plan.of.shape = {1, 8, 8, 3, 4, 3, 3};
     plan.machine = "a machine";
     plan.id = "direct";
     record.plans = {plan};
