@@ -2,6 +2,7 @@
 // real photographs, not part of that data set.
 #include <filesystem>
 
+#include "apps/command_line.h"
 #include "apps/numbers.h"
 #include "apps/run/failure.h"
 #include "apps/run/screen.h"
@@ -78,11 +79,7 @@ int main(int argc, char** argv) {
   add_number(app, "--test", options.test, {1, 100000}, "Pictures to test on");
   add_seed(app, "--seed", options.seed, "Seed");
   try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return end_of_parsing(app, error);
-  }
-  try {
+    if (const std::optional<int> code = parse_words(app, argc, argv)) return *code;
     run(options);
     check_screen();
   } catch (const std::exception& error) {

@@ -1,7 +1,6 @@
 #include "apps/options.h"
 
-#include <sstream>
-
+#include "apps/command_line.h"
 #include "apps/numbers.h"
 #include "apps/options_file.h"
 #include "apps/run/outputs.h"
@@ -124,25 +123,6 @@ void add_machine(CLI::App& app, MachineOptions& o) {
 void group(CLI::App& app, std::size_t& done, const std::string& name) {
   const std::vector<CLI::Option*> options = app.get_options();
   for (; done < options.size(); ++done) options[done]->group(name);
-}
-
-std::optional<int> run_parser(CLI::App& app, int argc, char** argv) {
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::Success& asked) {  // --help, --version
-    std::ostringstream text;
-    app.exit(asked, text, text);
-    say_text(text.str());
-    check_screen();
-    return 0;
-  } catch (const CLI::FileError& error) {
-    warn("{}: {}\n", app.get_name(), error.what());
-    return 1;
-  } catch (const CLI::ParseError& error) {
-    warn("{}: {}\nRun `{} --help` for the options.\n", app.get_name(), error.what(), app.get_name());
-    return 2;
-  }
-  return std::nullopt;
 }
 
 std::string plain(double value) { return fmt::format("{}", value); }
@@ -291,7 +271,7 @@ std::optional<int> parse(int argc, char** argv, TrainOptions& o) {
   app.add_flag("--verbose", o.verbose, "Also print each step");
   app.add_flag("--quiet", o.quiet, "Print only the last lines");
   group(app, done, "Output");
-  const std::optional<int> code = run_parser(app, argc, argv);
+  const std::optional<int> code = parse_words(app, argc, argv);
   if (!code && o.background == Background::none && o.best_by == BestBy::dice_nonempty) {
     warn(
         "train_unet: --best-by dice_nonempty asks for a background, and --background is none: choose another figure\n");
@@ -321,7 +301,7 @@ std::optional<int> parse(int argc, char** argv, EvalOptions& o) {
   add_name(app, "--per-image", o.per_image, "FILE", "Write each image's figures here as CSV; -: to standard output");
   add_name(app, "--overlays", o.overlays, "DIR", "Write pictures here: photo | truth | prediction | comparison");
   add_number(app, "--worst", o.worst, {1, kMostOf}, "Overlays of the K images with the lowest Dice only; names them");
-  const std::optional<int> code = run_parser(app, argc, argv);
+  const std::optional<int> code = parse_words(app, argc, argv);
   const auto one_file = [](const std::string& a, const std::string& b) {
     return is_standard_output(a) ? is_standard_output(b)
                                  : std::filesystem::weakly_canonical(a) == std::filesystem::weakly_canonical(b);
@@ -352,7 +332,7 @@ std::optional<int> parse(int argc, char** argv, PredictOptions& o) {
   app.add_flag("--probabilities", o.probabilities,
                "Also write NAME_prob_<class>.png for each class: 16 bits, 65535 is certain");
   add_machine(app, o.machine);
-  return run_parser(app, argc, argv);
+  return parse_words(app, argc, argv);
 }
 
 }  // namespace unet

@@ -289,7 +289,7 @@ void train(const TrainOptions& options) {
     return;
   }
   RunFolder folder = resumed ? RunFolder::resume(resumed->path().parent_path(), options, record.state)
-                             : RunFolder::create(options, machine, summary(dataset), record.state, lock);
+                             : RunFolder::create(options, machine, dataset, record.state, lock);
   Run run{options, machine, model, metadata, folder, record};
   RunState& state = record.state;
   if (resumed && !options.quiet) {

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <nlohmann/json.hpp>
 
+#include "apps/command_line.h"
 #include "apps/numbers.h"
 #include "apps/options.h"
 #include "apps/run/failure.h"
@@ -175,11 +176,7 @@ int main(int argc, char** argv) {
   bool json = true;
   app.add_flag("--json", json, "The output is JSON in any case");
   try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return end_of_parsing(app, error);
-  }
-  try {
+    if (const std::optional<int> code = parse_words(app, argc, argv)) return *code;
     say_text(measure(o).dump(2) + "\n");
     check_screen();
   } catch (const std::exception& error) {

@@ -29,4 +29,4 @@ say "evaluate"
 echo
 echo "curves:    $DIR/run/curves.svg"
 echo "overlays:  $DIR/overlays (photo | truth | prediction | comparison)"
-printf 'test dice %.4f\n' "$(grep '"dice":' "$DIR/run/test.json" | grep -o '[0-9.]*')"
+printf 'test dice %.4f\n' "$(grep -m 1 '"dice":' "$DIR/run/test.json" | grep -o '[0-9.]*')"

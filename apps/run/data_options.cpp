@@ -1,6 +1,7 @@
 #include "apps/run/data_options.h"
 
 #include <fmt/core.h>
+#include <nlohmann/json.hpp>
 
 #include "engine/core/error.h"
 #include "engine/core/text.h"

@@ -1,7 +1,7 @@
 // From a program's options to a data set and its loaders.
 #pragma once
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 
 #include "apps/options.h"
 #include "engine/data/dataset.h"

@@ -1,7 +1,6 @@
 #include "apps/run/failure.h"
 
 #include <new>
-#include <sstream>
 
 #include "apps/run/screen.h"
 
@@ -19,14 +18,6 @@ int fail(const char* program, const std::exception& error) noexcept {
   warn_text(failure_text(error));
   warn_text("\n");
   return 1;
-}
-
-int end_of_parsing(const CLI::App& app, const CLI::ParseError& error) {
-  std::ostringstream out, err;
-  const int code = app.exit(error, out, err);
-  say_text(out.str());
-  warn_text(err.str());
-  return code == 0 ? 0 : 2;
 }
 
 }  // namespace unet

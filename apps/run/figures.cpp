@@ -1,6 +1,7 @@
 #include "apps/run/figures.h"
 
 #include <fmt/core.h>
+#include <nlohmann/json.hpp>
 
 namespace unet {
 namespace {

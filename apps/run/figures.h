@@ -1,7 +1,7 @@
 // A split's figures of merit as a person and a program read them: lines, a table of classes, JSON, CSV columns.
 #pragma once
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 

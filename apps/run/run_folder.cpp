@@ -1,11 +1,13 @@
 #include "apps/run/run_folder.h"
 
 #include <unistd.h>
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <ctime>
 
 #include "apps/run/curves_svg.h"
+#include "apps/run/data_options.h"
 #include "apps/run/figures.h"
 #include "apps/run/run_files.h"
 #include "apps/run/screen.h"
@@ -89,7 +91,7 @@ void check_output(const TrainOptions& options) {
   if (!options.overwrite && holds_a_run(folder)) warn("train_unet: warning: {}\n", refusal(folder));
 }
 
-RunFolder RunFolder::create(const TrainOptions& options, const Machine& machine, const nlohmann::json& data_summary,
+RunFolder RunFolder::create(const TrainOptions& options, const Machine& machine, const Dataset& dataset,
                             RunState& state, RunLock& lock) {
   RunFolder out(options.output, options.keep);
   const std::string folder = out.folder_.string();
@@ -115,7 +117,7 @@ RunFolder RunFolder::create(const TrainOptions& options, const Machine& machine,
   run["device"] = {{"name", machine.text},
                    {"threads", kernels::cpu::threads()},
                    {"instruction_set", kernels::cpu::name_of(kernels::cpu::isa())}};
-  run["data"] = data_summary;
+  run["data"] = summary(dataset);
   write_file_durably(out.folder_ / "run.json", run.dump(2) + "\n");
   out.steps_ = CsvFile::create(out.folder_ / "steps.csv", kStepColumns);
   out.metrics_ = CsvFile::create(out.folder_ / "metrics.csv", metric_columns(options.classes));

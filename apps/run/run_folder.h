@@ -4,7 +4,6 @@
 
 #include <filesystem>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 
@@ -12,6 +11,7 @@
 #include "apps/run/replaced_run.h"
 #include "apps/run/run_lock.h"
 #include "apps/run/run_state.h"
+#include "engine/data/dataset.h"
 #include "engine/io/csv.h"
 #include "engine/train/checkpoint.h"
 #include "engine/train/optimizer.h"
@@ -38,8 +38,8 @@ class RunFolder {
   /// cannot be written; this happens before the first step. Puts the time into state.started;
   /// takes the lock once the folder is there. A run that is replaced comes back where this one ends without a committed
   /// step that is saved.
-  static RunFolder create(const TrainOptions& options, const Machine& machine, const nlohmann::json& data_summary,
-                          RunState& state, RunLock& lock);
+  static RunFolder create(const TrainOptions& options, const Machine& machine, const Dataset& dataset, RunState& state,
+                          RunLock& lock);
   /// Goes on: rows of the CSV files beyond the state's are cut off. Throws Error if a file does not hold the state's
   /// rows; with --force it is set aside, and the state counts those of a new one.
   static RunFolder resume(const std::filesystem::path& folder, const TrainOptions& options, RunState& state);
