@@ -18,7 +18,7 @@ mkdir -p "$DIR"
 "$BIN/make_sample_pets" -o "$DIR/sample_pets" --trainval 240 --test 60 --seed 1
 
 say "train: phase 1 (cross-entropy), then phase 2 (soft-Dice) from its best checkpoint"
-"$BIN/train_unet" -d "$DIR/sample_pets" -o "$DIR/run" --base-channels 16 --image-size 128 -b 8 -e 12 --lr 2e-3 --seed 0
+"$BIN/train_unet" -d "$DIR/sample_pets" -o "$DIR/run" --base-channels 16 --image-size 128 -b 8 -e 8 --lr 2e-3 --seed 0
 
 say "evaluate"
 "$BIN/eval_unet" -c "$DIR/run/best.safetensors" -d "$DIR/sample_pets" --split test --json "$DIR/run/test.json" \
