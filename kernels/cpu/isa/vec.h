@@ -28,7 +28,7 @@ inline constexpr int full_lanes = vector_bytes / static_cast<int>(sizeof(Compute
 template <class A, int N>
 struct VectorOf {
   typedef A type __attribute__((vector_size(N * sizeof(A))));
-  typedef A in_memory __attribute__((vector_size(N * sizeof(A)), aligned(sizeof(A)), may_alias));
+  typedef A in_memory __attribute__((vector_size(N * sizeof(A)), aligned(1), may_alias));
 };
 template <class A>
 struct VectorOf<A, 1> {
