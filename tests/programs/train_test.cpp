@@ -455,7 +455,12 @@ TEST(Train, SaysLessAndMore) {
   const ProgramResult plain = trained(small_run(folder / "data", folder / "plain", run));
   EXPECT_EQ(plain.out.find('\r'), std::string::npos) << "no progress bar in a pipe";
   const ProgramResult verbose = trained(small_run(folder / "data", folder / "verbose", run + Words{"--verbose"}));
-  EXPECT_EQ(lines_of(verbose.out).size(), lines_of(plain.out).size() + 4) << "a line for each of 4 steps";
+  const auto steps = [](const ProgramResult& result) {
+    const std::vector<std::string> lines = lines_of(result.out);
+    return std::count_if(lines.begin(), lines.end(), [](const std::string& line) { return line.starts_with("step "); });
+  };
+  EXPECT_EQ(steps(verbose), 4);
+  EXPECT_EQ(steps(plain), 0);
 }
 
 TEST(Train, HelpAndVersion) {
