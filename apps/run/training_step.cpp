@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "apps/run/evaluation.h"
+#include "apps/run/inference.h"
 
 namespace unet {
 namespace {
@@ -27,9 +28,7 @@ IssuedStep issue_step(const TrainOptions& options, const Machine& machine, model
     const Batch next = loader.next().value();
     const auto [pixels, labels] = to_tensors(next, machine.device);
     Tape tape;
-    const Var input = normalize_images(tape, pixels, imagenet_normalization(), image_channels(3, machine.device),
-                                       machine.activations);
-    const Var logits = model.forward(tape, input);
+    const Var logits = logits_of(tape, model, machine, pixels);
     const Var loss = loss_of(loss_kind, options.background, tape, logits, labels);
     const double share = static_cast<double>(next.N) / static_cast<double>(images);
     tape.backward(loss, share);
