@@ -21,7 +21,7 @@ RESULTS="${UNET_GPU_RESULTS:-$ROOT/build/gpu_check}"
 LOGS="$RESULTS/logs" RUNS="$RESULTS/runs" TABLE="$RESULTS/table.txt"
 FIRST=(gpu kernels steps pytorch_32)
 SECOND=(pytorch_1_16_64 repeat parity profile streams memcheck racecheck initcheck synccheck pets)
-PROGRAMS=(train_unet eval_unet predict_unet bench_step bench_kernels test_cuda_device test_cuda_engine_device)
+PROGRAMS=(train_unet eval_unet predict_unet bench_step bench_kernels test_kernels_cuda_device test_engine_cuda_device)
 # What is measured. TUNED lets ours choose among convolutions as cudnn.benchmark does for PyTorch.
 NET=(--base-channels 64 --image-size 256)
 ON_GPU=(--device cuda --precision bf16)
@@ -137,12 +137,12 @@ step_gpu() {
   row "programs" "$("$BIN/bench_step" --version 2>&1 | head -1), $(cat "$BIN/../commit" 2>/dev/null || echo "no bundle")"
 }
 
-step_kernels() { test_step kernels 60 "$BIN/test_cuda_device"; }
+step_kernels() { test_step kernels 60 "$BIN/test_kernels_cuda_device"; }
 step_steps() {
-  test_step steps 60 "$BIN/test_cuda_engine_device" --gtest_filter='-*Parity*'
+  test_step steps 60 "$BIN/test_engine_cuda_device" --gtest_filter='-*Parity*'
   step_parity
 }
-step_parity() { test_step parity 40 "$BIN/test_cuda_engine_device" --gtest_filter='*Parity*'; }
+step_parity() { test_step parity 40 "$BIN/test_engine_cuda_device" --gtest_filter='*Parity*'; }
 
 step_pytorch_32() {
   run_step pytorch_32 200 python3 -u "$ROOT/bench/gpu_pytorch.py" --batch-sizes 32 --compile 110 "${NET[@]}" -- \
@@ -219,7 +219,7 @@ sanitize() {
   local family
   for family in "${!FAMILIES[@]}"; do
     CHECK=found_nothing run_step "$1.$family" 90 compute-sanitizer --tool "$1" --error-exitcode 9 \
-      "$BIN/test_cuda_device" --gtest_filter="${FAMILIES[$family]}" &
+      "$BIN/test_kernels_cuda_device" --gtest_filter="${FAMILIES[$family]}" &
   done
   wait
 }

@@ -5,8 +5,8 @@
 #include <ctime>
 #include <random>
 
-#include "tests/data/support.h"
 #include "tests/fuzz/targets.h"
+#include "tests/support/data_support.h"
 #include "tests/support/long_run.h"
 #include "tests/support/places.h"
 

@@ -3,8 +3,8 @@
 
 #include "apps/run/run_state.h"
 #include "engine/io/safetensors.h"
-#include "tests/data/support.h"
 #include "tests/fuzz/targets.h"
+#include "tests/support/data_support.h"
 
 namespace unet::fuzz {
 namespace {

@@ -57,7 +57,7 @@ PassResult run_pass(const OpCase& op_case, const std::vector<Tensor>& inputs, co
 Var weighted_sum(Tape& tape, const std::vector<Var>& outputs, const std::vector<Tensor>& cotangents);
 
 /// The parameterised suites: INSTANTIATE_TEST_SUITE_P(Conv2d, GradCheck, ValuesIn(cases()), case_name). The bodies are
-/// in tests/ops/op_case_test.cpp.
+/// in tests/engine/ops/op_case_test.cpp.
 class GradCheck : public testing::TestWithParam<OpCase> {};
 class Precision : public testing::TestWithParam<OpCase> {};
 inline std::string case_name(const testing::TestParamInfo<OpCase>& info) { return info.param.name; }

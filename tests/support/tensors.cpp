@@ -194,13 +194,4 @@ double max_relative(const std::vector<double>& a, const std::vector<double>& b) 
   return size > 0 ? difference / size : difference;
 }
 
-std::string error_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "(no error)";
-}
-
 }  // namespace unet::tests

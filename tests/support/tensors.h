@@ -1,13 +1,12 @@
-// Tensors for tests: seeded values, slices of wider tensors with guards, distances, and the text of errors.
+// Tensors for tests: seeded values, slices of wider tensors with guards, distances.
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <string>
 #include <vector>
 
-#include "engine/core/error.h"
 #include "engine/core/tensor.h"
+#include "tests/support/error_of.h"
 
 namespace unet::tests {
 
@@ -54,8 +53,5 @@ bool slack_intact(const Tensor& tensor);
 double nmse(const std::vector<double>& a, const std::vector<double>& b);
 /// max |a-b| / max |b|, likewise.
 double max_relative(const std::vector<double>& a, const std::vector<double>& b);
-
-/// The message of the Error that `body` throws; "(no error)" if it throws none.
-std::string error_of(const std::function<void()>& body);
 
 }  // namespace unet::tests

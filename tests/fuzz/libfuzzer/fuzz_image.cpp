@@ -1,8 +1,8 @@
 // Most random changes of a PNG spoil a checksum, and nothing behind it is read: three in four are mended.
 #include <cstring>
 
-#include "tests/data/support.h"
 #include "tests/fuzz/targets.h"
+#include "tests/support/data_support.h"
 
 extern "C" {
 std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size, std::size_t max_size);

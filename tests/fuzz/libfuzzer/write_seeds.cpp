@@ -1,8 +1,8 @@
 // write_seeds FOLDER: the seeds of every target as files FOLDER/TARGET/NN, where libFuzzer looks for them.
 #include <fmt/core.h>
 
-#include "tests/data/support.h"
 #include "tests/fuzz/targets.h"
+#include "tests/support/data_support.h"
 
 int main(int argc, char** argv) {
   if (argc != 2) {

@@ -1,0 +1,56 @@
+// The README's embedding example: its program is built from the README's text (tests/CMakeLists.txt), its CMake block
+// configures.
+#include <cstdio>
+
+#include "engine/io/safetensors.h"
+#include "tests/apps/program.h"
+#include "tests/support/places.h"
+
+namespace unet::test {
+namespace {
+
+/// The README's block of this language.
+std::string block(const std::string& language) {
+  const std::string readme = text_of(places::source("README.md")), fence = "```" + language + "\n";
+  const std::size_t begin = readme.find(fence);
+  EXPECT_NE(begin, std::string::npos) << language;
+  if (begin == std::string::npos) return {};
+  EXPECT_EQ(readme.find(fence, begin + 1), std::string::npos) << "two blocks of " << language << ": which one?";
+  return readme.substr(begin + fence.size(), readme.find("```", begin + 3) - begin - fence.size());
+}
+
+TEST(Readme, EmbeddedProgramLearnsAndSaves) {
+  const Folder folder;
+  const ProgramResult result = run({program("readme_squares")}, {}, folder.path());
+  ASSERT_EQ(result.code, 0) << result.err;
+  std::vector<double> losses;
+  for (const std::string& line : lines_of(result.out)) {
+    int step = 0;
+    double loss = 0;
+    ASSERT_EQ(std::sscanf(line.c_str(), "step %d: loss %lf", &step, &loss), 2) << line;
+    losses.push_back(loss);
+    EXPECT_EQ(step, 10 * static_cast<int>(losses.size()));
+  }
+  ASSERT_EQ(losses.size(), 5u);
+  EXPECT_LT(losses.back(), losses.front());
+  EXPECT_LT(losses.back(), 0.5) << "ln 2 = 0.69 is what a guess costs";
+  const SafetensorsFile file(folder / "squares.safetensors");
+  EXPECT_NE(file.find("first.conv.weight"), nullptr);
+  EXPECT_NE(file.find("second.norm.running_mean"), nullptr);
+  EXPECT_NE(file.find("head.weight"), nullptr);
+  EXPECT_EQ(file.metadata().at("note"), "made by the README");
+}
+
+TEST(Readme, CMakeBlockConfigures) {
+  const Folder folder;
+  write_text(folder / "CMakeLists.txt", block("cmake"));
+  write_text(folder / "squares.cpp", block("cpp"));
+  fs::create_directory_symlink(fs::canonical(places::source()), folder / "unet.cpp");
+  const ProgramResult result = run({places::cmake(), "-S", folder.path().string(), "-B", (folder / "build").string(),
+                                    "-G", places::generator(), "-DCMAKE_CXX_COMPILER=" + places::compiler()});
+  EXPECT_EQ(result.code, 0) << result.out << result.err;
+  EXPECT_EQ(result.err.find("Warning"), std::string::npos) << result.err;
+}
+
+}  // namespace
+}  // namespace unet::test

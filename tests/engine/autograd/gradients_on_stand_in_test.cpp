@@ -1,0 +1,119 @@
+// Gradients of convolution weights beside bf16 copies: kept as the backward pass gives them, summed up in f32.
+#include <gtest/gtest.h>
+
+#include "kernels/elementwise.h"
+#include "tests/models/unet_steps.h"
+#include "tests/support/cuda_shim/shim_runtime.h"
+
+namespace unet::test {
+namespace {
+
+constexpr std::int64_t kC = 8;
+
+/// A convolution and a transposed one, in bf16.
+struct Model {
+  Model() : parameters(Dtype::f32, kCuda, true) {
+    bias = parameters.add("bias", {kC}, {.bound = 0.5});
+    weight = parameters.add_operand("weight", {kC, 3, 3, kC}, {.bound = 0.5});
+    up = parameters.add_operand("up", {kC, 2, 2, kC}, {.bound = 0.5});
+    parameters.initialize(7);
+  }
+
+  /// Forward and backward; the kernels that backward launched beside the loss's and its own products.
+  std::uint64_t pass(std::uint64_t batch, bool with_up = true) {
+    Tape tape;
+    const Tensor images = random_images({2, 4, 6, kC}, Dtype::f32, batch);
+    const Tensor x = Tensor::empty(images.shape(), Dtype::bf16, kCuda);
+    kernels::cuda::copy(images.to(kCuda).const_view(), x.view());
+    Var y = conv2d(tape, tape.leaf(x), tape.operand(parameters, weight), tape.param(parameters, bias), {.pad = 1});
+    if (with_up) y = conv_transpose2d(tape, y, tape.operand(parameters, up), {});
+    const Tensor dy = Tensor::empty(y.shape(), Dtype::bf16, kCuda);
+    kernels::cuda::copy(random_images(y.shape(), Dtype::f32, batch + 100).to(kCuda).const_view(), dy.view());
+    const Var loss = tape.output(Tensor::zeros({1}, Dtype::f64, kCuda), {&y});
+    tape.record([&tape, id = y.id, dy] { tape.add_gradient(id, dy); });
+    const std::uint64_t before = shim::shim_runtime().launches();
+    tape.backward(loss);
+    return shim::shim_runtime().launches() - before;
+  }
+  std::vector<double> gradient(ParamId id) const { return parameters.gradient(id).values<double>(); }
+
+  Parameters parameters;
+  ParamId weight, up, bias;
+};
+
+TEST(CudaGradients, OfConvolutionWeightsStayInBf16AndCostNoCopy) {
+  Model model;
+  // The bias's sum, two kernels, and the gather: each weight's gradient is written where it is read.
+  EXPECT_EQ(model.pass(1), 3u);
+  EXPECT_EQ(model.parameters.gradient(model.weight).dtype(), Dtype::bf16);
+  EXPECT_EQ(model.parameters.gradient(model.up).dtype(), Dtype::bf16);
+  EXPECT_EQ(model.parameters.gradient(model.bias).dtype(), Dtype::f32);
+  const std::vector<Tensor> ranges = model.parameters.gradients();
+  ASSERT_EQ(ranges.size(), 2u);
+  EXPECT_EQ(ranges[0].dtype(), Dtype::bf16);
+  EXPECT_EQ(ranges[0].size() + ranges[1].size(), model.parameters.values().size());
+  EXPECT_EQ(model.parameters.copies().size(), ranges[0].size());
+}
+
+TEST(CudaGradients, OfSeveralPassesAreSummedInF32) {
+  Model model;
+  std::vector<std::vector<double>> weight, up;  // of each pass alone
+  for (const std::uint64_t batch : {1, 2, 3}) {
+    model.pass(batch, batch > 1);  // the other weight begins in the second pass
+    weight.push_back(model.gradient(model.weight));
+    up.push_back(model.gradient(model.up));
+    model.parameters.end_step();
+  }
+  for (const std::uint64_t batch : {1, 2, 3}) model.pass(batch, batch > 1);
+  for (const Tensor& range : model.parameters.gradients()) EXPECT_EQ(range.dtype(), Dtype::f32);
+  const auto plus = [](std::vector<double> a, const std::vector<double>& b) {
+    for (std::size_t i = 0; i < a.size(); ++i) a[i] = static_cast<double>(static_cast<float>(a[i] + b[i]));
+    return a;
+  };
+  EXPECT_EQ(model.gradient(model.weight), plus(plus(weight[0], weight[1]), weight[2]));
+  EXPECT_EQ(model.gradient(model.up), plus(up[1], up[2]));
+  model.parameters.end_step();
+  model.pass(1, false);
+  EXPECT_EQ(model.gradient(model.weight), weight[0]) << "the step before shows";
+  EXPECT_EQ(model.parameters.gradient(model.weight).dtype(), Dtype::bf16);
+}
+
+TEST(CudaGradients, ThatAreNotFiniteNameTheirParameterInEitherRange) {
+  Model model;
+  Adam adam(model.parameters, {});
+  const Tensor loss = Tensor::zeros({1}, Dtype::f64, kCuda);
+  for (const ParamId bad : {model.weight, model.up, model.bias}) {
+    model.pass(1);
+    const Tensor gradient = model.parameters.gradient(bad);
+    const auto last = static_cast<std::size_t>(gradient.bytes()) - kernels::size_of(gradient.dtype());
+    kernels::cuda::runtime().fill_bytes(gradient.data<std::byte>() + last, 0xff, gradient.bytes() - last);
+    adam.commit({loss}, kLr);
+    const StepResult result = adam.take_result().value();
+    EXPECT_FALSE(result.committed);
+    EXPECT_NE(result.reason.find('"' + model.parameters.name(bad) + '"'), std::string::npos) << result.reason;
+  }
+  model.pass(1);
+  adam.commit({loss}, kLr);
+  EXPECT_TRUE(adam.take_result()->committed);
+}
+
+TEST(CudaGradients, AreNormedAndAppliedInFewLaunches) {
+  for (const Dtype activations : {Dtype::f32, Dtype::bf16}) {
+    models::UNet model(kSmall.spec, 3, Dtype::f32, kCuda, activations == Dtype::bf16);
+    Adam adam(model.parameters(), {});
+    const Tensor labels = batch_of(kSmall).labels.to(kCuda);
+    const Tensor images = batch_of(kSmall).images.to(kCuda);
+    Tape tape;
+    const Var x = normalize_images(tape, images, imagenet_normalization(), image_channels(3, kCuda), activations);
+    const Var loss = loss_of(tape, Loss::cross_entropy, model.forward(tape, x), labels);
+    tape.backward(loss);
+    const std::uint64_t before = shim::shim_runtime().launches();
+    adam.commit({loss.value}, kLr);
+    // The step's inputs, its loss, squares of gradients and of statistics, the verdict, Adam, running statistics.
+    EXPECT_EQ(shim::shim_runtime().launches() - before, 7u);
+    EXPECT_TRUE(adam.take_result()->committed);
+  }
+}
+
+}  // namespace
+}  // namespace unet::test

@@ -1,0 +1,241 @@
+// The convolution passes of every provider against a naive double-precision reference, and against each other.
+#include <gtest/gtest.h>
+
+#include <map>
+#include <stdexcept>
+
+#include "kernels/cpu/onednn_conv.h"
+#include "kernels/cpu/own_conv.h"
+#include "kernels/cpu/parallel.h"
+#include "tests/kernels/cpu/conv_reference.h"
+
+namespace unet::kernels {
+namespace {
+
+using cpu::plan_conv;
+using test::Buffer;
+using test::nmse;
+using test::Reference;
+using test::Values;
+using test::Workspace;
+
+constexpr ConvPass kPasses[] = {ConvPass::forward, ConvPass::backward_data, ConvPass::backward_weights};
+
+struct Case {
+  ConvShape shape;  // N, H, W, Cin, Cout, Kh, Kw
+  ConvSpec spec;    // stride, pad, bias, relu
+
+  ConvCase of(ConvPass pass, Dtype dtype) const { return {pass, spec, shape, dtype}; }
+  std::int64_t Ho() const { return of({}, {}).Ho(); }
+  std::int64_t Wo() const { return of({}, {}).Wo(); }
+};
+
+std::ostream& operator<<(std::ostream& out, const Case& c) {
+  return out << text_of(c.of({}, {})) << (c.spec.bias ? ", bias" : "") << (c.spec.relu ? ", relu" : "");
+}
+
+// Odd sizes, one pixel, batch one, few and uneven channels, strides that leave a border over, kernels larger than the
+// image, and sizes that need several blocks of every kind.
+const Case kCases[] = {
+    {{1, 1, 1, 1, 1, 1, 1}, {1, 0, false, false}},     {{1, 1, 1, 5, 3, 3, 3}, {1, 1, true, false}},
+    {{2, 5, 7, 3, 5, 3, 3}, {1, 1, true, true}},       {{1, 9, 6, 17, 1, 1, 1}, {1, 0, true, false}},
+    {{3, 8, 8, 1, 17, 5, 5}, {1, 3, false, true}},     {{2, 7, 9, 5, 64, 3, 3}, {2, 1, true, true}},
+    {{1, 13, 11, 64, 17, 3, 3}, {2, 0, false, false}}, {{2, 6, 5, 17, 5, 2, 2}, {2, 0, true, false}},
+    {{1, 17, 15, 3, 64, 7, 7}, {2, 3, true, true}},    {{2, 10, 11, 5, 3, 3, 3}, {3, 1, false, false}},
+    {{1, 8, 7, 5, 17, 1, 1}, {3, 0, true, false}},     {{1, 6, 6, 17, 3, 2, 2}, {3, 1, false, false}},
+    {{2, 33, 31, 64, 64, 3, 3}, {1, 1, true, true}},   {{1, 21, 40, 17, 130, 3, 3}, {1, 1, false, false}},
+    {{2, 50, 41, 3, 17, 3, 3}, {1, 0, true, false}},   {{1, 12, 9, 150, 33, 3, 3}, {1, 3, true, false}},
+    {{1, 9, 14, 5, 5, 2, 5}, {1, 1, false, false}},    {{5, 3, 2, 64, 3, 7, 3}, {1, 3, true, false}},
+    {{1, 100, 97, 17, 5, 1, 1}, {1, 0, false, false}}, {{4, 4, 4, 200, 100, 3, 3}, {1, 1, false, true}},
+};
+
+class Operands {
+ public:
+  Operands(const Case& c, Dtype dtype)
+      : x(dtype, c.shape.N, c.shape.H, c.shape.W, c.shape.Cin,
+          test::random_values(c.shape.N * c.shape.H * c.shape.W * c.shape.Cin, 1)),
+        weights(test::parameter_dtype(dtype), c.shape.Cout, c.shape.Kh, c.shape.Kw, c.shape.Cin,
+                test::random_values(c.shape.Cout * c.shape.Kh * c.shape.Kw * c.shape.Cin, 2)),
+        bias(test::parameter_dtype(dtype), 1, 1, 1, c.shape.Cout, test::random_values(c.shape.Cout, 3)),
+        dy(dtype, c.shape.N, c.Ho(), c.Wo(), c.shape.Cout,
+           test::random_values(c.shape.N * c.Ho() * c.Wo() * c.shape.Cout, 4)) {}
+
+  Buffer x, weights, bias, dy;
+};
+
+const Reference& reference(const Case& c) {
+  static std::map<const Case*, Reference> known;
+  const auto found = known.find(&c);
+  if (found != known.end()) return found->second;
+  const Operands in(c, Dtype::f64);
+  return known
+      .emplace(&c,
+               test::convolve(c.spec, c.shape, in.x.values(), in.weights.values(), in.bias.values(), in.dy.values()))
+      .first->second;
+}
+
+const Values& expected(const Case& c, ConvPass pass) {
+  const Reference& r = reference(c);
+  return pass == ConvPass::forward ? r.y : pass == ConvPass::backward_data ? r.dx : r.dweights;
+}
+
+/// Runs a plan into a poisoned output and checks guards.
+Values run(const ConvPlan& plan, const Case& c, ConvPass pass, Dtype dtype, const Operands& in) {
+  const ConvShape& s = c.shape;
+  ConvOperands io;
+  io.x = in.x.view();
+  io.weights = in.weights.view();
+  io.bias = in.bias.view();
+  io.dy = in.dy.view();
+  Buffer y(dtype, s.N, c.Ho(), c.Wo(), s.Cout);
+  Buffer dx(dtype, s.N, s.H, s.W, s.Cin);
+  Buffer dweights(test::parameter_dtype(dtype), s.Cout, s.Kh, s.Kw, s.Cin);
+  io.y = y.view();
+  io.dx = dx.view();
+  io.dweights = dweights.view();
+  Workspace workspace(plan.workspace);
+  plan.run(io, workspace.data());
+  EXPECT_TRUE(y.guards_intact() && dx.guards_intact() && dweights.guards_intact()) << plan.id << " writes outside";
+  EXPECT_TRUE(workspace.guards_intact()) << plan.id << " writes outside its workspace of " << plan.workspace;
+  return pass == ConvPass::forward ? y.values() : pass == ConvPass::backward_data ? dx.values() : dweights.values();
+}
+
+class Conv : public testing::TestWithParam<ConvPass> {};
+INSTANTIATE_TEST_SUITE_P(Pass, Conv, testing::ValuesIn(kPasses),
+                         [](const auto& pass) { return std::string(name_of(pass.param)); });
+
+TEST_P(Conv, OwnEqualsReferenceF32) {
+  for (const Case& c : kCases) {
+    const ConvPlan plan = plan_conv(c.of(GetParam(), Dtype::f32), ConvProvider::own);
+    EXPECT_LE(nmse(run(plan, c, GetParam(), Dtype::f32, Operands(c, Dtype::f32)), expected(c, GetParam())), 1e-12) << c;
+  }
+}
+
+TEST_P(Conv, OwnEqualsReferenceF64) {
+  for (const Case& c : kCases) {
+    const ConvPlan plan = plan_conv(c.of(GetParam(), Dtype::f64), ConvProvider::own);
+    EXPECT_LE(nmse(run(plan, c, GetParam(), Dtype::f64, Operands(c, Dtype::f64)), expected(c, GetParam())), 1e-28) << c;
+  }
+}
+
+// Against f64 on the rounded activations: what is written in bf16 has been rounded once, f32 gradients not at all.
+TEST_P(Conv, EveryBf16CandidateEqualsReferenceOnTheRoundedInputs) {
+  for (const Case& c : kCases) {
+    const Operands in(c, Dtype::bf16);
+    const Reference r =
+        test::convolve(c.spec, c.shape, in.x.values(), in.weights.values(), in.bias.values(), in.dy.values());
+    const Values& expected = GetParam() == ConvPass::forward         ? r.y
+                             : GetParam() == ConvPass::backward_data ? r.dx
+                                                                     : r.dweights;
+    const bool weights = GetParam() == ConvPass::backward_weights;
+    const auto bound = [&](const std::string& id) {
+      if (weights) return id.starts_with("winograd") ? 1e-9 : 1e-11;
+      return id == "own:gemm" ? test::bf16_products(expected.size()) : test::bf16_rounding(expected.size());
+    };
+    std::vector<ConvPlan> plans = cpu::plan_conv_candidates(c.of(GetParam(), Dtype::bf16));
+    ASSERT_FALSE(plans.empty());
+    EXPECT_EQ(plans[0].id, "own:gemm");
+    plans.push_back(plan_conv(c.of(GetParam(), Dtype::bf16), ConvProvider::automatic));
+    for (const ConvPlan& plan : plans) {
+      EXPECT_LE(nmse(run(plan, c, GetParam(), Dtype::bf16, in), expected), bound(plan.id)) << plan.id << ", " << c;
+    }
+  }
+}
+
+TEST_P(Conv, EveryCandidateEqualsReference) {
+  for (const Case& c : kCases) {
+    const Operands in(c, Dtype::f32);
+    for (const ConvPlan& plan : cpu::plan_conv_candidates(c.of(GetParam(), Dtype::f32))) {
+      EXPECT_LE(nmse(run(plan, c, GetParam(), Dtype::f32, in), expected(c, GetParam())), 1e-7) << plan.id << ", " << c;
+    }
+  }
+}
+
+TEST_P(Conv, AutomaticEqualsReference) {
+  for (const Case& c : kCases) {
+    for (const Dtype dtype : {Dtype::f32, Dtype::f64}) {
+      const ConvPlan plan = plan_conv(c.of(GetParam(), dtype), ConvProvider::automatic);
+      EXPECT_LE(nmse(run(plan, c, GetParam(), dtype, Operands(c, dtype)), expected(c, GetParam())), 1e-7)
+          << plan.id << ", " << c;
+    }
+  }
+}
+
+TEST_P(Conv, OwnGivesTheSameBytesForAnyNumberOfThreads) {
+  const int before = cpu::threads();
+  // The last: so many pixels that backward weights cuts its sum.
+  const Case cases[] = {kCases[5], kCases[12], kCases[15], {{2, 70, 61, 20, 24, 3, 3}, {1, 1, true, false}}};
+  for (const Case& c : cases) {
+    for (const Dtype dtype : {Dtype::f32, Dtype::bf16}) {
+      const Operands in(c, dtype);
+      const ConvPlan plan = plan_conv(c.of(GetParam(), dtype), ConvProvider::own);
+      std::vector<Values> results;
+      for (const int threads : {1, 2, 3}) {
+        cpu::set_threads(threads);
+        results.push_back(run(plan, c, GetParam(), dtype, in));
+      }
+      cpu::set_threads(before);
+      EXPECT_EQ(results[1], results[0]) << c;
+      EXPECT_EQ(results[2], results[0]) << c;
+    }
+  }
+}
+
+// A kernel that skips zeros, or a ReLU written as max(0, x), would hide a NaN. 40 channels: whole vectors and a rest.
+TEST(ConvNan, ReachesTheOutputThroughZerosAndRelu) {
+  const Case c{{1, 5, 5, 3, 40, 3, 3}, {1, 1, true, true}};
+  Values x(75, 0.0);
+  x[(2 * 5 + 2) * 3 + 1] = std::numeric_limits<double>::quiet_NaN();
+  const Operands in(c, Dtype::f32);
+  const Buffer poisoned(Dtype::f32, 1, 5, 5, 3, x), zeros(Dtype::f32, 40, 3, 3, 3, Values(40 * 27, 0.0));
+  const Buffer y(Dtype::f32, 1, 5, 5, 40);
+  ConvOperands io;
+  io.x = poisoned.view();
+  io.weights = zeros.view();
+  io.bias = in.bias.view();
+  io.y = y.view();
+  const ConvPlan plan = plan_conv(c.of(ConvPass::forward, Dtype::f32), ConvProvider::own);
+  Workspace workspace(plan.workspace);
+  plan.run(io, workspace.data());
+  const Values values = y.values();
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const std::size_t h = i / 200, w = i / 40 % 5;
+    EXPECT_EQ(std::isnan(values[i]), h >= 1 && h <= 3 && w >= 1 && w <= 3) << "h " << h << ", w " << w;
+  }
+}
+
+std::string message_of(ConvPass pass, const Case& c, Dtype dtype, ConvProvider provider) {
+  try {
+    plan_conv(c.of(pass, dtype), provider);
+  } catch (const std::invalid_argument& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST(ConvErrors, NameProviderPassAndShape) {
+  const Case c{{2, 5, 7, 3, 8, 3, 3}, {2, 1, false, false}};
+  const std::string what = "x [2,5,7,3], weights [8,3,3,3], stride 2, pad 1: ";
+  EXPECT_EQ(message_of(ConvPass::forward, c, Dtype::u8, ConvProvider::own),
+            "convolution forward u8, " + what + "own convolutions are f32, f64 and bf16");
+  const std::string reason =
+      cpu::onednn_version().empty() ? "oneDNN is not built in" : "oneDNN convolutions are f32 here";
+  EXPECT_EQ(message_of(ConvPass::backward_weights, c, Dtype::f64, ConvProvider::onednn),
+            "convolution backward_weights f64, " + what + reason);
+  EXPECT_FALSE(cpu::conv_provider_available(ConvProvider::onednn, c.of(ConvPass::forward, Dtype::f64)));
+  EXPECT_TRUE(cpu::conv_provider_available(ConvProvider::own, c.of(ConvPass::forward, Dtype::f64)));
+}
+
+TEST(ConvPlanIds, SayWhichProviderRuns) {
+  const Case c{{2, 16, 16, 32, 32, 3, 3}, {1, 1, false, false}};
+  for (const ConvPass pass : kPasses) {
+    EXPECT_EQ(plan_conv(c.of(pass, Dtype::f32), ConvProvider::own).id.substr(0, 4), "own:");
+    EXPECT_EQ(plan_conv(c.of(pass, Dtype::f64), ConvProvider::automatic).id.substr(0, 4), "own:");
+    if (cpu::onednn_version().empty()) continue;
+    EXPECT_EQ(plan_conv(c.of(pass, Dtype::f32), ConvProvider::onednn).id.substr(0, 7), "onednn:");
+  }
+  if (cpu::onednn_version().empty()) GTEST_SKIP() << "oneDNN is not built in";
+}
+
+}  // namespace
+}  // namespace unet::kernels

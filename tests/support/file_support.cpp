@@ -1,0 +1,116 @@
+#include "tests/support/file_support.h"
+
+#include <fmt/core.h>
+#include <gtest/gtest.h>
+#include <malloc.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <ctime>
+#include <fstream>
+#include <iterator>
+#include <new>
+
+namespace {
+
+std::atomic<std::size_t> heap_bytes{0};
+std::atomic<std::size_t> heap_peak{0};
+
+void* metered_allocate(std::size_t bytes) {
+  void* block = std::malloc(bytes == 0 ? 1 : bytes);
+  if (block == nullptr) throw std::bad_alloc();
+  const std::size_t now = heap_bytes += malloc_usable_size(block);
+  std::size_t peak = heap_peak;
+  while (now > peak && !heap_peak.compare_exchange_weak(peak, now)) {
+  }
+  return block;
+}
+
+void metered_release(void* block) noexcept {
+  if (block == nullptr) return;
+  heap_bytes -= malloc_usable_size(block);
+  std::free(block);
+}
+
+}  // namespace
+
+void* operator new(std::size_t bytes) { return metered_allocate(bytes); }
+void* operator new[](std::size_t bytes) { return metered_allocate(bytes); }
+void operator delete(void* block) noexcept { metered_release(block); }
+void operator delete[](void* block) noexcept { metered_release(block); }
+void operator delete(void* block, std::size_t) noexcept { metered_release(block); }
+void operator delete[](void* block, std::size_t) noexcept { metered_release(block); }
+
+namespace unet::tests {
+
+namespace fs = std::filesystem;
+
+TemporaryFolder::TemporaryFolder() {
+  std::string name = testing::TempDir() + "/unet_files_XXXXXX";
+  if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("cannot make a temporary folder");
+  path_ = fs::canonical(name);
+}
+
+TemporaryFolder::~TemporaryFolder() {
+  std::error_code ignored;
+  fs::remove_all(path_, ignored);
+}
+
+std::vector<std::string> TemporaryFolder::names() const {
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(path_)) names.push_back(entry.path().filename().string());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+std::string read_file(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  EXPECT_TRUE(file) << path;
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+void write_file(const fs::path& path, std::string_view content) {
+  std::ofstream file(path, std::ios::binary);
+  file.write(content.data(), static_cast<std::streamsize>(content.size()));
+  file.close();
+  if (!file) throw std::runtime_error("cannot write " + path.string());
+}
+
+CommandResult run_command(const std::string& command) {
+  CommandResult result;
+  FILE* pipe = ::popen((command + " 2>&1").c_str(), "r");
+  if (pipe == nullptr) return result;
+  std::array<char, 4096> buffer;
+  while (const std::size_t got = std::fread(buffer.data(), 1, buffer.size(), pipe))
+    result.output.append(buffer.data(), got);
+  const int status = ::pclose(pipe);
+  result.status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  return result;
+}
+
+std::string shell_quoted(const fs::path& path) { return fmt::format("'{}'", path.string()); }
+
+std::size_t peak_heap_bytes(const std::function<void()>& action) {
+  const std::size_t start = heap_bytes;
+  heap_peak = start;
+  action();
+  return heap_peak - start;
+}
+
+double processor_seconds() {
+  timespec now{};
+  ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+}
+
+std::string safetensors_file(std::string_view header, std::string_view data) {
+  std::string file;
+  for (int i = 0; i < 8; ++i) file += static_cast<char>(static_cast<std::uint64_t>(header.size()) >> (8 * i));
+  return file.append(header).append(data);
+}
+
+}  // namespace unet::tests
