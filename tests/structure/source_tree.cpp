@@ -170,6 +170,26 @@ std::vector<std::string> breaches_of_no_macros(const Source& source) {
   return out;
 }
 
+std::set<std::string> folders_of(const std::vector<Source>& sources) {
+  std::set<std::string> out;
+  for (const Source& source : sources) {
+    for (std::size_t end = source.path.find('/'); end != std::string::npos; end = source.path.find('/', end + 1)) {
+      out.insert(source.path.substr(0, end));
+    }
+  }
+  return out;
+}
+
+std::vector<std::string> breaches_of_the_test_tree(const Source& source, const std::set<std::string>& product_folders) {
+  const std::string folder = fs::path(source.path).parent_path().generic_string();
+  for (const char* own : {"tests/structure", "tests/support", "tests/fuzz"}) {
+    if (folder == own || folder.starts_with(std::string(own) + "/")) return {};
+  }
+  const std::string room = "tests/";
+  if (folder.starts_with(room) && product_folders.contains(folder.substr(room.size()))) return {};
+  return {source.path + ": lies in " + folder + ", but the tree of tests is that of the product"};
+}
+
 int lines_of(const std::string& text) { return static_cast<int>(std::ranges::count(text, '\n')); }
 
 }  // namespace unet::tests

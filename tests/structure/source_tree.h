@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,11 @@ std::vector<std::string> breaches_of_the_cuda_door(const Source& source);
 std::vector<std::string> breaches_of_header_form(const Source& source);
 /// No macros of our own but the CUDA and cuDNN checks.
 std::vector<std::string> breaches_of_no_macros(const Source& source);
+
+/// The folders that hold these sources, and the folders above them.
+std::set<std::string> folders_of(const std::vector<Source>& sources);
+/// A source of the tests lies in tests/<folder of the product>, or below tests/structure, tests/support or tests/fuzz.
+std::vector<std::string> breaches_of_the_test_tree(const Source& source, const std::set<std::string>& product_folders);
 
 int lines_of(const std::string& text);
 
