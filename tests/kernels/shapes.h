@@ -1,13 +1,11 @@
-// Test buffers with guard zones and poison, for kernels that work on views.
+// Shapes, dtypes, values and distances for the tests of kernels.
 #pragma once
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstdint>
-#include <cstring>
 #include <functional>
 #include <limits>
 #include <random>
@@ -17,6 +15,7 @@
 
 #include "kernels/cpu/streaming.h"
 #include "kernels/view.h"
+#include "tests/support/guarded.h"
 
 namespace unet::kernels::testing {
 
@@ -24,6 +23,7 @@ struct Shape {
   std::int64_t n, h, w, c;
   std::int64_t size() const { return n * h * w * c; }
   std::int64_t pixels() const { return n * h * w; }
+  operator tests::Guarded::Dims() const { return {n, h, w, c}; }
   std::string text() const {
     std::ostringstream text;
     text << '[' << n << ',' << h << ',' << w << ',' << c << ']';
@@ -35,16 +35,8 @@ inline Shape pooled(Shape of) { return {of.n, of.h / 2, of.w / 2, of.c}; }
 
 using Values = std::vector<double>;  // [N,H,W,C], dense
 
-inline double from_bf16(std::uint16_t bits) {
-  return static_cast<double>(std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16));
-}
-
-inline std::uint16_t to_bf16(double value) {
-  const auto number = static_cast<float>(value);
-  const auto bits = std::bit_cast<std::uint32_t>(number);
-  if (std::isnan(number)) return static_cast<std::uint16_t>((bits >> 16) | 0x40);
-  return static_cast<std::uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
-}
+using tests::from_bf16;
+using tests::to_bf16;
 
 /// value as the dtype stores it.
 inline double stored(Dtype dtype, double value) {
@@ -56,95 +48,7 @@ inline double stored(Dtype dtype, double value) {
 /// The dtype of gamma, statistics and sums beside activations of `dtype`.
 inline Dtype compute_dtype(Dtype dtype) { return dtype == Dtype::f64 ? Dtype::f64 : Dtype::f32; }
 
-/// A tensor on its own memory: all bytes 0xff (a NaN in every float type) until written; guards before and after it
-/// and in the gap between channels and pitch must still hold that when the tensor dies.
-class Buffer {
- public:
-  Buffer(Dtype dtype, Shape shape, std::int64_t gap = 0)
-      : dtype_(dtype), shape_(shape), pitch_(shape.c + gap), memory_(bytes() + 2 * guard + 64, poison) {
-    const auto address = reinterpret_cast<std::uintptr_t>(memory_.data()) + guard;
-    first_ = guard + (64 - address % 64) % 64;
-  }
-  Buffer(Dtype dtype, Shape shape, const Values& values, std::int64_t gap = 0) : Buffer(dtype, shape, gap) {
-    for (std::int64_t i = 0; i < shape.size(); ++i) set(i, values[static_cast<std::size_t>(i)]);
-  }
-  Buffer(const Buffer&) = delete;
-  Buffer(Buffer&& other) noexcept = default;
-  ~Buffer() {
-    if (memory_.empty()) return;
-    EXPECT_TRUE(intact()) << "written outside of " << shape_.text() << " with pitch " << pitch_;
-  }
-
-  View view() {
-    View view;
-    view.dtype = dtype_;
-    view.dims = {shape_.n, shape_.h, shape_.w, shape_.c};
-    view.pitch = pitch_;
-    view.data = memory_.data() + first_;
-    return view;
-  }
-  Shape shape() const { return shape_; }
-
-  double get(std::int64_t i) const {
-    const unsigned char* at = memory_.data() + place(i);
-    if (dtype_ == Dtype::f64) return read<double>(at);
-    if (dtype_ == Dtype::f32) return static_cast<double>(read<float>(at));
-    return from_bf16(read<std::uint16_t>(at));
-  }
-  void set(std::int64_t i, double value) {
-    unsigned char* at = memory_.data() + place(i);
-    if (dtype_ == Dtype::f64) {
-      std::memcpy(at, &value, sizeof value);
-    } else if (dtype_ == Dtype::f32) {
-      const auto number = static_cast<float>(value);
-      std::memcpy(at, &number, sizeof number);
-    } else {
-      const std::uint16_t bits = to_bf16(value);
-      std::memcpy(at, &bits, sizeof bits);
-    }
-  }
-  Values values() const {
-    Values all(static_cast<std::size_t>(shape_.size()));
-    for (std::int64_t i = 0; i < shape_.size(); ++i) all[static_cast<std::size_t>(i)] = get(i);
-    return all;
-  }
-  /// Everything, gaps and guards included.
-  const std::vector<unsigned char>& memory() const { return memory_; }
-
- private:
-  static constexpr std::size_t guard = 256;
-  static constexpr unsigned char poison = 0xff;
-
-  template <class T>
-  static T read(const unsigned char* at) {
-    T value;
-    std::memcpy(&value, at, sizeof value);
-    return value;
-  }
-  std::size_t element() const { return size_of(dtype_); }
-  std::size_t bytes() const { return static_cast<std::size_t>(shape_.pixels() * pitch_) * element(); }
-  std::size_t place(std::int64_t i) const {
-    return first_ + static_cast<std::size_t>(i / shape_.c * pitch_ + i % shape_.c) * element();
-  }
-  bool poisoned(std::size_t begin, std::size_t end) const {
-    return std::all_of(memory_.begin() + static_cast<std::ptrdiff_t>(begin),
-                       memory_.begin() + static_cast<std::ptrdiff_t>(end), [](unsigned char b) { return b == poison; });
-  }
-  bool intact() const {
-    const auto pitch = static_cast<std::size_t>(pitch_) * element();
-    const auto used = static_cast<std::size_t>(shape_.c) * element();
-    for (std::size_t at = first_; pitch > used && at < first_ + bytes(); at += pitch) {
-      if (!poisoned(at + used, at + pitch)) return false;
-    }
-    return poisoned(0, first_) && poisoned(first_ + bytes(), memory_.size());
-  }
-
-  Dtype dtype_;
-  Shape shape_;
-  std::int64_t pitch_;
-  std::vector<unsigned char> memory_;
-  std::size_t first_ = 0;
-};
+using Buffer = tests::Guarded;
 
 /// Normally distributed, as `dtype` stores them.
 inline Values random_values(std::uint64_t seed, Dtype dtype, std::int64_t size, double mean = 0, double sd = 1) {

@@ -10,16 +10,15 @@
 
 #include "engine/core/pool.h"
 #include "engine/core/rng.h"
+#include "tests/support/poison.h"
 
 namespace unet::tests {
 namespace {
 
-constexpr double kGuard = -77.5;  // a bf16 too
 constexpr std::size_t kZone = 4096;
 constexpr std::size_t kHuge = std::size_t{2} << 20;
-constexpr int kZoneByte = 0xa5;
 
-/// Puts a zone of known bytes before and behind every block.
+/// Puts a zone of poison before and behind every block.
 class GuardedSystem : public SystemAllocator {
  public:
   void* allocate(std::size_t bytes) override {
@@ -27,8 +26,8 @@ class GuardedSystem : public SystemAllocator {
     const std::size_t total = (align + bytes + kZone + align - 1) / align * align;
     auto* base = static_cast<std::byte*>(std::aligned_alloc(align, total));
     if (base == nullptr) return nullptr;
-    std::memset(base + align - kZone, kZoneByte, kZone);
-    std::memset(base + align + bytes, kZoneByte, kZone);
+    std::memset(base + align - kZone, kPoison, kZone);
+    std::memset(base + align + bytes, kPoison, kZone);
     const std::lock_guard lock(mutex_);
     blocks_.push_back({base, base + align, bytes});
     return base + align;
@@ -56,11 +55,8 @@ class GuardedSystem : public SystemAllocator {
     std::byte* begin;
     std::size_t bytes;
   };
-  static bool zone_intact(const std::byte* zone) {
-    return std::all_of(zone, zone + kZone, [](std::byte b) { return b == std::byte{kZoneByte}; });
-  }
   static int broken(const Block& block) {
-    return zone_intact(block.begin - kZone) && zone_intact(block.begin + block.bytes) ? 0 : 1;
+    return all_poison(block.begin - kZone, kZone) && all_poison(block.begin + block.bytes, kZone) ? 0 : 1;
   }
 
   std::mutex mutex_;
@@ -126,7 +122,8 @@ Sliced::Sliced(const Shape& shape, Dtype dtype, std::int64_t extra) {
   }
   begin_ = extra / 2;
   const Shape wide{shape[0], shape[1], shape[2], shape[3] + extra};
-  wide_ = Tensor::of(wide, dtype, std::vector<double>(static_cast<std::size_t>(wide.size()), kGuard));
+  wide_ = Tensor::empty(wide, dtype);
+  std::memset(wide_.data<std::byte>(), kPoison, static_cast<std::size_t>(wide.size()) * kernels::size_of(dtype));
   slice_ = wide_.slice(begin_, begin_ + shape[3]);
 }
 
@@ -144,12 +141,13 @@ Sliced::Sliced(const Shape& shape, Dtype dtype, std::int64_t extra, const std::v
 }
 
 bool Sliced::guards_intact() const {
-  const std::vector<double> values = wide_.values<double>();
-  const std::int64_t width = wide_.shape().channels();
-  const std::int64_t end = begin_ + slice_.shape().channels();
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    const std::int64_t channel = static_cast<std::int64_t>(i) % width;
-    if ((channel < begin_ || channel >= end) && values[i] != kGuard) return false;
+  const std::size_t element = kernels::size_of(wide_.dtype());
+  const auto width = static_cast<std::size_t>(wide_.shape().channels()) * element;
+  const auto begin = static_cast<std::size_t>(begin_) * element;
+  const auto end = begin + static_cast<std::size_t>(slice_.shape().channels()) * element;
+  const auto* row = wide_.data<std::byte>();
+  for (std::int64_t left = wide_.size() / wide_.shape().channels(); left > 0; --left, row += width) {
+    if (!all_poison(row, begin) || !all_poison(row + end, width - end)) return false;
   }
   return true;
 }
@@ -169,7 +167,7 @@ bool slack_intact(const Tensor& tensor) {
   const auto* begin = tensor.data<std::byte>();
   if (reinterpret_cast<std::uintptr_t>(begin) % kZone != 0) return true;  // inside a larger block
   const std::size_t end = (bytes + kZone - 1) / kZone * kZone;
-  return std::all_of(begin + bytes, begin + end, [](std::byte b) { return b == std::byte{0xff}; });
+  return all_poison(begin + bytes, end - bytes);
 }
 
 double nmse(const std::vector<double>& a, const std::vector<double>& b) {

@@ -20,7 +20,7 @@ std::vector<double> spaced_values(std::int64_t count, std::uint64_t stream);
 Tensor random_labels(const Shape& shape, int classes, std::uint64_t stream, int ignore_every = 0);
 
 /// A channel slice of a tensor that is `extra` channels wider (0: a dense tensor of its own) and whose other channels
-/// hold a guard value.
+/// are poison (support/poison.h).
 class Sliced {
  public:
   /// Uninitialised, for an op to write.

@@ -22,17 +22,17 @@ const Case kCases[] = {{1, 1, 1, 1, 0},    {1, 1, 1, 17, 3},    {2, 3, 5, 3, 0},
                        {2, 50, 41, 64, 0}, {1, 33, 70, 130, 6}, {3, 127, 9, 2, 30}, {1, 1, 3, 64, 64}};
 
 Values run(const Case& t, Dtype dtype, const Values& values) {
-  const Buffer x(dtype, t.N, t.H, t.W, t.C, values, t.C + t.extra), out(test::parameter_dtype(dtype), 1, 1, 1, t.C);
+  const Buffer x(dtype, {t.N, t.H, t.W, t.C}, values, t.extra), out(test::parameter_dtype(dtype), {1, 1, 1, t.C});
   test::Workspace scratch(cpu::channel_sum_scratch(x.view()));
   cpu::channel_sum(x.view(), out.view(), scratch.data());
-  EXPECT_TRUE(out.guards_intact() && scratch.guards_intact());
+  EXPECT_TRUE(out.intact() && scratch.intact());
   return out.values();
 }
 
 TEST(ChannelSum, EqualsReferenceDenseAndPitched) {
   for (const Case& t : kCases) {
     const std::int64_t size = t.N * t.H * t.W * t.C;
-    const Values x = Buffer(Dtype::bf16, 1, 1, 1, size, test::random_values(size, 7)).values();
+    const Values x = Buffer(Dtype::bf16, {1, 1, 1, size}, test::random_values(size, 7)).values();
     Values expected(static_cast<std::size_t>(t.C));
     for (std::size_t i = 0; i < x.size(); ++i) expected[i % expected.size()] += x[i];
     for (const Dtype dtype : {Dtype::f32, Dtype::f64, Dtype::bf16}) {
@@ -52,7 +52,7 @@ TEST(ChannelSum, ManyEqualValuesKeepTheirSum) {
   view.dims = {1, side, side, 1};
   view.pitch = 1;
   view.data = x.data();
-  const Buffer out(Dtype::f32, 1, 1, 1, 1);
+  const Buffer out(Dtype::f32, {1, 1, 1, 1});
   test::Workspace scratch(cpu::channel_sum_scratch(view));
   cpu::channel_sum(view, out.view(), scratch.data());
   EXPECT_NEAR(out.values()[0] / expected[0], 1.0, 1e-6);

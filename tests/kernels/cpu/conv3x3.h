@@ -6,31 +6,14 @@
 
 #include "kernels/conv_plan.h"
 #include "kernels/cpu/isa.h"
+#include "tests/support/guarded.h"
 
 namespace unet::test {
 
-/// A buffer of f32 or bf16 between guard zones; poisoned with NaN until filled.
-class Buffer {
- public:
-  /// [pixels][channels] with a channel pitch.
-  Buffer(kernels::Dtype dtype, std::array<std::int64_t, 4> dims, std::int64_t pitch = 0);
+using Buffer = tests::Guarded;
 
-  /// Normal data, rounded to the dtype.
-  void fill(unsigned seed, double scale = 1);
-  double at(std::int64_t pixel, std::int64_t channel) const;
-  /// Dense copy, [pixels][channels].
-  std::vector<double> values() const;
-  /// The elements' bytes.
-  std::vector<unsigned char> bytes() const;
-  /// True if nothing outside the view (guard zones, channels between C and pitch) was written.
-  bool intact() const;
-  kernels::View view();
-
- private:
-  kernels::Extent extent_;
-  std::vector<unsigned char> bytes_;
-  std::size_t begin_ = 0;  // byte of the first element, 64-byte aligned in memory
-};
+/// Normal data, rounded to the buffer's dtype.
+void fill_normal(Buffer& buffer, unsigned seed, double scale = 1);
 
 struct Conv3x3 {
   std::int64_t N, H, W, Cin, Cout;
@@ -48,7 +31,7 @@ std::vector<double> reference_backward_weights(const Conv3x3& c, const std::vect
 /// sum (a-b)^2 / sum b^2; NaN if any a is.
 double nmse(const std::vector<double>& a, const std::vector<double>& b);
 
-/// Runs a plan in a workspace of exactly its size, between guard zones and poisoned; false if a guard was hit.
+/// Runs a plan in a guarded workspace of exactly its size; false if a guard was hit.
 bool run_guarded(const kernels::ConvPlan& plan, const kernels::ConvOperands& operands);
 
 /// Instruction sets that this CPU has.

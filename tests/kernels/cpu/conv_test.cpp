@@ -52,12 +52,12 @@ const Case kCases[] = {
 class Operands {
  public:
   Operands(const Case& c, Dtype dtype)
-      : x(dtype, c.shape.N, c.shape.H, c.shape.W, c.shape.Cin,
+      : x(dtype, {c.shape.N, c.shape.H, c.shape.W, c.shape.Cin},
           test::random_values(c.shape.N * c.shape.H * c.shape.W * c.shape.Cin, 1)),
-        weights(test::parameter_dtype(dtype), c.shape.Cout, c.shape.Kh, c.shape.Kw, c.shape.Cin,
+        weights(test::parameter_dtype(dtype), {c.shape.Cout, c.shape.Kh, c.shape.Kw, c.shape.Cin},
                 test::random_values(c.shape.Cout * c.shape.Kh * c.shape.Kw * c.shape.Cin, 2)),
-        bias(test::parameter_dtype(dtype), 1, 1, 1, c.shape.Cout, test::random_values(c.shape.Cout, 3)),
-        dy(dtype, c.shape.N, c.Ho(), c.Wo(), c.shape.Cout,
+        bias(test::parameter_dtype(dtype), {1, 1, 1, c.shape.Cout}, test::random_values(c.shape.Cout, 3)),
+        dy(dtype, {c.shape.N, c.Ho(), c.Wo(), c.shape.Cout},
            test::random_values(c.shape.N * c.Ho() * c.Wo() * c.shape.Cout, 4)) {}
 
   Buffer x, weights, bias, dy;
@@ -87,16 +87,16 @@ Values run(const ConvPlan& plan, const Case& c, ConvPass pass, Dtype dtype, cons
   io.weights = in.weights.view();
   io.bias = in.bias.view();
   io.dy = in.dy.view();
-  Buffer y(dtype, s.N, c.Ho(), c.Wo(), s.Cout);
-  Buffer dx(dtype, s.N, s.H, s.W, s.Cin);
-  Buffer dweights(test::parameter_dtype(dtype), s.Cout, s.Kh, s.Kw, s.Cin);
+  Buffer y(dtype, {s.N, c.Ho(), c.Wo(), s.Cout});
+  Buffer dx(dtype, {s.N, s.H, s.W, s.Cin});
+  Buffer dweights(test::parameter_dtype(dtype), {s.Cout, s.Kh, s.Kw, s.Cin});
   io.y = y.view();
   io.dx = dx.view();
   io.dweights = dweights.view();
   Workspace workspace(plan.workspace);
   plan.run(io, workspace.data());
-  EXPECT_TRUE(y.guards_intact() && dx.guards_intact() && dweights.guards_intact()) << plan.id << " writes outside";
-  EXPECT_TRUE(workspace.guards_intact()) << plan.id << " writes outside its workspace of " << plan.workspace;
+  EXPECT_TRUE(y.intact() && dx.intact() && dweights.intact()) << plan.id << " writes outside";
+  EXPECT_TRUE(workspace.intact()) << plan.id << " writes outside its workspace of " << plan.workspace;
   return pass == ConvPass::forward ? y.values() : pass == ConvPass::backward_data ? dx.values() : dweights.values();
 }
 
@@ -187,8 +187,8 @@ TEST(ConvNan, ReachesTheOutputThroughZerosAndRelu) {
   Values x(75, 0.0);
   x[(2 * 5 + 2) * 3 + 1] = std::numeric_limits<double>::quiet_NaN();
   const Operands in(c, Dtype::f32);
-  const Buffer poisoned(Dtype::f32, 1, 5, 5, 3, x), zeros(Dtype::f32, 40, 3, 3, 3, Values(40 * 27, 0.0));
-  const Buffer y(Dtype::f32, 1, 5, 5, 40);
+  const Buffer poisoned(Dtype::f32, {1, 5, 5, 3}, x), zeros(Dtype::f32, {40, 3, 3, 3}, Values(40 * 27, 0.0));
+  const Buffer y(Dtype::f32, {1, 5, 5, 40});
   ConvOperands io;
   io.x = poisoned.view();
   io.weights = zeros.view();

@@ -53,19 +53,19 @@ Result reference(const Case& t, const Values& x, const Values& weights, const Va
 Result run(const Case& t, Dtype dtype, const Values& x_values, const Values& w_values, const Values& bias_values,
            const Values& dy_values) {
   const Dtype parameters = test::parameter_dtype(dtype);
-  const Buffer x(dtype, t.N, t.H, t.W, t.Cin, x_values), weights(parameters, t.Cin, 2, 2, t.Cout, w_values);
-  const Buffer bias(parameters, 1, 1, 1, t.Cout, bias_values);
-  const Buffer dy(dtype, t.N, 2 * t.H, 2 * t.W, t.Cout, dy_values, t.Cout + t.extra);
-  const Buffer y(dtype, t.N, 2 * t.H, 2 * t.W, t.Cout, t.Cout + t.extra);
-  const Buffer dx(dtype, t.N, t.H, t.W, t.Cin), dweights(parameters, t.Cin, 2, 2, t.Cout);
-  const Buffer dbias(parameters, 1, 1, 1, t.Cout);
+  const Buffer x(dtype, {t.N, t.H, t.W, t.Cin}, x_values), weights(parameters, {t.Cin, 2, 2, t.Cout}, w_values);
+  const Buffer bias(parameters, {1, 1, 1, t.Cout}, bias_values);
+  const Buffer dy(dtype, {t.N, 2 * t.H, 2 * t.W, t.Cout}, dy_values, t.extra);
+  const Buffer y(dtype, {t.N, 2 * t.H, 2 * t.W, t.Cout}, t.extra);
+  const Buffer dx(dtype, {t.N, t.H, t.W, t.Cin}), dweights(parameters, {t.Cin, 2, 2, t.Cout});
+  const Buffer dbias(parameters, {1, 1, 1, t.Cout});
   Workspace scratch(cpu::conv_transpose_scratch(x.view(), t.Cout));
   cpu::conv_transpose_forward(x.view(), weights.view(), t.bias ? ConstView(bias.view()) : ConstView{}, y.view(),
                               scratch.data());
   cpu::conv_transpose_backward(x.view(), weights.view(), dy.view(), dx.view(), dweights.view(), dbias.view(),
                                scratch.data());
-  EXPECT_TRUE(y.guards_intact() && dx.guards_intact() && scratch.guards_intact());
-  EXPECT_TRUE(dweights.guards_intact() && dbias.guards_intact());
+  EXPECT_TRUE(y.intact() && dx.intact() && scratch.intact());
+  EXPECT_TRUE(dweights.intact() && dbias.intact());
   return {y.values(), dx.values(), dweights.values(), dbias.values()};
 }
 
@@ -78,7 +78,7 @@ TEST(ConvTranspose, EqualsReferenceDenseAndPitched) {
     const Values bias = test::random_values(t.Cout, 3);
     Values dy = test::random_values(t.N * t.H * t.W * 4 * t.Cout, 4);
     for (Values* activation : {&x, &dy}) {  // as bf16 stores them
-      *activation = Buffer(Dtype::bf16, 1, 1, 1, static_cast<std::int64_t>(activation->size()), *activation).values();
+      *activation = Buffer(Dtype::bf16, {1, 1, 1, static_cast<std::int64_t>(activation->size())}, *activation).values();
     }
     const Result expected = reference(t, x, weights, bias, dy);
     for (const Dtype dtype : {Dtype::f32, Dtype::f64, Dtype::bf16}) {

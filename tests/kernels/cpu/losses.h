@@ -1,4 +1,4 @@
-// Buffers with guard zones, recorded values and comparisons for the tests of this folder.
+// Recorded values and comparisons for the tests of losses, metrics and optimizer.
 #pragma once
 
 #include <fmt/core.h>
@@ -17,6 +17,7 @@
 #include "kernels/cpu/isa.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/view.h"
+#include "tests/support/guarded.h"
 #include "tests/support/long_run.h"
 #include "tests/support/places.h"
 
@@ -31,48 +32,29 @@ constexpr Dtype dtype_of() {
   return Dtype::u8;
 }
 
-/// Values between two zones of a pattern; outputs start as NaN (bytes: 0xee). The address is not aligned to more than
-/// an element, so that no kernel can count on it.
+/// A flat buffer of T. The address is not aligned to more than an element, so that no kernel can count on it.
 template <class T>
-class Guarded {
+class Guarded : public tests::Guarded {
  public:
-  explicit Guarded(std::size_t count) : all_(count + 2 * zone), count_(count) {
-    std::memset(all_.data(), 0xa5, all_.size() * sizeof(T));
-    if constexpr (std::is_floating_point_v<T>) {
-      std::fill(begin(), begin() + count, std::numeric_limits<T>::quiet_NaN());
-    } else {
-      std::fill(begin(), begin() + count, static_cast<T>(0xee));
-    }
-  }
+  explicit Guarded(std::size_t count)
+      : tests::Guarded(dtype_of<T>(), {1, 1, 1, static_cast<std::int64_t>(count)}, 0, 1), count_(count) {}
   template <class From>
   explicit Guarded(const std::vector<From>& values) : Guarded(values.size()) {
     for (std::size_t i = 0; i < values.size(); ++i) begin()[i] = static_cast<T>(values[i]);
   }
 
   View view(std::array<std::int64_t, 4> dims) {
-    View result;
-    result.dtype = dtype_of<T>();
+    View result = flat();
     result.dims = dims;
     result.pitch = dims[3];
-    result.data = begin();
     EXPECT_EQ(result.size(), static_cast<std::int64_t>(count_));
     return result;
   }
-  View flat() { return view({1, 1, 1, static_cast<std::int64_t>(count_)}); }
-  T* begin() { return all_.data() + zone; }
+  View flat() { return tests::Guarded::view(); }
+  T* begin() { return flat().template as<T>(); }
   std::vector<T> values() { return {begin(), begin() + count_}; }
-  bool intact() const {
-    const auto* bytes = reinterpret_cast<const unsigned char*>(all_.data());
-    const std::size_t edge = zone * sizeof(T), end = edge + count_ * sizeof(T);
-    for (std::size_t i = 0; i < edge; ++i) {
-      if (bytes[i] != 0xa5 || bytes[end + i] != 0xa5) return false;
-    }
-    return true;
-  }
 
  private:
-  static constexpr std::size_t zone = 67;
-  std::vector<T> all_;
   std::size_t count_;
 };
 

@@ -45,17 +45,17 @@ struct Trial {
   Trial(const Conv3x3& shape, ConvPass p, Dtype activations, Dtype filters, std::int64_t extra_pitch = 0)
       : c(shape),
         pass(p),
-        x(activations, {c.N, c.H, c.W, c.Cin}, c.Cin + extra_pitch),
-        dy(activations, {c.N, c.H, c.W, c.Cout}, c.Cout + extra_pitch),
+        x(activations, {c.N, c.H, c.W, c.Cin}, extra_pitch),
+        dy(activations, {c.N, c.H, c.W, c.Cout}, extra_pitch),
         weights(filters, {c.Cout, 3, 3, c.Cin}),
         out(p == ConvPass::backward_weights ? filters : activations,
             p == ConvPass::forward         ? std::array<std::int64_t, 4>{c.N, c.H, c.W, c.Cout}
             : p == ConvPass::backward_data ? std::array<std::int64_t, 4>{c.N, c.H, c.W, c.Cin}
                                            : std::array<std::int64_t, 4>{c.Cout, 3, 3, c.Cin},
-            p == ConvPass::backward_weights ? 0 : (p == ConvPass::forward ? c.Cout : c.Cin) + extra_pitch) {
-    x.fill(1);
-    dy.fill(2);
-    weights.fill(3);
+            p == ConvPass::backward_weights ? 0 : extra_pitch) {
+    fill_normal(x, 1);
+    fill_normal(dy, 2);
+    fill_normal(weights, 3);
   }
   ConvOperands operands() {
     ConvOperands io;
@@ -202,11 +202,11 @@ TEST_P(WinogradForward, BiasAndRelu) {
         how.relu = true;
         Trial trial(c, ConvPass::forward, dtype, Dtype::f32);
         Buffer bias(dtype, {1, 1, 1, c.Cout});
-        bias.fill(4, 20);
+        fill_normal(bias, 4, 20);
         std::vector<double> expected = trial.reference();
         for (std::size_t i = 0; i < expected.size(); ++i) {
           const auto channel = static_cast<std::int64_t>(i) % c.Cout;
-          expected[i] = std::max(0.0, expected[i] + (with_bias ? bias.at(0, channel) : 0.0));
+          expected[i] = std::max(0.0, expected[i] + (with_bias ? bias.get(channel) : 0.0));
         }
         ConvOperands io = trial.operands();
         if (with_bias) io.bias = bias.view();
@@ -236,7 +236,7 @@ TEST_P(WinogradForward, NotANumberStaysVisibleAndNearby) {
       for (std::int64_t w = 0; w < c.W; ++w) {
         const bool touched = std::max(std::abs(h - 20), std::abs(w - 20)) <= 1;
         const bool near = std::max(std::abs(h - 20), std::abs(w - 20)) <= 6;
-        const bool is_nan = std::isnan(trial.out.at(h * c.W + w, 0));
+        const bool is_nan = std::isnan(trial.out.get((h * c.W + w) * c.Cout));
         EXPECT_TRUE(is_nan || !touched) << h << "," << w;
         EXPECT_TRUE(!is_nan || near) << h << "," << w;
       }

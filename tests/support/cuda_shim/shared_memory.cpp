@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "tests/support/cuda_shim/fibers.h"
+#include "tests/support/poison.h"
 
 namespace unet::shim {
 namespace {
@@ -96,7 +97,7 @@ const std::vector<Array>& arrays_of(const void* kernel) {
 
 void poison_shared_memory(const void* kernel) {
   for (const Array& array : arrays_of(kernel)) {
-    for (std::size_t i = 0; i < array.bytes; ++i) array.data[i] = 0xff;
+    for (std::size_t i = 0; i < array.bytes; ++i) array.data[i] = tests::kPoison;
   }
 }
 

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "tests/support/cuda_shim/fibers.h"
+#include "tests/support/poison.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
@@ -23,8 +24,10 @@ using kernels::cuda::MemoryInfo;
 
 namespace {
 
+using tests::all_poison;
+using tests::kPoison;
+
 constexpr std::size_t kZone = 256;
-constexpr unsigned char kZoneByte = 0xa5, kPoison = 0xff;
 
 CudaError invalid(const char* call, const std::string& what) {
   return CudaError(std::string(call) + ": cudaErrorInvalidValue (" + what + ")");
@@ -48,10 +51,9 @@ MemoryInfo ShimRuntime::memory() {
 
 void* ShimRuntime::allocate_in(Blocks& blocks, std::size_t bytes, std::size_t capacity) {
   if (bytes > capacity) return nullptr;
-  Block block{std::vector<unsigned char>(bytes + 3 * kZone, kZoneByte), nullptr, bytes};
+  Block block{std::vector<unsigned char>(bytes + 3 * kZone, kPoison), nullptr, bytes};
   const auto address = reinterpret_cast<std::uintptr_t>(block.memory.data()) + kZone;
   block.begin = block.memory.data() + kZone + (kZone - address % kZone) % kZone;
-  std::memset(block.begin, kPoison, bytes);
   void* const at = block.begin;
 #if defined(__SANITIZE_ADDRESS__)
   ASAN_POISON_MEMORY_REGION(block.begin - kZone, kZone);
@@ -78,13 +80,10 @@ void ShimRuntime::release_in(Blocks& blocks, void* block, const char* what) noex
 }
 
 bool ShimRuntime::intact(const Block& block) {
-  const auto clean = [](const unsigned char* from, std::size_t bytes) {
-    return std::all_of(from, from + bytes, [](unsigned char byte) { return byte == kZoneByte; });
-  };
 #if defined(__SANITIZE_ADDRESS__)
   if (__asan_region_is_poisoned(block.begin - kZone, 1) != nullptr) return true;  // else it would have been reported
 #endif
-  return clean(block.begin - kZone, kZone) && clean(block.begin + block.bytes, kZone);
+  return all_poison(block.begin - kZone, kZone) && all_poison(block.begin + block.bytes, kZone);
 }
 
 int ShimRuntime::broken_guards() const {
