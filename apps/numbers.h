@@ -15,9 +15,6 @@ struct Within {
 /// Above 0, or from 0 on, both finite; or 0 to 1.
 enum class Real { positive, not_negative, share };
 
-/// Decimal digits, perhaps behind a '-', without a leading zero; nothing for any other text.
-std::optional<std::int64_t> plain_number(const std::string& text);
-
 CLI::Option* add_number(CLI::App& app, const std::string& name, std::int64_t& value, Within within,
                         const std::string& help);
 CLI::Option* add_number(CLI::App& app, const std::string& name, int& value, Within within, const std::string& help);
