@@ -11,6 +11,8 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/places.h"
+
 namespace {
 
 namespace fs = std::filesystem;
@@ -25,7 +27,7 @@ std::string output_of(const std::string& command) {
 
 std::vector<fs::path> objects_of(const std::string& isa) {
   std::vector<fs::path> objects;
-  const fs::path folder = fs::path(UNET_BINARY_DIR) / "CMakeFiles" / ("unet_kernels_" + isa + ".dir");
+  const fs::path folder = places::build("CMakeFiles/unet_kernels_" + isa + ".dir");
   if (!fs::exists(folder)) return objects;
   for (const auto& entry : fs::recursive_directory_iterator(folder)) {
     if (entry.path().extension() == ".o") objects.push_back(entry.path());
@@ -59,7 +61,7 @@ INSTANTIATE_TEST_SUITE_P(Set, IsaSymbols, testing::Values("baseline", "avx2", "a
 TEST_P(IsaSymbols, LieInTheirNamespace) {
   if (output_of("nm --version 2>/dev/null").empty()) GTEST_SKIP() << "nm is not installed";
   const std::vector<fs::path> objects = objects_of(GetParam());
-  ASSERT_FALSE(objects.empty()) << "no object files under " << UNET_BINARY_DIR;
+  ASSERT_FALSE(objects.empty()) << "no object files under " << places::build();
   std::size_t own = 0;
   for (const fs::path& object : objects) {
     const std::string listing = output_of("nm -C --defined-only '" + object.string() + "'");

@@ -8,6 +8,7 @@
 
 #include "kernels/cuda/libraries.h"
 #include "tests/support/cuda_shim/failing_runtime.h"
+#include "tests/support/places.h"
 
 namespace unet::tests {
 namespace {
@@ -19,9 +20,10 @@ struct NoDevice : shim::FailingRuntime {
 };
 
 TEST(CudaGemm, AsksOnceForEachProductAndForOperandsAsTheyAreAligned) {
-  ::setenv("UNET_CUBLASLT", UNET_FAKE_CUBLASLT, 1);
-  if (kernels::cuda::cublaslt_library().path() != UNET_FAKE_CUBLASLT) GTEST_SKIP() << "the real library is open";
-  void* const fake = ::dlopen(UNET_FAKE_CUBLASLT, RTLD_NOW | RTLD_NOLOAD);
+  const std::string library = places::build("lib/unet_fake_cublaslt.so");
+  ::setenv("UNET_CUBLASLT", library.c_str(), 1);
+  if (kernels::cuda::cublaslt_library().path() != library) GTEST_SKIP() << "the real library is open";
+  void* const fake = ::dlopen(library.c_str(), RTLD_NOW | RTLD_NOLOAD);
   ASSERT_NE(fake, nullptr);
   const auto seen = [&](const char* name) { return *static_cast<const int*>(::dlsym(fake, name)); };
   NoDevice runtime;

@@ -7,16 +7,15 @@
 #include "engine/io/image.h"
 #include "tests/data/support.h"
 #include "tests/support/long_run.h"
+#include "tests/support/places.h"
 
 namespace unet {
 namespace {
 
-using test::given;
-
 /// png's own list: pixels of PngSuite as the image-png crate gives them (EXPAND: bits below 8 scaled, 16 bits kept).
 std::map<std::string, std::uint32_t> imagepng_crcs() {
   std::map<std::string, std::uint32_t> crcs;
-  std::ifstream file(given("corpora/pngsuite/imagepng_results_crc32.txt"));
+  std::ifstream file(places::given("corpora/pngsuite/imagepng_results_crc32.txt"));
   for (std::string line; std::getline(file, line);) {
     const std::size_t colon = line.find(": "), slash = line.rfind('/', colon);
     if (line.find("pngsuite/") == std::string::npos || line.ends_with("Expected failure")) continue;
@@ -26,9 +25,9 @@ std::map<std::string, std::uint32_t> imagepng_crcs() {
 }
 
 TEST(PngSuite, DecodesPixelForPixel) {
-  const test::fs::path root = given("corpora/pngsuite");
+  const test::fs::path root = places::given("corpora/pngsuite");
   if (!test::fs::exists(root)) GTEST_SKIP() << root << " is not there";
-  const auto table = test::read_table(test::fs::path(UNET_SOURCE_DIR) / "tests/data/pngsuite_reference.tsv");
+  const auto table = test::read_table(places::source("tests/data/pngsuite_reference.tsv"));
   ASSERT_EQ(table.size(), 507u);
   const auto imagepng = imagepng_crcs();
   int compared = 0;
@@ -64,8 +63,8 @@ struct BadImage {
 
 std::vector<BadImage> bad_images() {
   std::vector<BadImage> images;
-  for (const auto& row : test::read_table(given("corpora/badimages/EXPECT.tsv"))) {
-    images.push_back({given("corpora/badimages") / row.at(0), row.at(7)});
+  for (const auto& row : test::read_table(places::given("corpora/badimages/EXPECT.tsv"))) {
+    images.push_back({test::fs::path(places::given("corpora/badimages")) / row.at(0), row.at(7)});
   }
   return images;
 }
@@ -85,7 +84,8 @@ bool lacks_data(const test::fs::path& path) {
 double cpu_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
 
 TEST(BadImages, AsWanted) {
-  if (!test::fs::exists(given("corpora/badimages"))) GTEST_SKIP() << given("corpora/badimages") << " is not there";
+  if (!test::fs::exists(places::given("corpora/badimages")))
+    GTEST_SKIP() << places::given("corpora/badimages") << " is not there";
   const std::vector<BadImage> images = bad_images();
   ASSERT_EQ(images.size(), 237u);
   double slowest = 0;
@@ -143,7 +143,8 @@ std::int64_t open_descriptors() {
 }
 
 TEST(BadImages, LeaveMemoryAndDescriptorsFlat) {
-  if (!test::fs::exists(given("corpora/badimages"))) GTEST_SKIP() << given("corpora/badimages") << " is not there";
+  if (!test::fs::exists(places::given("corpora/badimages")))
+    GTEST_SKIP() << places::given("corpora/badimages") << " is not there";
   std::vector<BadImage> rejected = bad_images();
   std::erase_if(rejected, [](const BadImage& image) { return !image.want.starts_with("reject"); });
   ASSERT_GE(rejected.size(), 100u);
@@ -162,7 +163,7 @@ TEST(BadImages, LeaveMemoryAndDescriptorsFlat) {
 }
 
 TEST(Quirks, OfThePetData) {
-  const test::fs::path folder = given("data/pets_quirks/images");
+  const test::fs::path folder = places::given("data/pets_quirks/images");
   if (!test::fs::exists(folder)) GTEST_SKIP() << folder << " is not there";
   const Image image = load_image(folder / "Abyssinian_5.jpg");  // a PNG
   EXPECT_EQ(image.channels, 4);
@@ -174,7 +175,7 @@ TEST(Quirks, OfThePetData) {
 
 /// Pillow 12.3.0: Image.open(f).convert("RGB").getpixel((x, y)) of the CMYK files.
 TEST(Cmyk, IsConvertedAsPillowDoes) {
-  const test::fs::path folder = given("corpora/badimages/jpeg/jpegdecoder_reftest_valid");
+  const test::fs::path folder = places::given("corpora/badimages/jpeg/jpegdecoder_reftest_valid");
   if (!test::fs::exists(folder)) GTEST_SKIP() << folder << " is not there";
   struct Pixel {
     const char* file;

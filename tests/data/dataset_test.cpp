@@ -7,6 +7,7 @@
 
 #include "engine/core/rng.h"
 #include "tests/data/sample_data.h"
+#include "tests/support/places.h"
 
 namespace unet {
 namespace {
@@ -211,7 +212,7 @@ TEST(Names, AreParsed) {
 }
 
 TEST(GivenPets, AreFoundAndUnderstood) {
-  const path folder = test::given("data/pets");
+  const path folder = places::given("data/pets");
   if (!test::fs::exists(folder)) GTEST_SKIP() << folder << " is not there";
   const Dataset data = open(folder);
   EXPECT_EQ(data.size(Split::train), 270);

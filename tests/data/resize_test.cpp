@@ -2,6 +2,7 @@
 #include "engine/data/resize.h"
 
 #include "tests/data/support.h"
+#include "tests/support/places.h"
 
 namespace unet {
 namespace {
@@ -17,7 +18,7 @@ Image pattern(int width, int height, int channels) {
 }
 
 TEST(Resize, EqualsPillow) {
-  const auto table = test::read_table(test::fs::path(UNET_SOURCE_DIR) / "tests/data/resize_reference.tsv");
+  const auto table = test::read_table(places::source("tests/data/resize_reference.tsv"));
   ASSERT_EQ(table.size(), 60u);
   for (const auto& row : table) {
     ASSERT_EQ(row.size(), 7u);

@@ -26,12 +26,6 @@ inline constexpr bool sanitized = true;  // their own memory makes figures of me
 inline constexpr bool sanitized = false;
 #endif
 
-/// The given data and corpora, which are no part of the project.
-inline fs::path given(const std::string& name) {
-  const char* from_environment = std::getenv("UNET_TEST_DATA");
-  return (from_environment ? fs::path(from_environment) : fs::path(UNET_SOURCE_DIR) / ".." / "shared") / name;
-}
-
 class Folder {
  public:
   explicit Folder(const fs::path& where = fs::temp_directory_path()) {

@@ -69,11 +69,6 @@ std::vector<std::string> TemporaryFolder::names() const {
   return names;
 }
 
-fs::path given_data(std::string_view inside) {
-  const char* named = std::getenv("UNET_TEST_DATA");
-  return (named != nullptr ? fs::path(named) : fs::path(UNET_SOURCE_DIR) / ".." / "shared") / inside;
-}
-
 std::string read_file(const fs::path& path) {
   std::ifstream file(path, std::ios::binary);
   EXPECT_TRUE(file) << path;

@@ -26,9 +26,6 @@ class TemporaryFolder {
   std::filesystem::path path_;
 };
 
-/// The given data (environment variable UNET_TEST_DATA, else ../shared beside the sources); it may be absent.
-std::filesystem::path given_data(std::string_view inside);
-
 std::string read_file(const std::filesystem::path& path);
 void write_file(const std::filesystem::path& path, std::string_view content);
 

@@ -11,6 +11,7 @@
 #include "engine/core/text.h"
 #include "engine/io/safetensors.h"
 #include "tests/files/file_support.h"
+#include "tests/support/places.h"
 
 namespace unet::tests {
 namespace {
@@ -72,7 +73,7 @@ std::string small_file() {
 }
 
 TEST(SafetensorsRead, CorpusAsItsTableWants) {
-  const fs::path corpus = given_data("corpora/badsafetensors");
+  const fs::path corpus = places::given("corpora/badsafetensors");
   std::ifstream table(corpus / "EXPECT.tsv");
   if (!table) GTEST_SKIP() << "the corpus of broken files is absent: " << corpus;
   std::size_t count = 0;
@@ -111,8 +112,8 @@ TEST(SafetensorsRead, EveryHeaderBitFlippedAgreesWithPythonReader) {
     accepted[name] = open_within_limits(folder / name).error.empty();
   }
   const CommandResult python =
-      run_command(std::string("python3 ") + shell_quoted(UNET_SOURCE_DIR "/tests/files/strict_safetensors.py") +
-                  " --verdicts " + shell_quoted(folder.path()));
+      run_command("python3 " + shell_quoted(places::source("tests/files/strict_safetensors.py")) + " --verdicts " +
+                  shell_quoted(folder.path()));
   if (python.status == 127) GTEST_SKIP() << "compared with nothing: python3 is absent";
   ASSERT_EQ(python.status, 0) << python.output;
   std::istringstream lines(python.output);

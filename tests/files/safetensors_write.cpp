@@ -8,6 +8,7 @@
 #include "engine/core/error.h"
 #include "engine/io/safetensors.h"
 #include "tests/files/file_support.h"
+#include "tests/support/places.h"
 
 namespace unet::tests {
 namespace {
@@ -105,7 +106,7 @@ TEST(SafetensorsWrite, StrictPythonReaderOpensIt) {
   const TemporaryFolder folder;
   write_safetensors(folder / "t", kMetadata, sample());
   const CommandResult python =
-      run_command("python3 " + shell_quoted(UNET_SOURCE_DIR "/tests/files/strict_safetensors.py") + " " +
+      run_command("python3 " + shell_quoted(places::source("tests/files/strict_safetensors.py")) + " " +
                   shell_quoted(folder / "t"));
   if (python.status == 127) GTEST_SKIP() << "python3 is absent";
   EXPECT_EQ(python.status, 0);

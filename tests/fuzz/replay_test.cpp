@@ -8,6 +8,7 @@
 #include "tests/data/support.h"
 #include "tests/fuzz/targets.h"
 #include "tests/support/long_run.h"
+#include "tests/support/places.h"
 
 namespace unet::fuzz {
 namespace {
@@ -99,7 +100,7 @@ TEST_P(FuzzReplay, GivenCorpora) {
   if (GetParam().corpora.empty()) GTEST_SKIP() << "none of this kind are given";
   int files = 0;
   for (const std::string& corpus : GetParam().corpora) {
-    const test::fs::path folder = test::given(corpus);
+    const test::fs::path folder = places::given(corpus);
     if (!test::fs::exists(folder)) GTEST_SKIP() << folder << " is not there";
     for (const auto& entry : test::fs::recursive_directory_iterator(folder)) {
       if (!entry.is_regular_file()) continue;

@@ -18,6 +18,7 @@
 #include "kernels/cpu/parallel.h"
 #include "kernels/view.h"
 #include "tests/support/long_run.h"
+#include "tests/support/places.h"
 
 namespace unet::kernels::test {
 
@@ -90,7 +91,7 @@ double nmse(const std::vector<A>& a, const std::vector<B>& b) {
 
 inline const nlohmann::json& torch_values() {
   static const nlohmann::json values =
-      nlohmann::json::parse(std::ifstream(std::string(UNET_SOURCE_DIR) + "/tests/kernels_loss/torch_values.json"));
+      nlohmann::json::parse(std::ifstream(places::source("tests/kernels_loss/torch_values.json")));
   return values;
 }
 

@@ -5,13 +5,14 @@
 #include "engine/io/safetensors.h"
 #include "kernels/running_stats.h"
 #include "tests/support/op_case.h"
+#include "tests/support/places.h"
 
 namespace unet::tests {
 namespace {
 
 using nlohmann::json;
 
-const char* const kFile = UNET_SOURCE_DIR "/tests/ops/op_values.safetensors";
+const std::string kFile = places::source("tests/ops/op_values.safetensors");
 
 json recorded_cases() {
   const SafetensorsFile file(kFile);

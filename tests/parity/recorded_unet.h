@@ -1,17 +1,14 @@
 // The small UNets that PyTorch recorded (generate_unet_parity.py), with their batches and initial weights.
 #pragma once
 
-#include <cstdlib>
-
 #include "engine/core/device_memory.h"
 #include "tests/parity/unet_support.h"
+#include "tests/support/places.h"
 
 namespace unet::test {
 
 inline const Record& record() {
-  const char* elsewhere = std::getenv("UNET_SOURCE_DIR");  // tests that were carried to another machine
-  static const Record instance(std::string(elsewhere != nullptr ? elsewhere : UNET_SOURCE_DIR) +
-                               "/tests/parity/unet_parity.safetensors");
+  static const Record instance(places::source("tests/parity/unet_parity.safetensors"));
   return instance;
 }
 

@@ -8,6 +8,7 @@
 
 #include "engine/train/checkpoint.h"
 #include "tests/parity/unet_support.h"
+#include "tests/support/places.h"
 
 namespace unet::test {
 namespace {
@@ -25,7 +26,7 @@ const std::string& python() {
 
 /// Exit status of strict_reader.py.
 int strict_reader(const std::string& arguments) {
-  return std::system((python() + " -B '" UNET_SOURCE_DIR "/tests/parity/strict_reader.py' " + arguments).c_str());
+  return std::system((python() + " -B '" + places::source("tests/parity/strict_reader.py") + "' " + arguments).c_str());
 }
 
 /// [N,H,W,C] -> [N,C,H,W].

@@ -2,12 +2,14 @@
 
 #include <cstdlib>
 
+#include "tests/support/places.h"
+
 namespace unet::test {
 namespace {
 
 /// A library of tests/support/preload for LD_PRELOAD. The address sanitizer wants to be told that it is not the first.
 Words preload(const std::string& library) {
-  Words out{std::string("LD_PRELOAD=") + UNET_BINARY_DIR + "/lib/" + library};
+  Words out{"LD_PRELOAD=" + places::build("lib/" + library)};
   if (!sanitized) return out;
   const char* options = std::getenv("ASAN_OPTIONS");
   return out + Words{fmt::format("ASAN_OPTIONS={}verify_asan_link_order=0",

@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "tests/programs/small_data.h"
+#include "tests/support/places.h"
 
 namespace unet::test {
 namespace {
@@ -46,7 +47,7 @@ class GetPets : public testing::Test {
   }
 
   ProgramResult get(const std::string& md5) const {
-    return run({"bash", UNET_SOURCE_DIR "/scripts/get_oxford_pets.sh", target_.string()},
+    return run({"bash", places::source("scripts/get_oxford_pets.sh"), target_.string()},
                {fmt::format("UNET_PETS_URL=http://127.0.0.1:{}", port_), "UNET_PETS_MD5=" + md5, "no_proxy=127.0.0.1"});
   }
   void expect_nothing_unpacked() const {

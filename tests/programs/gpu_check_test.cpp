@@ -3,6 +3,7 @@
 #include <map>
 
 #include "tests/programs/small_data.h"
+#include "tests/support/places.h"
 
 namespace unet::test {
 namespace {
@@ -42,12 +43,12 @@ class GpuCheck : public testing::Test {
     const Words settings{"PATH=" + kStandIns.string() + ":" + std::getenv("PATH"),
                          "PYTHONPATH=" + (kStandIns / "python").string(),
                          "PYTHONDONTWRITEBYTECODE=1",
-                         std::string("REAL_PROGRAMS=") + UNET_BINARY_DIR + "/bin",
+                         "REAL_PROGRAMS=" + places::build("bin"),
                          "UNET_GPU_PROGRAMS=" + (folder_ / "programs").string(),
                          "UNET_GPU_PETS=" + (folder_ / "pets").string(),
                          "UNET_GPU_RESULTS=" + (folder_ / "results").string(),
                          "OUT=" + (folder_ / "out").string()};
-    return run(Words{"bash", UNET_SOURCE_DIR "/scripts/gpu_check.sh"} + words, settings + more);
+    return run(Words{"bash", places::source("scripts/gpu_check.sh")} + words, settings + more);
   }
   Table table() const { return table_of(text_of(folder_ / "out" / "gpu_check_table.txt")); }
 
@@ -61,7 +62,7 @@ class GpuCheck : public testing::Test {
     return out;
   }
 
-  const fs::path kStandIns = fs::path(UNET_SOURCE_DIR) / "tests" / "support" / "gpu_stand_ins";
+  const fs::path kStandIns = places::source("tests/support/gpu_stand_ins");
   const Folder folder_;
 };
 

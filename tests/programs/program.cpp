@@ -11,6 +11,7 @@
 #include <sstream>
 
 #include "engine/io/safetensors.h"
+#include "tests/support/places.h"
 
 extern char** environ;
 
@@ -65,7 +66,7 @@ ProgramResult run(const Words& words, const Words& settings, const fs::path& fol
   return result;
 }
 
-std::string program(const std::string& name) { return std::string(UNET_BINARY_DIR) + "/bin/" + name; }
+std::string program(const std::string& name) { return places::build("bin/" + name); }
 ProgramResult train_unet(const Words& words) { return run(Words{program("train_unet")} + words); }
 ProgramResult eval_unet(const Words& words) { return run(Words{program("eval_unet")} + words); }
 ProgramResult predict_unet(const Words& words) { return run(Words{program("predict_unet")} + words); }

@@ -4,13 +4,14 @@
 
 #include "engine/io/safetensors.h"
 #include "tests/programs/program.h"
+#include "tests/support/places.h"
 
 namespace unet::test {
 namespace {
 
 /// The README's block of this language.
 std::string block(const std::string& language) {
-  const std::string readme = text_of(fs::path(UNET_SOURCE_DIR) / "README.md"), fence = "```" + language + "\n";
+  const std::string readme = text_of(places::source("README.md")), fence = "```" + language + "\n";
   const std::size_t begin = readme.find(fence);
   EXPECT_NE(begin, std::string::npos) << language;
   if (begin == std::string::npos) return {};
@@ -44,9 +45,9 @@ TEST(Readme, CMakeBlockConfigures) {
   const Folder folder;
   write_text(folder / "CMakeLists.txt", block("cmake"));
   write_text(folder / "squares.cpp", block("cpp"));
-  fs::create_directory_symlink(fs::canonical(UNET_SOURCE_DIR), folder / "unet.cpp");
-  const ProgramResult result = run({UNET_CMAKE, "-S", folder.path().string(), "-B", (folder / "build").string(), "-G",
-                                    UNET_GENERATOR, std::string("-DCMAKE_CXX_COMPILER=") + UNET_CXX});
+  fs::create_directory_symlink(fs::canonical(places::source()), folder / "unet.cpp");
+  const ProgramResult result = run({places::cmake(), "-S", folder.path().string(), "-B", (folder / "build").string(),
+                                    "-G", places::generator(), "-DCMAKE_CXX_COMPILER=" + places::compiler()});
   EXPECT_EQ(result.code, 0) << result.out << result.err;
   EXPECT_EQ(result.err.find("Warning"), std::string::npos) << result.err;
 }

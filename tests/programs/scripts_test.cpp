@@ -3,6 +3,7 @@
 #include <cstdlib>
 
 #include "tests/programs/small_data.h"
+#include "tests/support/places.h"
 
 namespace unet::test {
 namespace {
@@ -11,7 +12,7 @@ class Scripts : public testing::Test {
  protected:
   Scripts() {
     fs::create_directory(folder_ / "project");
-    fs::copy(UNET_SOURCE_DIR "/scripts", folder_ / "project" / "scripts", fs::copy_options::recursive);
+    fs::copy(places::source("scripts"), folder_ / "project" / "scripts", fs::copy_options::recursive);
     for (const char* name : {"apps", "bench", "engine", "kernels", "models", "tests", "build"}) {
       fs::create_directory(folder_ / "project" / name);
     }

@@ -12,6 +12,7 @@
 #include "engine/train/checkpoint.h"
 #include "models/unet.h"
 #include "tests/programs/small_data.h"
+#include "tests/support/places.h"
 
 namespace unet::test {
 namespace {
@@ -19,7 +20,7 @@ namespace {
 constexpr int kHeight = 48, kWidth = 64, kImages = 10, kSteps = 20;  // batches of 4, 4 and 2
 constexpr double kTolerance = 1e-4;  // relative; measured 3e-6 (cross-entropy) and 1.3e-5 (Dice), float64 below 2e-7
 
-const fs::path kRecord = fs::path(UNET_SOURCE_DIR) / "tests" / "programs" / "torch_losses.json";
+const fs::path kRecord = places::source("tests/programs/torch_losses.json");
 
 class TorchLosses : public testing::Test {
  protected:
@@ -150,7 +151,7 @@ TEST_F(TorchLosses, OfPyTorchHere) {
     if (python.empty() && run({"sh", "-c", candidate + has_all}).code == 0) python = candidate;
   }
   if (python.empty()) GTEST_SKIP() << "python3 has no torch and PIL";
-  const ProgramResult result = run({python, UNET_SOURCE_DIR "/tests/programs/torch_losses.py", data_.string(),
+  const ProgramResult result = run({python, places::source("tests/programs/torch_losses.py"), data_.string(),
                                     weights_.string(), "4", std::to_string(kSteps), "1e-4"});
   ASSERT_EQ(result.code, 0) << result.err;
   nlohmann::ordered_json torch = nlohmann::ordered_json::parse(result.out);

@@ -9,21 +9,16 @@
 #include <thread>
 
 #include "tests/structure/source_tree.h"
+#include "tests/support/places.h"
 
 namespace unet::tests {
 namespace {
 
 namespace fs = std::filesystem;
 
-#if defined(UNET_CUDNN_INCLUDE)
-constexpr const char* kCudnnInclude = UNET_CUDNN_INCLUDE;
-#else
-constexpr const char* kCudnnInclude = "";
-#endif
-
 /// The compiler's complaints about `header` alone, empty if it has none. `stem` names files in the build folder.
 std::string compile_alone(const std::string& header, const std::string& root, const std::string& stem) {
-  const fs::path folder = fs::path(UNET_BINARY_DIR) / "headers_alone";
+  const fs::path folder = places::build("headers_alone");
   fs::create_directories(folder);
   const fs::path unit = folder / (stem + ".cpp"), log = folder / (stem + ".log");
   std::ofstream(unit) << "#include \"" << header << "\"\n";
@@ -33,11 +28,11 @@ std::string compile_alone(const std::string& header, const std::string& root, co
   // CUDA's own headers are not on every machine; the tests have the part of them that kernels use.
   std::string cuda;
   if (header.find("kernels/cuda/cudnn") != std::string::npos) {
-    cuda = std::string(" -isystem \"") + kCudnnInclude + "\"";
+    cuda = " -isystem \"" + places::cudnn_include() + "\"";
   } else if (header.find("kernels/cuda/") != std::string::npos) {
-    cuda = " -Wno-unknown-pragmas -I \"" UNET_SOURCE_DIR "/tests/support/cuda_shim/include\"";
+    cuda = " -Wno-unknown-pragmas -I \"" + places::source("tests/support/cuda_shim/include") + "\"";
   }
-  const std::string command = std::string("\"") + UNET_CXX + "\" -std=c++20 -fsyntax-only -Wall -Wextra -Wpedantic " +
+  const std::string command = "\"" + places::compiler() + "\" -std=c++20 -fsyntax-only -Wall -Wextra -Wpedantic " +
                               isa + cuda + " -I \"" + root + "\" \"" + unit.string() + "\" > \"" + log.string() +
                               "\" 2>&1";
   const int status = std::system(command.c_str());
@@ -49,7 +44,7 @@ std::string compile_alone(const std::string& header, const std::string& root, co
 TEST(Headers, CompileAlone) {
   std::vector<std::string> headers;
   for (const Source& source : project_sources({"kernels", "engine", "models", "apps"})) {
-    const bool needs_cudnn = source.path.find("kernels/cuda/cudnn") == 0 && kCudnnInclude[0] == '\0';
+    const bool needs_cudnn = source.path.find("kernels/cuda/cudnn") == 0 && places::cudnn_include().empty();
     if (source.path.ends_with(".h") && !needs_cudnn) headers.push_back(source.path);
   }
   ASSERT_GT(headers.size(), 20u);
@@ -60,7 +55,7 @@ TEST(Headers, CompileAlone) {
   for (unsigned t = 0; t < std::max(1u, std::thread::hardware_concurrency()); ++t) {
     threads.emplace_back([&] {
       for (std::size_t i = next++; i < headers.size(); i = next++) {
-        const std::string found = compile_alone(headers[i], UNET_SOURCE_DIR, "header_" + std::to_string(i));
+        const std::string found = compile_alone(headers[i], places::source(), "header_" + std::to_string(i));
         const std::lock_guard lock(mutex);
         problems += found;
       }
@@ -71,7 +66,7 @@ TEST(Headers, CompileAlone) {
 }
 
 TEST(Headers, AHeaderThatDoesNotIsFound) {
-  const fs::path folder = fs::path(UNET_BINARY_DIR) / "headers_alone";
+  const fs::path folder = places::build("headers_alone");
   fs::create_directories(folder);
   std::ofstream(folder / "needs_vector.h") << "#pragma once\ninline std::vector<int> f() { return {}; }\n";
   EXPECT_NE(compile_alone("needs_vector.h", folder.string(), "breach"), "");

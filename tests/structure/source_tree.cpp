@@ -8,6 +8,8 @@
 #include <set>
 #include <sstream>
 
+#include "tests/support/places.h"
+
 namespace unet::tests {
 namespace {
 
@@ -53,7 +55,7 @@ std::string after_directive(const std::string& line, const std::string& word) {
 }  // namespace
 
 std::vector<Source> project_sources(const std::vector<std::string>& folders) {
-  const fs::path root = UNET_SOURCE_DIR;
+  const fs::path root = places::source();
   std::vector<Source> out;
   for (const std::string& folder : folders) {
     if (!fs::is_directory(root / folder)) continue;
