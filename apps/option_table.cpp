@@ -44,8 +44,6 @@ std::string ImageExtent::str() const {
   return height == width ? std::to_string(height) : fmt::format("{}x{}", height, width);
 }
 
-std::string told(double value) { return fmt::format("{}", value); }
-
 void add_options(CLI::App& app, const OptionTable& table) {
   for (const OptionRow& row : table) {
     CLI::Option* option = row.kind.add(app, row.names, row.help);

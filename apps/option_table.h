@@ -39,12 +39,6 @@ void add_options(CLI::App& app, const OptionTable& table);
 
 // ---- kinds ----
 
-std::string told(double value);
-template <class Value>
-std::string told(Value value) {
-  return std::to_string(value);
-}
-
 /// A number within its bounds. (Value may be an optional: nothing is shown as its default.)
 template <class Value, class Bounds>
 OptionKind number(Value& value, Bounds bounds) {
@@ -70,26 +64,29 @@ OptionKind extent(std::function<void(ImageExtent)> set, const std::string& defau
                   std::function<std::string()> text = {});
 /// A pattern of --group-by. Wrong use is told at once; what the names in the folder make of it, when that is opened.
 OptionKind pattern(std::string& value);
-/// A word for each kind. Value is Kind, or an optional of it.
+/// One of these kinds, by its name. Value is Kind, or an optional of it.
 template <class Value, class Kind>
-OptionKind choice(Value& value, const std::map<std::string, Kind>& kinds) {
-  const auto word_of = [&value, kinds] {
-    for (const auto& [word, kind] : kinds) {
-      if (kind == value) return word;
+OptionKind choice(Value& value, std::initializer_list<Kind> kinds) {
+  std::map<std::string, Kind> of;
+  for (const Kind kind : kinds) of[name_of(kind)] = kind;
+  const auto text = [&value]() -> std::string {
+    if constexpr (requires { *value; }) {
+      return value ? name_of(*value) : "";
+    } else {
+      return name_of(value);
     }
-    return std::string();
   };
-  return {[&value, kinds, word_of](CLI::App& app, const std::string& names, const std::string& help) {
-            std::vector<std::string> list;
-            for (const auto& [word, kind] : kinds) list.push_back(word);
+  return {[&value, of, text](CLI::App& app, const std::string& names, const std::string& help) {
+            std::vector<std::string> words;
+            for (const auto& [word, kind] : of) words.push_back(word);
             return app
                 .add_option_function<std::string>(
-                    names, [&value, kinds](const std::string& word) { value = kinds.at(word); }, help)
-                ->check(CLI::IsMember(list))
+                    names, [&value, of](const std::string& word) { value = of.at(word); }, help)
+                ->check(CLI::IsMember(words))
                 ->type_name("WORD")
-                ->default_str(word_of());
+                ->default_str(text());
           },
-          word_of};
+          text};
 }
 
 // ---- other than the kind has it ----
@@ -104,7 +101,7 @@ OptionKind of_this_call(OptionKind kind);
 
 /// --device to --threads.
 OptionTable machine_rows(MachineOptions& o);
-inline const std::map<std::string, Exif> kExif{{"apply", Exif::apply}, {"ignore", Exif::ignore}};
+inline constexpr std::initializer_list<Exif> kExif{Exif::apply, Exif::ignore};
 inline constexpr const char* kExifHelp = "Turn photographs upright as their EXIF orientation asks, or not";
 inline constexpr const char* kExtentHelp = "Network resolution: N or HxW (height x width), at least 16 a side";
 inline constexpr std::int64_t kMostOf = std::int64_t{1} << 30;  // of anything that is counted

@@ -25,7 +25,7 @@ struct ImageExtent {
 
 struct TrainOptions {
   std::string data;
-  std::string model = "unet";
+  std::string model = models::SegmenterSpec().model;
   std::int64_t base_channels = 64;
   bool bilinear = false;
   std::int64_t classes = 2;

@@ -8,14 +8,7 @@
 namespace unet {
 namespace {
 
-const std::map<std::string, LossKind> kLosses{{"cross_entropy", LossKind::cross_entropy}, {"dice", LossKind::dice}};
-const std::map<std::string, Background> kBackgrounds{{"0", Background::class0}, {"none", Background::none}};
-const std::map<std::string, BestBy> kBestBy{{"dice", BestBy::dice},
-                                            {"dice_nonempty", BestBy::dice_nonempty},
-                                            {"dice_dataset", BestBy::dice_dataset},
-                                            {"iou_dataset", BestBy::iou_dataset}};
-const std::map<std::string, ScheduleKind> kSchedules{
-    {"constant", ScheduleKind::constant}, {"cosine", ScheduleKind::cosine}, {"plateau", ScheduleKind::plateau}};
+constexpr std::initializer_list<LossKind> kLosses{LossKind::cross_entropy, LossKind::dice};
 
 /// The phases of a run in so many words, instead of the options of the two.
 OptionKind phases(Recipe& recipe) {
@@ -90,7 +83,7 @@ OptionTable table_of(TrainOptions& o, const std::vector<std::string>& networks) 
       {data, "--classes", number(o.classes, Within{2, 255}), "Classes, class 0 included"},
       {data, "--border", words(o.border, {"foreground", "background", "ignore"}), "What a trimap's border counts as"},
       {data, "--exif", choice(o.exif, kExif), kExifHelp},
-      {data, "--background", choice(o.background, kBackgrounds),
+      {data, "--background", choice(o.background, {Background::class0, Background::none}),
        "Which class is what is left over and never scored; none: every class counts"},
       {data, "--group-by", pattern(o.group_by),
        "Stems whose first capture group is equal go into one split, as slices of a patient: \"^(.+)_slice\"; lists are "
@@ -125,10 +118,13 @@ OptionTable table_of(TrainOptions& o, const std::vector<std::string>& networks) 
       {training, "--phase", phases(o.phases),
        "Instead of the options of the two phases, once a phase: loss=cross_entropy|dice, epochs=N, lr=X, "
        "from=best|last (which weights of the phase before; best if left out). In a file of --config: [[phase]]"},
-      {training, "--best-by", choice(o.best_by, kBestBy),
+      {training, "--best-by",
+       choice(o.best_by, {BestBy::dice, BestBy::dice_nonempty, BestBy::dice_dataset, BestBy::iou_dataset}),
        "Validation figure that chooses the best epoch and steers plateau"},
       {training, "--weight-decay", number(o.weight_decay, Real::not_negative), "Decoupled weight decay"},
-      {training, "--schedule", choice(o.schedule, kSchedules), "Course of the learning rate within a phase"},
+      {training, "--schedule",
+       choice(o.schedule, {ScheduleKind::constant, ScheduleKind::cosine, ScheduleKind::plateau}),
+       "Course of the learning rate within a phase"},
       {training, "--warmup", number(o.warmup, kNotNegative), "Steps of linear warm-up"},
       {training, "--clip-norm",
        told_as(by_default(number(o.clip_norm, Real::positive), "off"),

@@ -171,7 +171,7 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_flag("--autotune", o.machine.autotune, "Time every convolution's candidates and keep the best");
   app.add_option("--plans", o.machine.plans, "Choices of convolutions to repeat");
-  add_number(app, "--threads", o.machine.threads, {0, 4096}, "0: all");
+  add_number(app, "--threads", o.machine.threads, Within{0, 4096}, "0: all");
   add_number(app, "--steps", o.steps, positive, "1: leave after the first training step");
   bool json = true;
   app.add_flag("--json", json, "The output is JSON in any case");

@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 
+#include "models/registry.h"
 #include "tests/structure/source_tree.h"
 
 namespace unet::tests {
@@ -28,6 +29,12 @@ TEST(Structure, TheLawOfTheEnginesRooms) { EXPECT_EQ(report(project_sources({"en
 TEST(Structure, NoCudaOutsideItsFolder) { EXPECT_EQ(report(project_sources(kAll), breaches_of_the_cuda_door), ""); }
 TEST(Structure, HeadersHaveTheirForm) { EXPECT_EQ(report(project_sources(kProduct), breaches_of_header_form), ""); }
 TEST(Structure, NoMacros) { EXPECT_EQ(report(project_sources(kProduct), breaches_of_no_macros), ""); }
+
+TEST(Structure, ProgramsKnowNoNetwork) {
+  const std::vector<std::string> networks = models::names_of(models::registry());
+  EXPECT_EQ(report(project_sources({"apps"}), [&](const Source& s) { return breaches_of_the_registry(s, networks); }),
+            "");
+}
 
 TEST(Structure, SourcesAreFound) {
   std::map<std::string, int> count;
@@ -115,6 +122,14 @@ TEST(StructureRules, FindABadHeader) {
   EXPECT_TRUE(finds(rule, "kernels/a.h", "#pragma once\nnamespace unet {}\n"));
   EXPECT_TRUE(finds(rule, "engine/a.h", "#pragma once\nnamespace unet {}\nusing namespace std;\n"));
   EXPECT_FALSE(finds(rule, "kernels/a.h", "#pragma once\nnamespace unet::kernels::cpu {}\n"));
+}
+
+TEST(StructureRules, FindANetworkInAProgram) {
+  const Rule rule = [](const Source& source) { return breaches_of_the_registry(source, {"unet", "resnet34_unet"}); };
+  EXPECT_TRUE(finds(rule, "apps/run/a.cpp", "#include \"models/resnet34_unet.h\"\n"));
+  EXPECT_TRUE(finds(rule, "apps/a.cpp", "if (o.model == \"unet\") {}\n"));
+  EXPECT_FALSE(finds(rule, "apps/a.cpp", "#include \"models/registry.h\"\n#include \"apps/train_unet.h\"\n"));
+  EXPECT_FALSE(finds(rule, "models/registry.cpp", "#include \"models/unet.h\"\n"));
 }
 
 TEST(StructureRules, FindAMacro) {
