@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "apps/options.h"
+#include "apps/programs.h"
 #include "apps/run/data_options.h"
 #include "apps/run/evaluation.h"
 #include "apps/run/failure.h"
@@ -20,10 +21,9 @@
 #include "engine/io/csv.h"
 #include "engine/io/durable_file.h"
 #include "kernels/cpu/parallel.h"
-#include "models/unet_checkpoint.h"
+#include "models/description.h"
 
-using namespace unet;
-
+namespace unet {
 namespace {
 
 /// In a flat folder: path separators of a sample's name become underscores.
@@ -89,13 +89,13 @@ void add_native(const Predicted& predicted, std::vector<float> logits, Segmentat
 }
 
 /// photo | truth | prediction | comparison of the chosen places of the list, as PNG.
-void write_overlays(const std::string& folder, models::UNet& model, const Machine& machine, Background background,
-                    Loader& loader, const std::vector<Sample>& samples, const std::vector<std::size_t>& chosen) {
+void write_overlays(const std::string& folder, models::Segmenter& model, Background background, Loader& loader,
+                    const std::vector<Sample>& samples, const std::vector<std::size_t>& chosen) {
   make_folder(folder);
   std::vector<bool> wanted(samples.size(), false);
   for (const std::size_t place : chosen) wanted[place] = true;
   std::size_t place = 0;
-  evaluate(model, machine, background, loader, [&](const Predicted& predicted) {
+  evaluate(model, background, loader, [&](const Predicted& predicted) {
     const Batch& batch = predicted.batch;
     const Tensor prediction = predicted.labels.to(Device());
     const std::size_t pixels = static_cast<std::size_t>(batch.H * batch.W);
@@ -125,13 +125,13 @@ void write_per_image(const std::string& path, const std::vector<Sample>& samples
   csv.close();
 }
 
-void run(const EvalOptions& options) {
+void run(const EvalOptions& options, const models::Registry& registry) {
   check_outputs(options);
   if (is_standard_output(options.json) || is_standard_output(options.per_image)) say_on_stderr();
   const Machine machine = machine_of(options.machine);
   say("device: {}\n", machine.text);
   const SafetensorsFile file(options.checkpoint);
-  const models::UNetCheckpoint checkpoint = models::describe_unet(file);
+  const models::Description checkpoint = models::describe(registry, file);
   if (checkpoint.spec.in_channels != 3) {
     throw Error("{}: the network takes {} input channels; data sets here are RGB, so 3 are expected",
                 options.checkpoint, checkpoint.spec.in_channels);
@@ -141,23 +141,24 @@ void run(const EvalOptions& options) {
   say_text(dataset.report());
   for (const std::string& warning : dataset.warnings()) warn("eval_unet: warning: {}\n", warning);
   LoaderOptions loading = evaluation_loader(options, checkpoint);
-  require_memory(options.checkpoint, checkpoint.spec, machine, std::min(loading.batch_size, dataset.size(split)),
-                 {loading.height, loading.width});
+  require_memory(options.checkpoint, registry, checkpoint.spec, machine,
+                 std::min(loading.batch_size, dataset.size(split)), {loading.height, loading.width});
   loading.full_labels = true;
   Loader loader(dataset, split, loading);
   const std::vector<Sample>& samples = dataset.samples(split);
   if (!options.overlays.empty()) {
     for (const Sample& sample : samples) require_replaceable(overlay_of(options.overlays, sample.name));
   }
-  models::UNet model(checkpoint.spec, 0, Dtype::f32, machine.device, machine.bf16_copies);
+  const auto owned = models::make_segmenter(registry, checkpoint.spec, 0, machine);
+  models::Segmenter& model = *owned;
   load_model(file, model.parameters());
 
   const int classes = static_cast<int>(checkpoint.spec.classes);
   const auto C = static_cast<std::size_t>(classes);
   std::vector<std::int64_t> confusion(C * C);
   SegmentationMetrics native(classes, checkpoint.background);
-  FiniteCheck check(model, machine, options.checkpoint);
-  const Evaluation result = evaluate(model, machine, checkpoint.background, loader, [&](const Predicted& predicted) {
+  FiniteCheck check(model, options.checkpoint);
+  const Evaluation result = evaluate(model, checkpoint.background, loader, [&](const Predicted& predicted) {
     std::vector<float> logits = host_values(predicted.logits);
     check(predicted.images, logits, fmt::format("the batch of {}", loader.sample(predicted.batch.indices[0]).name));
     add_confusion(predicted, C, confusion);
@@ -210,22 +211,24 @@ void run(const EvalOptions& options) {
     std::iota(chosen.begin(), chosen.end(), std::size_t{0});
   }
   if (!options.overlays.empty()) {
-    write_overlays(options.overlays, model, machine, checkpoint.background, loader, samples, chosen);
+    write_overlays(options.overlays, model, checkpoint.background, loader, samples, chosen);
     say("overlays (photo | truth | prediction | comparison) of {} images: {}\n", chosen.size(), options.overlays);
   }
 }
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int eval_unet(int argc, char** argv, const models::Registry& registry) {
   begin_program();
   EvalOptions options;
   try {
     if (const std::optional<int> code = parse(argc, argv, options)) return *code;
-    run(options);
+    run(options, registry);
     check_screen();
   } catch (const std::exception& error) {
     return fail("eval_unet", error);
   }
   return 0;
 }
+
+}  // namespace unet

@@ -2,25 +2,13 @@
 
 #include <fmt/core.h>
 
-#include <charconv>
 #include <cmath>
 #include <functional>
 
+#include "engine/core/text.h"
+
 namespace unet {
 namespace {
-
-/// std::from_chars over the whole text: decimal, no blanks, no sign but '-'. A leading zero makes a number octal
-/// elsewhere, so what it means is asked instead of guessed.
-template <class T>
-std::optional<T> parsed(const std::string& text) {
-  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
-  const std::size_t first = text.starts_with('-') ? 1 : 0;
-  if (text.size() > first + 1 && text[first] == '0' && is_digit(text[first + 1])) return std::nullopt;
-  T value{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return value;
-}
 
 [[noreturn]] void refuse(const std::string& name, const std::string& text, const std::string& expected) {
   const std::size_t comma = name.find(',');
@@ -28,20 +16,22 @@ std::optional<T> parsed(const std::string& text) {
                              fmt::format("\"{}\" is not {}", text, expected));
 }
 
-std::int64_t whole_number(const std::string& name, const std::string& text, Within within) {
-  const std::optional<std::int64_t> value = parsed<std::int64_t>(text);
+}  // namespace
+
+std::int64_t number_of(const std::string& option, const std::string& text, Within within) {
+  const std::optional<std::int64_t> value = plain_number(text);
   if (!value || *value < within.low || *value > within.high) {
-    refuse(name, text, fmt::format("a whole number from {} to {}", within.low, within.high));
+    refuse(option, text, fmt::format("a whole number from {} to {}", within.low, within.high));
   }
   return *value;
 }
 
-double real_number(const std::string& name, const std::string& text, Real kind) {
-  const std::optional<double> value = parsed<double>(text);
+double number_of(const std::string& option, const std::string& text, Real kind) {
+  const std::optional<double> value = plain_real(text);
   const bool fits = value && *value >= 0 && std::isfinite(*value) && (kind != Real::positive || *value > 0) &&
                     (kind != Real::share || *value <= 1);
   if (!fits) {
-    refuse(name, text,
+    refuse(option, text,
            kind == Real::positive ? "a number above 0"
            : kind == Real::share  ? "a number from 0 to 1"
                                   : "a number from 0 on");
@@ -49,55 +39,19 @@ double real_number(const std::string& name, const std::string& text, Real kind) 
   return *value;
 }
 
-CLI::Option* add(CLI::App& app, const std::string& name, const std::string& help, const char* type,
-                 std::function<void(const std::string&)> set) {
-  return app.add_option_function<std::string>(name, std::move(set), help)->type_name(type);
-}
-
-}  // namespace
-
-std::optional<std::int64_t> plain_number(const std::string& text) { return parsed<std::int64_t>(text); }
-
-CLI::Option* add_number(CLI::App& app, const std::string& name, std::int64_t& value, Within within,
-                        const std::string& help) {
-  return add(app, name, help, "N",
-             [name, within, &value](const std::string& text) { value = whole_number(name, text, within); })
-      ->default_str(std::to_string(value));
-}
-
-CLI::Option* add_number(CLI::App& app, const std::string& name, int& value, Within within, const std::string& help) {
-  return add(app, name, help, "N",
-             [name, within, &value](const std::string& text) {
-               value = static_cast<int>(whole_number(name, text, within));
-             })
-      ->default_str(std::to_string(value));
-}
-
-CLI::Option* add_number(CLI::App& app, const std::string& name, std::optional<std::int64_t>& value, Within within,
-                        const std::string& help) {
-  return add(app, name, help, "N",
-             [name, within, &value](const std::string& text) { value = whole_number(name, text, within); });
-}
-
-CLI::Option* add_number(CLI::App& app, const std::string& name, double& value, Real kind, const std::string& help) {
-  return add(app, name, help, "X",
-             [name, kind, &value](const std::string& text) { value = real_number(name, text, kind); })
-      ->default_str(fmt::format("{}", value));
-}
-
-CLI::Option* add_number(CLI::App& app, const std::string& name, std::optional<double>& value, Real kind,
-                        const std::string& help) {
-  return add(app, name, help, "X",
-             [name, kind, &value](const std::string& text) { value = real_number(name, text, kind); });
-}
+std::string told(double value) { return fmt::format("{}", value); }
 
 CLI::Option* add_seed(CLI::App& app, const std::string& name, std::uint64_t& value, const std::string& help) {
-  return add(app, name, help, "N",
-             [name, &value](const std::string& text) {
-               const std::optional<std::uint64_t> seed = parsed<std::uint64_t>(text);
-               if (!seed) refuse(name, text, "a whole number from 0 to 18446744073709551615");
-               value = *seed;
-             })
+  return app
+      .add_option_function<std::string>(
+          name,
+          [name, &value](const std::string& text) {
+            const std::optional<std::uint64_t> seed = plain_unsigned(text);
+            if (!seed) refuse(name, text, "a whole number from 0 to 18446744073709551615");
+            value = *seed;
+          },
+          help)
+      ->type_name("N")
       ->default_str(std::to_string(value));
 }
 

@@ -3,7 +3,6 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdint>
-#include <optional>
 #include <string>
 
 namespace unet {
@@ -15,18 +14,32 @@ struct Within {
 /// Above 0, or from 0 on, both finite; or 0 to 1.
 enum class Real { positive, not_negative, share };
 
-/// Decimal digits, perhaps behind a '-', without a leading zero; nothing for any other text.
-std::optional<std::int64_t> plain_number(const std::string& text);
+/// The number in a text. Throws CLI::ValidationError naming the option and what is expected.
+std::int64_t number_of(const std::string& option, const std::string& text, Within within);
+double number_of(const std::string& option, const std::string& text, Real kind);
 
-CLI::Option* add_number(CLI::App& app, const std::string& name, std::int64_t& value, Within within,
-                        const std::string& help);
-CLI::Option* add_number(CLI::App& app, const std::string& name, int& value, Within within, const std::string& help);
-/// No default is shown: help says what its absence means.
-CLI::Option* add_number(CLI::App& app, const std::string& name, std::optional<std::int64_t>& value, Within within,
-                        const std::string& help);
-CLI::Option* add_number(CLI::App& app, const std::string& name, double& value, Real kind, const std::string& help);
-CLI::Option* add_number(CLI::App& app, const std::string& name, std::optional<double>& value, Real kind,
-                        const std::string& help);
+std::string told(double value);
+template <class Value>
+std::string told(Value value) {
+  return std::to_string(value);
+}
+
+/// Value may be an optional: no default is shown, help says what its absence means.
+template <class Value, class Bounds>
+CLI::Option* add_number(CLI::App& app, const std::string& name, Value& value, Bounds bounds, const std::string& help) {
+  CLI::Option* option = app.add_option_function<std::string>(
+      name,
+      [name, bounds, &value](const std::string& text) {
+        if constexpr (std::is_same_v<Value, int>) {
+          value = static_cast<int>(number_of(name, text, bounds));
+        } else {
+          value = number_of(name, text, bounds);
+        }
+      },
+      help);
+  if constexpr (!requires { *value; }) option->default_str(told(value));
+  return option->type_name(std::is_same_v<Bounds, Real> ? "X" : "N");
+}
 /// 0 to 2^64 - 1.
 CLI::Option* add_seed(CLI::App& app, const std::string& name, std::uint64_t& value, const std::string& help);
 

@@ -1,16 +1,18 @@
-// What the programs can be told on the command line (or in a TOML file), and the phases of training that follow from
-// it.
+// What the programs can be told on the command line (or in a TOML file). How: the tables of option_table.h.
 #pragma once
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "apps/run/machine.h"
+#include "apps/run/recipe.h"
 #include "engine/io/image.h"
 #include "engine/train/metrics.h"
 #include "engine/train/schedule.h"
+#include "models/registry.h"
 
 namespace unet {
 
@@ -21,12 +23,9 @@ struct ImageExtent {
   std::string str() const;
 };
 
-enum class LossKind { cross_entropy, dice };
-const char* name_of(LossKind loss);
-
 struct TrainOptions {
   std::string data;
-  std::string model = "unet";
+  std::string model = models::SegmenterSpec().model;
   std::int64_t base_channels = 64;
   bool bilinear = false;
   std::int64_t classes = 2;
@@ -38,6 +37,7 @@ struct TrainOptions {
   std::optional<double> phase2_lr;  // not given: lr / 10
   LossKind phase1_loss = LossKind::cross_entropy;
   LossKind phase2_loss = LossKind::dice;
+  Recipe phases;  // instead of the options of the two phases, if there are any
   double weight_decay = 0;
   ScheduleKind schedule = ScheduleKind::cosine;
   std::int64_t warmup = 0;  // steps
@@ -66,20 +66,14 @@ struct TrainOptions {
   std::string on_corrupt = "stop";
   bool verbose = false;
   bool quiet = false;
-
-  /// Every option and its value in force, in the order of --help; for run.json and the record.
-  std::vector<std::pair<std::string, std::string>> resolved() const;
 };
 
-/// One of the two phases of training.
-struct Phase {
-  int number = 1;
-  LossKind loss = LossKind::cross_entropy;
-  std::int64_t epochs = 0;
-  double lr = 0;
-};
-/// Phase 1, and phase 2 unless it is skipped.
-std::vector<Phase> phases_of(const TrainOptions& options);
+/// The phases that the options ask for: those of --phase, or phase 1 and, unless it is skipped, phase 2.
+Recipe recipe_of(const TrainOptions& options);
+/// Every option and its value in force, in the order of --help; for run.json and the record.
+std::vector<std::pair<std::string, std::string>> resolved(const TrainOptions& options);
+/// Those that may differ at a resume, by name.
+std::set<std::string> harmless_options();
 
 struct EvalOptions {
   std::string checkpoint;
@@ -111,7 +105,7 @@ struct PredictOptions {
 
 /// Fill the options from the command line. A value means: leave the program with this exit code (0 after --help and
 /// --version, 2 for wrong use, both already printed).
-std::optional<int> parse(int argc, char** argv, TrainOptions& options);
+std::optional<int> parse(int argc, char** argv, TrainOptions& options, const models::Registry& registry);
 std::optional<int> parse(int argc, char** argv, EvalOptions& options);
 std::optional<int> parse(int argc, char** argv, PredictOptions& options);
 

@@ -23,6 +23,12 @@ class Line {
   bool ended() const { return rest_.empty() || rest_.front() == '#'; }
   bool begins(char c) const { return rest_.starts_with(c); }
   void skip() { rest_.remove_prefix(1); }
+  /// Whether the text is next; then it is passed.
+  bool take(std::string_view text) {
+    if (!rest_.starts_with(text)) return false;
+    rest_.remove_prefix(text.size());
+    return true;
+  }
   /// Up to a blank, a comment or one of these.
   std::string word(std::string_view ends) {
     const std::string_view text = rest_.substr(0, rest_.find_first_of(std::string(" \t\r#").append(ends)));
@@ -65,6 +71,7 @@ class OptionsFile : public CLI::Config {
     if (text.find('\0') != text.npos) refuse(0, "a NUL byte, expected text in UTF-8");
     if (rest.starts_with("\xef\xbb\xbf")) rest.remove_prefix(3);
     std::vector<CLI::ConfigItem> found;
+    std::vector<std::string> phases;  // texts of --phase
     std::set<const CLI::Option*> seen;
     for (int number = 1; !rest.empty(); ++number) {
       const std::size_t end = rest.find('\n');
@@ -72,10 +79,24 @@ class OptionsFile : public CLI::Config {
       rest.remove_prefix(end == rest.npos ? rest.size() : end + 1);
       line.skip_blanks();
       if (line.ended()) continue;
+      if (line.begins('[')) {
+        begin_phase(line, number);
+        phases.emplace_back();
+        continue;
+      }
+      if (!phases.empty()) {
+        phases.back() += (phases.back().empty() ? "" : ", ") + part_of_phase(line, number);
+        continue;
+      }
       found.push_back(item_of(line, number));
       if (!seen.insert(option_of(found.back().name)).second) {
         refuse(number, fmt::format("\"{}\" is given twice, expected each option once", found.back().name));
       }
+    }
+    if (!phases.empty()) {
+      found.emplace_back();
+      found.back().name = "phase";
+      found.back().inputs = phases;
     }
     return found;
   }
@@ -93,13 +114,35 @@ class OptionsFile : public CLI::Config {
     return found == nullptr && name.size() == 1 ? app_.get_option_no_throw("-" + name) : found;
   }
 
-  CLI::ConfigItem item_of(Line& line, int number) const {
-    if (line.begins('[')) {
-      line.skip();
-      refuse(number, fmt::format("section [{}] is not read: write its lines without it, each name as after the dashes "
-                                 "of an option",
-                                 printable(line.word("]"))));
+  /// The one section there is. What follows is its, up to the next or the end.
+  void begin_phase(Line& line, int number) const {
+    if (line.take("[[phase]]") && app_.get_option_no_throw("--phase") != nullptr) {
+      line.skip_blanks();
+      if (line.ended()) return;
     }
+    line.take("[");
+    refuse(number, fmt::format("section [{}] is not read: write its lines without it, each name as after the dashes of "
+                               "an option; phases of training are sections [[phase]], behind all other lines",
+                               printable(line.word("]"))));
+  }
+
+  /// A line of [[phase]] as --phase takes it.
+  std::string part_of_phase(Line& line, int number) const {
+    const std::string name = line.word("=");
+    line.skip_blanks();
+    if (name != "loss" && name != "epochs" && name != "lr" && name != "from") {
+      refuse(number, fmt::format("\"{}\" is no part of a phase, expected loss, epochs, lr or from (other options stand "
+                                 "before the first [[phase]])",
+                                 printable(name)));
+    }
+    const std::string value = value_behind_equals(line, name, number);
+    if (value.find(',') != value.npos) {
+      refuse(number, fmt::format("{} is \"{}\", expected no comma", name, printable(value)));
+    }
+    return name + "=" + value;
+  }
+
+  CLI::ConfigItem item_of(Line& line, int number) const {
     CLI::ConfigItem item;
     item.name = line.word("=");
     line.skip_blanks();
@@ -108,19 +151,26 @@ class OptionsFile : public CLI::Config {
       refuse(number, fmt::format("\"{}\" is no option; expected a name of `{} --help` without dashes, in no section",
                                  printable(item.name), app_.get_name()));
     }
-    if (!line.begins('=')) refuse(number, fmt::format("\"{}\" has no value, expected {} = ...", item.name, item.name));
-    line.skip();
-    line.skip_blanks();
-    item.inputs = {value_of(line, item.name, number)};
-    line.skip_blanks();
-    if (!line.ended()) {
-      refuse(number, fmt::format("\"{}\" has more than one value; a text with blanks stands in quotes", item.name));
-    }
+    if (item.name == "phase") refuse(number, "a phase is a section: [[phase]], then its lines");
+    item.inputs = {value_behind_equals(line, item.name, number)};
     const bool is_flag = option->get_expected_min() == 0;
     if (is_flag && item.inputs[0] != "true" && item.inputs[0] != "false") {
       refuse(number, fmt::format("{} is \"{}\", expected true or false", item.name, printable(item.inputs[0])));
     }
     return item;
+  }
+
+  /// To the end of the line.
+  std::string value_behind_equals(Line& line, const std::string& name, int number) const {
+    if (!line.begins('=')) refuse(number, fmt::format("\"{}\" has no value, expected {} = ...", name, name));
+    line.skip();
+    line.skip_blanks();
+    std::string value = value_of(line, name, number);
+    line.skip_blanks();
+    if (!line.ended()) {
+      refuse(number, fmt::format("\"{}\" has more than one value; a text with blanks stands in quotes", name));
+    }
+    return value;
   }
 
   std::string value_of(Line& line, const std::string& name, int number) const {

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "apps/options.h"
+#include "apps/programs.h"
 #include "apps/run/failure.h"
 #include "apps/run/full_size.h"
 #include "apps/run/inference.h"
@@ -20,12 +21,12 @@
 #include "apps/run/signals.h"
 #include "engine/core/error.h"
 #include "engine/data/resize.h"
-#include "models/unet_checkpoint.h"
+#include "models/description.h"
 
-using namespace unet;
-namespace fs = std::filesystem;
-
+namespace unet {
 namespace {
+
+namespace fs = std::filesystem;
 
 /// A photograph on its way from the reader by the network to the writer.
 struct Picture {
@@ -61,7 +62,7 @@ std::string describe(const std::vector<std::uint8_t>& labels, std::int64_t class
 /// Makes and writes the results of one picture; the writer's work.
 class Writer {
  public:
-  Writer(const PredictOptions& options, const models::UNetCheckpoint& checkpoint, const MapShape& map)
+  Writer(const PredictOptions& options, const models::Description& checkpoint, const MapShape& map)
       : options_(options), background_(checkpoint.background), map_(map) {}
 
   std::vector<std::string> outputs_of(const fs::path& base) const {
@@ -148,8 +149,8 @@ void write_behind(Pictures& in, const Writer& writer, std::int64_t total, Outcom
 }
 
 /// The pipeline; in the middle of it, this thread computes.
-Outcome predict(models::UNet& model, const Machine& machine, const PredictOptions& options,
-                const std::vector<PredictFile>& files, Exif exif, const MapShape& map, const Writer& writer) {
+Outcome predict(models::Segmenter& model, const PredictOptions& options, const std::vector<PredictFile>& files,
+                Exif exif, const MapShape& map, const Writer& writer) {
   constexpr std::size_t most_items = 8, most_bytes = std::size_t{128} << 20;
   Pictures read(most_items, most_bytes), computed(most_items, most_bytes);
   Outcome outcome;
@@ -163,14 +164,14 @@ Outcome predict(models::UNet& model, const Machine& machine, const PredictOption
         computed.close();
       }
     } const ends{read, computed};
-    FiniteCheck check(model, machine, options.checkpoint);
+    FiniteCheck check(model, options.checkpoint);
     while (std::optional<Picture> picture = read.pop()) {
       if (stop_signal() != 0) break;
       if (picture->fault.empty()) {
         const Tensor pixels =
-            Tensor::copy_of({1, map.height, map.width, 3}, Dtype::u8, picture->small.pixels.data(), machine.device);
+            Tensor::copy_of({1, map.height, map.width, 3}, Dtype::u8, picture->small.pixels.data(), model.device());
         Tape tape(Tape::Mode::inference);
-        picture->logits = host_values(logits_of(tape, model, machine, pixels).value);
+        picture->logits = host_values(models::logits(model, tape, pixels).value);
         check(pixels, picture->logits, picture->file->input.string());
         picture->small = Image();
       }
@@ -203,11 +204,11 @@ void conclude(const Outcome& outcome, const PredictFiles& found, double seconds,
                           found.unread.empty() ? "" : fmt::format(" and {} folders", found.unread.size()), text));
 }
 
-void run(const PredictOptions& options) {
+void run(const PredictOptions& options, const models::Registry& registry) {
   const Machine machine = machine_of(options.machine);
   say("device: {}\n", machine.text);
   const SafetensorsFile file(options.checkpoint);
-  const models::UNetCheckpoint checkpoint = models::describe_unet(file);
+  const models::Description checkpoint = models::describe(registry, file);
   const std::int64_t C = checkpoint.spec.classes;
   if (checkpoint.spec.in_channels != 3 || C > 255) {
     throw Error("{}: the network takes {} input channels and has {} classes; 3 and at most 255 are expected",
@@ -219,7 +220,7 @@ void run(const PredictOptions& options) {
   }
   const MapShape map{options.image_size ? options.image_size->height : checkpoint.height,
                      options.image_size ? options.image_size->width : checkpoint.width, C};
-  require_memory(options.checkpoint, checkpoint.spec, machine, 1, {map.height, map.width});
+  require_memory(options.checkpoint, registry, checkpoint.spec, machine, 1, {map.height, map.width});
   const PredictFiles found = find_pictures(options.inputs, options.output);
   const Writer writer(options, checkpoint, map);
   for (const PredictFile& picture : found.files) {
@@ -228,32 +229,33 @@ void run(const PredictOptions& options) {
   const fs::path legend = fs::path(options.output) / "legend.png";
   const bool wants_legend = options.overlay && C > 2;
   if (wants_legend) require_replaceable(legend);
-  models::UNet model(checkpoint.spec, 0, Dtype::f32, machine.device, machine.bf16_copies);
-  load_model(file, model.parameters());
+  const auto model = models::make_segmenter(registry, checkpoint.spec, 0, machine);
+  load_model(file, model->parameters());
   make_folder(options.output);
   if (wants_legend) write_picture(legend, legend_of(static_cast<int>(C), checkpoint.background));
   say_left_out(found);
 
   const auto begin = std::chrono::steady_clock::now();
-  const Outcome outcome =
-      predict(model, machine, options, found.files, options.exif.value_or(checkpoint.exif), map, writer);
+  const Outcome outcome = predict(*model, options, found.files, options.exif.value_or(checkpoint.exif), map, writer);
   conclude(outcome, found, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(),
            options.output);
 }
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int predict_unet(int argc, char** argv, const models::Registry& registry) {
   begin_program();
   PredictOptions options;
   try {
     if (const std::optional<int> code = parse(argc, argv, options)) return *code;
     outlive_the_screen();
     watch_stop_signals();
-    run(options);
+    run(options, registry);
     check_screen();
   } catch (const std::exception& error) {
     return fail("predict_unet", error);
   }
   return stop_signal() == 0 ? 0 : 128 + stop_signal();
 }
+
+}  // namespace unet

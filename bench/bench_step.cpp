@@ -85,9 +85,9 @@ double reserved_memory_mb(Device device) {
 nlohmann::ordered_json measure(const StepOptions& options) {
   const Machine machine = machine_of(options.machine);
   const Device device = machine.device;
-  models::UNetSpec spec;
+  models::SegmenterSpec spec;
   spec.base_channels = options.base_channels;
-  models::UNet model(spec, 0, Dtype::f32, device, machine.bf16_copies);
+  models::UNet model(spec, 0, machine);
   const std::int64_t N = options.batch_size, S = options.image_size;
   std::vector<std::uint8_t> pixels(static_cast<std::size_t>(N * S * S * 3)),
       classes(static_cast<std::size_t>(N * S * S));
@@ -171,7 +171,7 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_flag("--autotune", o.machine.autotune, "Time every convolution's candidates and keep the best");
   app.add_option("--plans", o.machine.plans, "Choices of convolutions to repeat");
-  add_number(app, "--threads", o.machine.threads, {0, 4096}, "0: all");
+  add_number(app, "--threads", o.machine.threads, Within{0, 4096}, "0: all");
   add_number(app, "--steps", o.steps, positive, "1: leave after the first training step");
   bool json = true;
   app.add_flag("--json", json, "The output is JSON in any case");

@@ -7,7 +7,54 @@
 
 namespace unet::models {
 
-double inference_bytes(const UNetSpec& spec, std::int64_t N, std::int64_t height, std::int64_t width, Dtype dtype) {
+namespace {
+
+/// Nothing if there is none of that name.
+const TensorInfo* convolution(const SafetensorsFile& file, const std::string& name) {
+  const TensorInfo* info = file.find(name);
+  if (info != nullptr && info->shape.size() != 4) {
+    throw Error("{}: holds no unet: the shape of \"{}\" is not that of a convolution", file.path().string(), name);
+  }
+  return info;
+}
+
+}  // namespace
+
+std::optional<SegmenterSpec> recognize_unet(const SafetensorsFile& file) {
+  // The rest of the network grows with the deepest, which is in the file: no small file asks for a large network.
+  const std::string deepest = "down4.maxpool_conv.1.double_conv.0.weight";  // [16 or, bilinear, 8 base, 8 base,3,3]
+  const TensorInfo* first = convolution(file, "inc.double_conv.0.weight");  // [base,in,3,3]
+  const TensorInfo* bottom = convolution(file, deepest);
+  const TensorInfo* head = convolution(file, "outc.conv.weight");  // [classes,base,1,1]
+  if (first == nullptr && bottom == nullptr && head == nullptr) return std::nullopt;
+  if (first == nullptr || bottom == nullptr || head == nullptr) {
+    throw Error("{}: holds no whole unet: tensor \"{}\" is missing", file.path().string(),
+                first == nullptr    ? "inc.double_conv.0.weight"
+                : bottom == nullptr ? deepest
+                                    : "outc.conv.weight");
+  }
+  SegmenterSpec spec;
+  spec.model = "unet";
+  spec.base_channels = first->shape[0];
+  spec.in_channels = first->shape[1];
+  spec.classes = head->shape[0];
+  spec.bilinear = file.find("up1.up.weight") == nullptr;
+  constexpr std::int64_t kMost = 1 << 16;
+  for (const std::int64_t size : {spec.base_channels, spec.in_channels, spec.classes}) {
+    if (size < 1 || size > kMost) {
+      throw Error("{}: holds no unet that can be: {} base channels, {} input channels, {} classes",
+                  file.path().string(), spec.base_channels, spec.in_channels, spec.classes);
+    }
+  }
+  if (bottom->shape[1] != 8 * spec.base_channels || bottom->shape[0] < bottom->shape[1]) {
+    throw Error("{}: holds no unet: with {} base channels \"{}\" would have {} input channels, it has {}",
+                file.path().string(), spec.base_channels, deepest, 8 * spec.base_channels, bottom->shape[1]);
+  }
+  return spec;
+}
+
+double unet_inference_bytes(const SegmenterSpec& spec, std::int64_t N, std::int64_t height, std::int64_t width,
+                            Dtype dtype) {
   // The last level: the joined features of twice the width, beside two convolutions' outputs and the images as they
   // came and normalised. What convolutions need to work comes on top.
   const double features = 4 * static_cast<double>(spec.base_channels) * static_cast<double>(kernels::size_of(dtype));
@@ -20,12 +67,7 @@ UNet::DoubleConv::DoubleConv(Parameters& parameters, const std::string& name, st
     : first(parameters, name + ".double_conv.0", name + ".double_conv.1", Cin, middle),
       second(parameters, name + ".double_conv.3", name + ".double_conv.4", middle, Cout) {}
 
-UNet::UNet(const UNetSpec& spec, std::uint64_t seed, Dtype dtype, Device device, bool with_copies)
-    : spec_(spec), parameters_(dtype, device, with_copies) {
-  if (spec.in_channels < 1 || spec.classes < 1 || spec.base_channels < 1) {
-    throw Error("unet: in_channels, classes and base_channels must be at least 1, got {}, {} and {}", spec.in_channels,
-                spec.classes, spec.base_channels);
-  }
+UNet::UNet(const SegmenterSpec& spec, std::uint64_t seed, const Placement& placement) : Segmenter(spec, placement) {
   if (spec.bilinear && spec.base_channels % 2 != 0) {
     throw Error("unet: base_channels must be even with bilinear upsampling, got {}", spec.base_channels);
   }
@@ -33,26 +75,26 @@ UNet::UNet(const UNetSpec& spec, std::uint64_t seed, Dtype dtype, Device device,
   for (int level = 0; level < kDepth; ++level) {
     width_.push_back(spec.base_channels << level);
     const std::string name = level == 0 ? "inc" : fmt::format("down{}.maxpool_conv.1", level);
-    down_.emplace_back(parameters_, name, channels, width_[level], width_[level]);
+    down_.emplace_back(parameters(), name, channels, width_[level], width_[level]);
     channels = width_[level];
   }
   const std::int64_t bottom = (spec.base_channels << kDepth) / (spec.bilinear ? 2 : 1);
-  down_.emplace_back(parameters_, fmt::format("down{}.maxpool_conv.1", kDepth), channels, bottom, bottom);
+  down_.emplace_back(parameters(), fmt::format("down{}.maxpool_conv.1", kDepth), channels, bottom, bottom);
 
   channels = bottom;
   for (int level = kDepth - 1; level >= 0; --level) {
     const std::string name = fmt::format("up{}", kDepth - level);
     const std::int64_t wide = 2 * width_[level];  // [skip, up]
     up_.emplace_back();
-    if (!spec.bilinear) up_.back().emplace(parameters_, name + ".up", channels, width_[level]);
+    if (!spec.bilinear) up_.back().emplace(parameters(), name + ".up", channels, width_[level]);
     channels = spec.bilinear && level > 0 ? width_[level] / 2 : width_[level];
-    merge_.emplace_back(parameters_, name + ".conv", wide, width_[level], channels);
+    merge_.emplace_back(parameters(), name + ".conv", wide, width_[level], channels);
   }
-  head_.emplace(parameters_, "outc.conv", channels, spec.classes);
-  parameters_.initialize(seed);
+  head_.emplace(parameters(), "outc.conv", channels, spec.classes);
+  parameters().initialize(seed);
 }
 
-UNet::Work UNet::work(std::int64_t height, std::int64_t width) const {
+Work UNet::work(std::int64_t height, std::int64_t width) const {
   // Of the input of the convolution: a transposed one uses its weight once for each of these pixels, too.
   const auto level_of = [](const std::string& name) {
     if (name.starts_with("down")) return name[4] - '0';
@@ -61,26 +103,23 @@ UNet::Work UNet::work(std::int64_t height, std::int64_t width) const {
   };
   const double deepest = static_cast<double>(deepest_pixels(height, width));
   double sum = 0;
-  for (const Parameters::Param& param : parameters_.params()) {
+  for (const Parameters::Param& param : parameters().params()) {
     if (param.shape.rank() != 4) continue;
     sum += static_cast<double>(param.shape.size()) * std::ldexp(deepest, 2 * (kDepth - level_of(param.name)));
   }
-  const double first = static_cast<double>(parameters_.params().front().shape.size()) * std::ldexp(deepest, 2 * kDepth);
+  const double first =
+      static_cast<double>(parameters().params().front().shape.size()) * std::ldexp(deepest, 2 * kDepth);
   return {sum, 3 * sum - first};
 }
 
-std::int64_t UNet::deepest_pixels(std::int64_t height, std::int64_t width) {
+std::int64_t UNet::deepest_pixels(std::int64_t height, std::int64_t width) const {
   constexpr std::int64_t kStep = 1 << kDepth;
   return ((height + kStep - 1) / kStep) * ((width + kStep - 1) / kStep);
 }
 
 Var UNet::forward(Tape& tape, const Var& images) {
-  const bool padded = images.shape().rank() == 4 && images.shape()[3] != spec_.in_channels &&
-                      images.shape()[3] == image_channels(spec_.in_channels, images.value.device());
-  if (images.shape().rank() != 4 || (images.shape()[3] != spec_.in_channels && !padded)) {
-    throw Error("unet: images must be [N,H,W,{}], got {}", spec_.in_channels, images.shape().str());
-  }
-  if (tape.recording()) parameters_.begin_pass();
+  require_images(images);
+  if (tape.recording()) parameters().begin_pass();
   const std::int64_t height = images.shape()[1], width = images.shape()[2];
   constexpr std::int64_t kStep = 1 << kDepth;
   Var x = pad_or_crop(tape, images, (height + kStep - 1) / kStep * kStep, (width + kStep - 1) / kStep * kStep);
@@ -93,9 +132,8 @@ Var UNet::forward(Tape& tape, const Var& images) {
     const std::int64_t C = width_[level];
     const Shape& s = x.shape();
     cat[level] = Tensor::empty({s[0], s[1], s[2], 2 * C}, x.value.dtype(), x.value.device());
-    nn::ConvNormAct::Options of_first, options;
-    of_first.padded = padded && level == 0;
-    x = down_[level].first.forward(tape, x, of_first).y;  // [N,H,W,C]
+    nn::ConvNormAct::Options options;
+    x = down_[level].first.forward(tape, x);  // [N,H,W,C]
     options.out = cat[level].slice(0, C);
     options.pool = true;
     const NormActResult second = down_[level].second.forward(tape, x, options);

@@ -39,7 +39,7 @@ Dataset open_dataset(const TrainOptions& options) {
   return open(out);
 }
 
-Dataset open_dataset(const EvalOptions& options, const models::UNetCheckpoint& checkpoint) {
+Dataset open_dataset(const EvalOptions& options, const models::Description& checkpoint) {
   const LoaderOptions loading = evaluation_loader(options, checkpoint);
   DatasetOptions out;
   out.folder = options.data;
@@ -75,7 +75,7 @@ LoaderOptions evaluation_loader(const TrainOptions& options) {
   return out;
 }
 
-LoaderOptions evaluation_loader(const EvalOptions& options, const models::UNetCheckpoint& checkpoint) {
+LoaderOptions evaluation_loader(const EvalOptions& options, const models::Description& checkpoint) {
   return loader(options.batch_size, options.image_size ? options.image_size->height : checkpoint.height,
                 options.image_size ? options.image_size->width : checkpoint.width, options.workers);
 }

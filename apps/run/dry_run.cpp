@@ -80,8 +80,7 @@ double since(std::chrono::steady_clock::time_point begin) {
 }
 
 /// The epoch's first step, alone on the machine: its images have been loaded before.
-Costs time_step(const TrainOptions& options, const Machine& machine, models::UNet& model, Adam& optimizer,
-                Loader& training) {
+Costs time_step(const TrainOptions& options, models::Segmenter& model, Adam& optimizer, Loader& training) {
   const std::clock_t processor = std::clock();
   training.start(0);
   training.settle();
@@ -89,10 +88,10 @@ Costs time_step(const TrainOptions& options, const Machine& machine, models::UNe
   const std::int64_t ahead = std::min(training.images(), training.options().prefetch * options.batch_size);
   out.load = static_cast<double>(std::clock() - processor) / CLOCKS_PER_SEC / static_cast<double>(ahead);
 
-  const Phase phase = phases_of(options).front();
+  const Phase phase = recipe_of(options).front();
   const double waited = training.waited_seconds();
   const auto begin = std::chrono::steady_clock::now();
-  const IssuedStep step = issue_step(options, machine, model, phase.loss, training, optimizer, 0, phase.lr);
+  const IssuedStep step = issue_step(options, model, phase.loss, training, optimizer, 0, phase.lr);
   if (const std::optional<StepResult> result = optimizer.take_result(); !result->committed) {
     warn("train_unet: warning: the first step would be dropped: {}\n", result->reason);
   }
@@ -124,22 +123,22 @@ struct Measured {
   double first_validation = 0, validation = 0;  // seconds of an image
 };
 
-Measured measure(const TrainOptions& options, const Machine& machine, models::UNet& model, Adam& optimizer,
-                 Loader& training, Loader& validation) {
+Measured measure(const TrainOptions& options, models::Segmenter& model, Adam& optimizer, Loader& training,
+                 Loader& validation) {
   const auto validated = [&](std::int64_t batch) {
     validation.settle();
-    const Evaluation one = evaluate(model, machine, options.background, validation, {}, {batch, batch + 1});
+    const Evaluation one = evaluate(model, options.background, validation, {}, {batch, batch + 1});
     return one.seconds / static_cast<double>(one.metrics.images());
   };
   Measured out;
-  out.first_step = time_step(options, machine, model, optimizer, training);
-  out.step = time_step(options, machine, model, optimizer, training);
+  out.first_step = time_step(options, model, optimizer, training);
+  out.step = time_step(options, model, optimizer, training);
   out.first_validation = validated(0);
   out.validation = validated(0);
   // Another batch size has tensors of its own.
   if (const std::int64_t last = training.batches() - 1; training.images() % options.batch_size != 0 && last > 0) {
     training.start(0, last);
-    issue_step(options, machine, model, phases_of(options).back().loss, training, optimizer, last, 0);
+    issue_step(options, model, recipe_of(options).back().loss, training, optimizer, last, 0);
     optimizer.take_result();
   }
   if (validation.images() % options.batch_size != 0) validated(validation.batches() - 1);
@@ -168,11 +167,11 @@ void say_time(const TrainOptions& options, const Machine& machine, const Measure
 
 }  // namespace
 
-void dry_run(const TrainOptions& options, const Machine& machine, models::UNet& model, Adam& optimizer,
+void dry_run(const TrainOptions& options, const Machine& machine, models::Segmenter& model, Adam& optimizer,
              Loader& training, Loader& validation) {
   const std::size_t peak_before = resident_peak();
-  const Measured measured = measure(options, machine, model, optimizer, training, validation);
-  const models::UNet::Work work = model.work(options.image_size.height, options.image_size.width);
+  const Measured measured = measure(options, model, optimizer, training, validation);
+  const models::Work work = model.work(options.image_size.height, options.image_size.width);
   const std::int64_t images = std::min(training.images(), options.batch_size * options.accumulate);
   say("operations: {:.3g} GFLOP to infer an image, {:.3g} GFLOP for a training step of {} images\n",
       2e-9 * work.forward, 2e-9 * work.training * static_cast<double>(images), images);

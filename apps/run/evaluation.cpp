@@ -2,8 +2,9 @@
 
 #include <chrono>
 
-#include "apps/run/inference.h"
 #include "engine/core/dispatch.h"
+#include "engine/core/error.h"
+#include "engine/ops/ops.h"
 #include "kernels/confusion.h"
 
 namespace unet {
@@ -13,12 +14,12 @@ BatchTensors to_tensors(const Batch& batch, Device device) {
           Tensor::copy_of({batch.N, batch.H, batch.W}, Dtype::u8, batch.labels.data(), device)};
 }
 
-Evaluation evaluate(models::UNet& model, const Machine& machine, Background background, Loader& loader,
+Evaluation evaluate(models::Segmenter& model, Background background, Loader& loader,
                     const std::function<void(const Predicted&)>& visit, BatchRange range) {
   using kernels::ClassCounts;
   using kernels::CrossEntropySums;
   const auto begin = std::chrono::steady_clock::now();
-  const Device device = machine.device, host;
+  const Device device = model.device(), host;
   const std::int64_t classes = model.spec().classes;
   Evaluation out(static_cast<int>(classes), background);
   kernels::SoftDiceSpec dice_spec;
@@ -31,7 +32,7 @@ Evaluation evaluate(models::UNet& model, const Machine& machine, Background back
     if (!batch) break;
     const auto [images, labels] = to_tensors(*batch, device);
     Tape tape(Tape::Mode::inference);
-    const Var logits = logits_of(tape, model, machine, images);
+    const Var logits = models::logits(model, tape, images);
     const kernels::ConstView x = logits.value.const_view();
     const kernels::ConstView truth = labels.reshape({batch->N, batch->H, batch->W, 1}).const_view();
 

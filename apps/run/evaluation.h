@@ -6,10 +6,9 @@
 #include <optional>
 #include <vector>
 
-#include "apps/run/machine.h"
 #include "engine/data/loader.h"
 #include "engine/train/metrics.h"
-#include "models/unet.h"
+#include "models/segmenter.h"
 
 namespace unet {
 
@@ -43,7 +42,7 @@ struct BatchRange {
 };
 
 /// Runs the model over these batches of the loader (in list order) on inference tapes.
-Evaluation evaluate(models::UNet& model, const Machine& machine, Background background, Loader& loader,
+Evaluation evaluate(models::Segmenter& model, Background background, Loader& loader,
                     const std::function<void(const Predicted&)>& visit = {}, BatchRange range = {});
 
 }  // namespace unet

@@ -17,11 +17,6 @@ bool all_sound(std::span<const float> values) {
 
 }  // namespace
 
-Var logits_of(Tape& tape, models::UNet& model, const Machine& machine, const Tensor& images) {
-  return model.forward(tape, normalize_images(tape, images, imagenet_normalization(), image_channels(3, machine.device),
-                                              machine.activations));
-}
-
 std::vector<float> host_values(const Tensor& tensor) {
   const Tensor host = tensor.to(Device());
   return {host.data<float>(), host.data<float>() + host.size()};
@@ -36,7 +31,7 @@ void FiniteCheck::operator()(const Tensor& images, std::span<const float> logits
   tape.watch([&](const std::string& layer, const Tensor& values) {
     if (where.empty() && !all_sound(values.values<float>())) where = layer;
   });
-  logits_of(tape, model_, machine_, images);
+  models::logits(model_, tape, images);
   if (sound && where.empty()) return;
   throw Error(
       "{}: on {} the network's values make no sense; the first layer with values that are not finite, or beyond "

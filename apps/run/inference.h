@@ -5,13 +5,9 @@
 #include <string>
 #include <vector>
 
-#include "apps/run/machine.h"
-#include "models/unet.h"
+#include "models/segmenter.h"
 
 namespace unet {
-
-/// images u8 [N,H,W,3] -> logits f32 [N,H,W,C].
-Var logits_of(Tape& tape, models::UNet& model, const Machine& machine, const Tensor& images);
 
 /// The values of a dense f32 tensor, copied to the host.
 std::vector<float> host_values(const Tensor& tensor);
@@ -20,16 +16,14 @@ std::vector<float> host_values(const Tensor& tensor);
 /// for later ones where their logits are not finite. (A ReLU turns NaN into 0, so logits alone may look well.)
 class FiniteCheck {
  public:
-  /// The model and `machine` outlive this; `checkpoint` stands in the message.
-  FiniteCheck(models::UNet& model, const Machine& machine, std::string checkpoint)
-      : model_(model), machine_(machine), checkpoint_(std::move(checkpoint)) {}
+  /// The model outlives this; `checkpoint` stands in the message.
+  FiniteCheck(models::Segmenter& model, std::string checkpoint) : model_(model), checkpoint_(std::move(checkpoint)) {}
 
   /// Throws Error naming the images and the first layer whose values are not finite or beyond 1e15.
   void operator()(const Tensor& images, std::span<const float> logits, const std::string& of);
 
  private:
-  models::UNet& model_;
-  const Machine& machine_;
+  models::Segmenter& model_;
   std::string checkpoint_;
   bool first_ = true;
 };

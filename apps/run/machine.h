@@ -3,8 +3,7 @@
 
 #include <string>
 
-#include "engine/core/device.h"
-#include "engine/core/tensor.h"
+#include "models/segmenter.h"
 
 namespace unet {
 
@@ -17,11 +16,8 @@ struct MachineOptions {
   int threads = 0;                 // 0: all that the affinity mask allows
 };
 
-struct Machine {
-  Device device;
-  Dtype activations = Dtype::f32;
-  bool bf16_copies = false;  // convolutions read bf16 copies of the parameters
-  std::string text;          // one line: what computes, and why not CUDA if it does not
+struct Machine : models::Placement {
+  std::string text;  // one line: what computes, and why not CUDA if it does not
 };
 
 /// Puts the options in force. Throws Error if the device is not there or cannot compute in that precision, or if the

@@ -47,11 +47,12 @@ std::uint64_t available_memory() {
                    number_in("/sys/fs/cgroup/memory/memory.limit_in_bytes")});
 }
 
-void require_memory(const std::string& source, const models::UNetSpec& spec, const Machine& machine, std::int64_t batch,
-                    const ImageExtent& size) {
+void require_memory(const std::string& source, const models::Registry& registry, const models::SegmenterSpec& spec,
+                    const Machine& machine, std::int64_t batch, const ImageExtent& size) {
   if (!machine.device.is_cpu()) return;
   const std::uint64_t available = available_memory();
-  const double needed = models::inference_bytes(spec, batch, size.height, size.width, machine.activations);
+  const double needed =
+      models::row_of(registry, spec.model).inference_bytes(spec, batch, size.height, size.width, machine.activations);
   if (needed <= static_cast<double>(available)) return;
   constexpr double kMib = 1 << 20;
   // The same shape, with a tenth to spare.

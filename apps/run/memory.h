@@ -6,7 +6,7 @@
 
 #include "apps/options.h"
 #include "apps/run/machine.h"
-#include "models/unet.h"
+#include "models/registry.h"
 
 namespace unet {
 
@@ -16,7 +16,7 @@ std::uint64_t available_memory();
 
 /// Throws Error with the sizes and what to pass instead if a pass over `batch` images of this size cannot fit.
 /// A GPU's own memory is its pool's matter. source: the checkpoint, for the message.
-void require_memory(const std::string& source, const models::UNetSpec& spec, const Machine& machine, std::int64_t batch,
-                    const ImageExtent& size);
+void require_memory(const std::string& source, const models::Registry& registry, const models::SegmenterSpec& spec,
+                    const Machine& machine, std::int64_t batch, const ImageExtent& size);
 
 }  // namespace unet

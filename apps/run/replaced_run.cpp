@@ -25,23 +25,23 @@ constexpr const char* kFixedFiles[] = {"last.safetensors",
                                        "steps.csv",
                                        "curves.svg",
                                        "plans.json",
-                                       "best.safetensors",
-                                       "best_phase1.safetensors",
-                                       "best_phase2.safetensors"};
+                                       "best.safetensors"};
 constexpr const char* kMoving = ".replaced-run.moving";
 constexpr const char* kKept = ".replaced-run";
 constexpr const char* kDone = ".replaced-run.done";
 
 bool is_fixed(std::string_view name) {
+  if (is_best_file(name)) return true;
   return std::find(std::begin(kFixedFiles), std::end(kFixedFiles), name) != std::end(kFixedFiles);
 }
 
-/// When the folder's run started, from its run.json. Without one its epoch files cannot be told from others' and stay.
-std::string started_of(const fs::path& folder) {
+/// The name of the folder's run, from its run.json. Without one its epoch files cannot be told from others' and stay.
+std::string name_of_run(const fs::path& folder) {
   if (!fs::exists(folder / "run.json")) return "";
   try {
     const std::vector<std::uint8_t> bytes = read_file(folder / "run.json");
-    return nlohmann::json::parse(bytes.begin(), bytes.end()).at("started").get<std::string>();
+    const nlohmann::json run = nlohmann::json::parse(bytes.begin(), bytes.end());
+    return run_name(run.at("options").at("model").get<std::string>(), run.at("started").get<std::string>());
   } catch (const nlohmann::json::exception&) {
   } catch (const Error&) {
   }
@@ -82,11 +82,11 @@ void remove_done(const fs::path& folder) {
 }  // namespace
 
 std::vector<std::string> files_of_run(const fs::path& folder) {
-  const std::string started = started_of(folder);
+  const std::string run = name_of_run(folder);
   std::vector<std::string> names;
   for (std::string& name : files_in(folder)) {
     const std::string_view whole = name_without_temporary(name);
-    if (is_fixed(whole) || is_epoch_file(whole, started)) names.push_back(std::move(name));
+    if (is_fixed(whole) || is_epoch_file(whole, run)) names.push_back(std::move(name));
   }
   return names;
 }

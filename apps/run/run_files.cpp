@@ -30,15 +30,15 @@ bool take(std::string_view& rest, int& number) {
 }
 
 // Phase and epoch of an epoch file of this run.
-std::optional<std::pair<int, int>> parse_name(std::string_view name, std::string_view timestamp) {
+std::optional<std::pair<int, int>> parse_name(std::string_view name, std::string_view run) {
   std::string_view rest = name;
   int phase = 0, epoch = 0, whole = 0, fraction = 0;
-  const bool known = take(rest, "unet_") && take(rest, timestamp) && take(rest, "_phase") && take(rest, phase) &&
-                     take(rest, "_epoch") && take(rest, epoch) && take(rest, "_dice") && take(rest, whole) &&
-                     take(rest, ".") && take(rest, fraction);
+  const bool known = take(rest, run) && take(rest, "_phase") && take(rest, phase) && take(rest, "_epoch") &&
+                     take(rest, epoch) && take(rest, "_dice") && take(rest, whole) && take(rest, ".") &&
+                     take(rest, fraction);
   if (!known || whole > 1 || fraction > 9999) return std::nullopt;
   // Built again from its parts: the exact form, zeros and all.
-  if (epoch_file_name(timestamp, phase, epoch, std::min(1.0, whole + fraction / 1e4)) != name) return std::nullopt;
+  if (epoch_file_name(run, phase, epoch, std::min(1.0, whole + fraction / 1e4)) != name) return std::nullopt;
   return std::pair(phase, epoch);
 }
 
@@ -66,16 +66,28 @@ bool is_timestamp(std::string_view text) {
   return within(4, 1, 12) && within(6, 1, 31) && within(9, 0, 23) && within(11, 0, 59) && within(13, 0, 60);
 }
 
-bool is_epoch_file(std::string_view name, std::string_view timestamp) {
-  return is_timestamp(timestamp) && parse_name(name, timestamp);
+bool is_epoch_file(std::string_view name, std::string_view run) {
+  return is_timestamp(run.substr(run.rfind('_') + 1)) && parse_name(name, run);
 }
 
-std::string epoch_file_name(std::string_view timestamp, int phase, int epoch, double dice) {
+std::string best_file_name(int phase) { return fmt::format("best_phase{}.safetensors", phase); }
+
+bool is_best_file(std::string_view name) {
+  std::string_view rest = name;
+  int phase = 0;
+  return take(rest, "best_phase") && take(rest, phase) && name == best_file_name(phase);
+}
+
+std::string run_name(std::string_view model, std::string_view timestamp) {
+  return fmt::format("{}_{}", model, timestamp);
+}
+
+std::string epoch_file_name(std::string_view run, int phase, int epoch, double dice) {
   if (!(dice >= 0 && dice <= 1)) throw Error("Dice is {}, outside 0 to 1: no file name for epoch {}", dice, epoch);
-  return fmt::format("unet_{}_phase{}_epoch{:03}_dice{:.4f}.safetensors", timestamp, phase, epoch, dice);
+  return fmt::format("{}_phase{}_epoch{:03}_dice{:.4f}.safetensors", run, phase, epoch, dice);
 }
 
-std::vector<std::string> remove_old_epoch_files(const fs::path& folder, std::string_view timestamp, std::size_t keep,
+std::vector<std::string> remove_old_epoch_files(const fs::path& folder, std::string_view run, std::size_t keep,
                                                 const std::vector<std::string>& spared) {
   std::error_code error;
   std::vector<std::pair<std::pair<int, int>, std::string>> found;
@@ -83,7 +95,7 @@ std::vector<std::string> remove_old_epoch_files(const fs::path& folder, std::str
     const std::string name = entry->path().filename().string();
     std::error_code unreadable;
     if (!fs::is_regular_file(entry->symlink_status(unreadable))) continue;
-    if (const auto epoch = parse_name(name, timestamp)) found.emplace_back(*epoch, name);
+    if (const auto epoch = parse_name(name, run)) found.emplace_back(*epoch, name);
   }
   if (error) throw Error("cannot list \"{}\": {}", folder.string(), error.message());
   std::sort(found.begin(), found.end(), std::greater<>());

@@ -112,7 +112,7 @@ RunFolder RunFolder::create(const TrainOptions& options, const Machine& machine,
   run["started"] = state.started;
   run["program"] = version_text("train_unet");
   nlohmann::ordered_json words;
-  for (const auto& [name, value] : options.resolved()) words[name] = value;
+  for (const auto& [name, value] : resolved(options)) words[name] = value;
   run["options"] = words;
   run["device"] = {{"name", machine.text},
                    {"threads", kernels::cpu::threads()},
@@ -161,13 +161,14 @@ bool RunFolder::add_epoch(RunState& state, const EpochFigures& f, const Paramete
   all["phase"] = std::to_string(f.phase);
   all["epoch"] = std::to_string(f.epoch);
   all["val_dice"] = fmt::format("{:.6f}", f.val_dice);
-  const std::uint64_t weights = save_model(
-      folder_ / epoch_file_name(state.started, f.phase, static_cast<int>(f.epoch), f.val_dice), parameters, all);
+  const std::string run = run_name(metadata.at("model"), state.started);
+  const std::uint64_t weights =
+      save_model(folder_ / epoch_file_name(run, f.phase, static_cast<int>(f.epoch), f.val_dice), parameters, all);
   const Best now{f.score, f.val_dice, f.phase, f.epoch, weights};
   const auto beaten = [&](const std::optional<Best>& best) { return !best || f.score > best->score; };
-  std::optional<Best>& of_phase = state.best_of_phase[static_cast<std::size_t>(f.phase - 1)];
+  std::optional<Best>& of_phase = state.best_of_phase.at(static_cast<std::size_t>(f.phase - 1));
   if (beaten(of_phase)) {
-    save_model(best_file(f.phase), parameters, all);
+    save_model(folder_ / best_file_name(f.phase), parameters, all);
     of_phase = now;
   }
   const bool best = beaten(state.best);
@@ -193,7 +194,7 @@ bool RunFolder::add_epoch(RunState& state, const EpochFigures& f, const Paramete
   metrics_->row(row);
   ++state.metrics_rows;
   write_file_durably(folder_ / "curves.svg", curves_svg(metrics_->table(), folder_.filename().string()));
-  if (keep_ >= 0) remove_old_epoch_files(folder_, state.started, static_cast<std::size_t>(keep_), {});
+  if (keep_ >= 0) remove_old_epoch_files(folder_, run, static_cast<std::size_t>(keep_), {});
   return best;
 }
 
@@ -220,12 +221,13 @@ void RunFolder::save_state(const RunRecord& record, const Parameters& parameters
   if (replaced_ && optimizer.steps() > 0) discard_replaced();
 }
 
-std::filesystem::path RunFolder::best_file(int phase) const {
-  return folder_ / fmt::format("best_phase{}.safetensors", phase);
+std::string text_of(const Best& best, BestBy best_by) {
+  const std::string other = best_by == BestBy::dice ? "" : fmt::format(", {} {:.4f}", name_of(best_by), best.score);
+  return fmt::format("epoch {}, val dice {:.4f}{}", best.epoch, best.dice, other);
 }
 
 void RunFolder::load_best(const Best& best, Parameters& parameters) const {
-  const std::filesystem::path path = best_file(best.phase);
+  const std::filesystem::path path = folder_ / best_file_name(best.phase);
   const std::uint64_t weights = load_model(SafetensorsFile(path), parameters);
   if (best.weights == 0 || weights == best.weights) return;
   throw Error(

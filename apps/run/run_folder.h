@@ -32,6 +32,9 @@ struct EpochFigures {
   double seconds = 0, images_per_second = 0;
 };
 
+/// "epoch 7, val dice 0.9", and the figure that chose it if that is another.
+std::string text_of(const Best& best, BestBy best_by);
+
 class RunFolder {
  public:
   /// A new run: makes the folder and its first files. Throws Error if it holds a run and --overwrite is not given, or
@@ -58,7 +61,6 @@ class RunFolder {
   /// Whether the run that --overwrite found would still come back.
   bool replaces() const { return replaced_ != nullptr; }
 
-  std::filesystem::path best_file(int phase) const;
   std::filesystem::path best_file() const { return folder_ / "best.safetensors"; }
 
  private:

@@ -2,10 +2,8 @@
 
 #include <algorithm>
 #include <bit>
-#include <charconv>
 #include <limits>
 #include <nlohmann/json.hpp>
-#include <set>
 
 #include "apps/run/run_files.h"
 #include "engine/core/error.h"
@@ -72,22 +70,16 @@ Json to_json(const std::optional<Best>& best) {
           {"weights", best->weights}};
 }
 
-/// A number of epochs as options are recorded; nothing if it is none, as in a record from other hands.
-std::optional<std::int64_t> count_of(const std::string& text) {
-  std::int64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return value;
-}
-
 std::optional<Best> best_of(const Json& json) {
   if (json.is_null()) return std::nullopt;
   return Best{share(json.at("score"), "score"), share(json.at("dice"), "dice"),
-              static_cast<int>(counter(json, "phase", 1, 2)), counter(json, "epoch", 1, kMostEpochs),
+              static_cast<int>(counter(json, "phase", 1, kMostPhases)), counter(json, "epoch", 1, kMostEpochs),
               json.contains("weights") ? whole(json.at("weights"), "weights") : 0};
 }
 
 Json to_json(const RunState& s) {
+  Json of_phases = Json::array();
+  for (const std::optional<Best>& best : s.best_of_phase) of_phases.push_back(to_json(best));
   return {{"started", s.started},
           {"phase", s.phase},
           {"epoch", s.epoch},
@@ -100,7 +92,7 @@ Json to_json(const RunState& s) {
           {"images", s.images},
           {"plateau", {bits(s.plateau.fraction), bits(s.plateau.best), s.plateau.bad_epochs}},
           {"best", to_json(s.best)},
-          {"best_of_phase", {to_json(s.best_of_phase[0]), to_json(s.best_of_phase[1])}},
+          {"best_of_phase", of_phases},
           {"metrics_rows", s.metrics_rows},
           {"steps_rows", s.steps_rows}};
 }
@@ -117,18 +109,22 @@ void require_consistent(const RunState& s) {
   require(s.metrics_rows <= static_cast<std::uint64_t>(s.all_epochs) &&
               s.steps_rows <= static_cast<std::uint64_t>(s.all_steps),
           "there are more rows than epochs or steps");
-  const std::array<std::int64_t, 2> epochs{s.phase == 1 ? done : s.all_epochs - done, s.phase == 1 ? 0 : done};
+  const auto phases = static_cast<std::size_t>(s.phase);
+  require(s.best_of_phase.size() == phases, "the best epochs are not one for each phase that has been begun");
   double score = -1;
-  for (std::size_t i = 0; i < 2; ++i) {
+  for (std::size_t i = 0; i < phases; ++i) {
     const std::optional<Best>& best = s.best_of_phase[i];
-    require(best.has_value() == (epochs[i] > 0),
+    // Of the phases before, each had an epoch; of this one, `done` are over.
+    const std::int64_t most = i + 1 == phases ? done : s.all_epochs - done - (s.phase - 2);
+    require(best.has_value() == (most > 0),
             best ? "a best epoch is of a phase without any" : "a best epoch is missing");
     if (!best) continue;
-    require(best->phase == static_cast<int>(i) + 1 && best->epoch <= epochs[i], "a best epoch is of none that was");
+    require(best->phase == static_cast<int>(i) + 1 && best->epoch <= most, "a best epoch is of none that was");
     score = std::max(score, best->score);
   }
   require(s.best.has_value() == (s.all_epochs > 0), "a best epoch is missing");
   if (!s.best) return;
+  require(s.best->phase <= s.phase, "the best epoch is of no phase that was");
   const std::optional<Best>& same = s.best_of_phase[static_cast<std::size_t>(s.best->phase - 1)];
   require(same && s.best->score == score && s.best->score == same->score && s.best->dice == same->dice &&
               s.best->epoch == same->epoch,
@@ -139,7 +135,7 @@ RunState state_of(const Json& json) {
   RunState s;
   s.started = json.at("started").get<std::string>();
   if (!is_timestamp(s.started)) throw Error("\"started\" is \"{}\", no YYYYMMDDTHHMMSSZ", s.started);
-  s.phase = static_cast<int>(counter(json, "phase", 1, 2));
+  s.phase = static_cast<int>(counter(json, "phase", 1, kMostPhases));
   s.epoch = counter(json, "epoch", 1, kMostEpochs);
   s.batch = counter(json, "batch");
   s.step = counter(json, "step");
@@ -151,7 +147,9 @@ RunState state_of(const Json& json) {
   const Json& plateau = json.at("plateau");
   s.plateau = {share(plateau.at(0), "plateau"), share(plateau.at(1), "plateau", -1), within(plateau.at(2), "plateau")};
   s.best = best_of(json.at("best"));
-  for (std::size_t i = 0; i < 2; ++i) s.best_of_phase[i] = best_of(json.at("best_of_phase").at(i));
+  for (const Json& best : json.at("best_of_phase")) s.best_of_phase.push_back(best_of(best));
+  // Earlier versions knew two phases, begun or not.
+  if (s.best_of_phase.size() == 2 && s.phase == 1 && !s.best_of_phase[1]) s.best_of_phase.pop_back();
   s.metrics_rows = static_cast<std::uint64_t>(counter(json, "metrics_rows"));
   s.steps_rows = static_cast<std::uint64_t>(counter(json, "steps_rows"));
   require_consistent(s);
@@ -209,19 +207,31 @@ RunRecord run_record(const SafetensorsFile& file) {
       file.path().string());
 }
 
-std::vector<std::string> differences(const RunRecord& then, const RunRecord& now) {
-  static const std::set<std::string> harmless{"autotune", "plans", "workers", "cache-mb", "keep",      "output",
-                                              "data",     "init",  "threads", "device",   "save-every"};
+std::vector<std::string> differences(const RunRecord& then, const RunRecord& now,
+                                     const std::set<std::string>& harmless) {
+  const auto value_of = [](const RunRecord& record, const std::string& name) {
+    const auto found = record.options.find(name);
+    return found == record.options.end() ? "not there" : found->second;
+  };
+  const auto more = [](const std::string& before, const std::string& value) {
+    const std::optional<std::int64_t> least = plain_number(before);
+    return least && plain_number(value) > least;
+  };
+  std::set<std::string> names;
+  for (const RunRecord* record : {&then, &now}) {
+    for (const auto& [name, value] : record->options) names.insert(name);
+  }
   std::vector<std::string> out;
-  for (const auto& [name, value] : now.options) {
-    const auto found = then.options.find(name);
-    const std::string before = found == then.options.end() ? "not there" : found->second;
+  for (const std::string& name : names) {
+    const std::string before = value_of(then, name), value = value_of(now, name);
     if (before == value || harmless.contains(name)) continue;
     const int phase = name == "epochs" ? 1 : name == "phase2-epochs" ? 2 : 0;
     // More epochs of a phase that is not over, or is the last, are fine.
-    if (phase >= then.state.phase && count_of(before) && count_of(value) > count_of(before)) continue;
-    if (name == "max-steps" && count_of(before) && (value == "none" || count_of(value) > count_of(before))) continue;
-    out.push_back(fmt::format("--{} was {}, is {}", name, before.empty() ? "empty" : printable(before), value));
+    if (phase >= then.state.phase && more(before, value)) continue;
+    if (name == "phase" && may_become(before, value, then.state.phase)) continue;
+    if (name == "max-steps" && plain_number(before) && (value == "none" || more(before, value))) continue;
+    out.push_back(fmt::format("--{} was {}, is {}", printable(name), before.empty() ? "empty" : printable(before),
+                              value.empty() ? "empty" : printable(value)));
   }
   if (then.data_hash != now.data_hash)
     out.push_back("the list of images is another one, a mask differs, or a photograph's file has another size");

@@ -2,15 +2,18 @@
 // and moments beside it in last.safetensors, a resumed run goes on as if it had never stopped.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <optional>
+#include <set>
 #include <string>
+#include <vector>
 
-#include "apps/options.h"
+#include "apps/run/recipe.h"
 #include "engine/io/safetensors.h"
 #include "engine/ops/conv_plans.h"
+#include "engine/train/schedule.h"
 
 namespace unet {
 
@@ -38,14 +41,14 @@ struct RunState {
   std::int64_t images = 0;      // of the epoch so far
   PlateauState plateau;
   std::optional<Best> best;
-  std::array<std::optional<Best>, 2> best_of_phase;
-  std::uint64_t metrics_rows = 0, steps_rows = 0;  // of the CSV files
+  std::vector<std::optional<Best>> best_of_phase{std::nullopt};  // of each phase that has been begun
+  std::uint64_t metrics_rows = 0, steps_rows = 0;                // of the CSV files
 };
 
 /// What last.safetensors says about itself: the state, and what the run was started with.
 struct RunRecord {
   RunState state;
-  std::map<std::string, std::string> options;  // TrainOptions::resolved()
+  std::map<std::string, std::string> options;  // resolved() of TrainOptions
   std::string data_hash;
   std::string machine;            // instruction set, threads and libraries that the promise of sameness is relative to
   std::vector<PlanChoice> plans;  // of the convolutions so far
@@ -60,8 +63,8 @@ std::optional<RunRecord> parse_record(const std::string& text);
 RunRecord run_record(const SafetensorsFile& file);
 
 /// The differences that keep `now` from going on where `then` stopped, each as a line; empty if it may. What changes
-/// nothing in the result may differ (workers, cache, verbosity, where and how many files), and epochs not yet begun may
-/// become more.
-std::vector<std::string> differences(const RunRecord& then, const RunRecord& now);
+/// nothing in the result may differ (`harmless` options, by name), and epochs not yet begun may become more.
+std::vector<std::string> differences(const RunRecord& then, const RunRecord& now,
+                                     const std::set<std::string>& harmless);
 
 }  // namespace unet

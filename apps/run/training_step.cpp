@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "apps/run/evaluation.h"
-#include "apps/run/inference.h"
+#include "engine/ops/ops.h"
 
 namespace unet {
 namespace {
@@ -17,8 +17,8 @@ Var loss_of(LossKind kind, Background background, Tape& tape, const Var& logits,
 
 }  // namespace
 
-IssuedStep issue_step(const TrainOptions& options, const Machine& machine, models::UNet& model, LossKind loss_kind,
-                      Loader& loader, Adam& optimizer, std::int64_t batch, double lr) {
+IssuedStep issue_step(const TrainOptions& options, models::Segmenter& model, LossKind loss_kind, Loader& loader,
+                      Adam& optimizer, std::int64_t batch, double lr) {
   const std::int64_t passes = std::min(options.accumulate, loader.batches() - batch);
   const std::int64_t images = std::min(passes * options.batch_size, loader.images() - batch * options.batch_size);
   IssuedStep step{lr, {}};
@@ -26,9 +26,9 @@ IssuedStep issue_step(const TrainOptions& options, const Machine& machine, model
   std::vector<double> shares;
   for (std::int64_t pass = 0; pass < passes; ++pass) {
     const Batch next = loader.next().value();
-    const auto [pixels, labels] = to_tensors(next, machine.device);
+    const auto [pixels, labels] = to_tensors(next, model.device());
     Tape tape;
-    const Var logits = logits_of(tape, model, machine, pixels);
+    const Var logits = models::logits(model, tape, pixels);
     const Var loss = loss_of(loss_kind, options.background, tape, logits, labels);
     const double share = static_cast<double>(next.N) / static_cast<double>(images);
     tape.backward(loss, share);

@@ -4,10 +4,9 @@
 #include <vector>
 
 #include "apps/options.h"
-#include "apps/run/machine.h"
 #include "engine/data/loader.h"
 #include "engine/train/optimizer.h"
-#include "models/unet.h"
+#include "models/segmenter.h"
 
 namespace unet {
 
@@ -19,7 +18,7 @@ struct IssuedStep {
 
 /// One step from the epoch's batch `batch` on, which is the loader's next: --accumulate passes or what is left, forward
 /// and backward, each with its share of the images, then the commit.
-IssuedStep issue_step(const TrainOptions& options, const Machine& machine, models::UNet& model, LossKind loss,
-                      Loader& loader, Adam& optimizer, std::int64_t batch, double lr);
+IssuedStep issue_step(const TrainOptions& options, models::Segmenter& model, LossKind loss, Loader& loader,
+                      Adam& optimizer, std::int64_t batch, double lr);
 
 }  // namespace unet

@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include <charconv>
+
 namespace unet {
 namespace {
 
@@ -14,6 +16,17 @@ bool is_harmful(std::string_view c) noexcept {
   if (c.size() > 3) return false;
   return c == "\u200E" || c == "\u200F" || (c >= "\u2028" && c <= "\u202E") || (c >= "\u2066" && c <= "\u2069") ||
          c == "\uFEFF" || c >= "\uFFFE";
+}
+
+template <class T>
+std::optional<T> parsed(std::string_view text) {
+  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+  const std::size_t first = text.starts_with('-') ? 1 : 0;
+  if (text.size() > first + 1 && text[first] == '0' && is_digit(text[first + 1])) return std::nullopt;
+  T value{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
 }
 
 }  // namespace
@@ -87,6 +100,10 @@ std::string shell_word(std::string_view word) {
   }
   return out + "'";
 }
+
+std::optional<std::int64_t> plain_number(std::string_view text) { return parsed<std::int64_t>(text); }
+std::optional<std::uint64_t> plain_unsigned(std::string_view text) { return parsed<std::uint64_t>(text); }
+std::optional<double> plain_real(std::string_view text) { return parsed<double>(text); }
 
 std::string shell_path(std::string_view path) {
   return shell_word(fmt::format("{}{}", path.starts_with('-') ? "./" : "", path));

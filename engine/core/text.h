@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -29,6 +31,12 @@ std::string printable(std::string_view text);
 std::string shell_word(std::string_view word);
 /// The same; a path that begins with a dash gets "./" before it, or a program would take it for an option.
 std::string shell_path(std::string_view path);
+
+/// The number that a text is: plain decimal, no blanks, no sign but '-', no leading zero (which makes a number octal
+/// elsewhere); nothing for any other text or where it does not fit.
+std::optional<std::int64_t> plain_number(std::string_view text);
+std::optional<std::uint64_t> plain_unsigned(std::string_view text);
+std::optional<double> plain_real(std::string_view text);
 
 /// What stands in a message for an argument: text escaped, anything else itself.
 template <class T>

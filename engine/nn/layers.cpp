@@ -8,8 +8,16 @@
 
 namespace unet::nn {
 namespace {
+
 constexpr double kEpsilon = 1e-5;  // torch.nn.BatchNorm2d's default
+
+/// Where images have further channels, which are 0, the weights that read them have them, too.
+Var as_wide_as_images(Tape& tape, const Var& weight, const Var& x) {
+  const std::int64_t channels = image_channels(weight.shape()[3], x.value.device());
+  return x.shape()[3] == channels ? pad_channels(tape, weight, channels) : weight;
 }
+
+}  // namespace
 
 Init pytorch_default(std::int64_t fan_in) { return {1.0 / std::sqrt(static_cast<double>(fan_in)), 0.0}; }
 
@@ -76,8 +84,7 @@ NormActResult ConvNormAct::forward(Tape& tape, const Var& x, const Options& opti
 }
 
 NormActResult ConvNormAct::forward_in_two(Tape& tape, const Var& x, const Options& options) const {
-  Var weight = tape.operand(*parameters_, weight_);
-  if (options.padded) weight = pad_channels(tape, weight, x.shape()[3]);
+  const Var weight = as_wide_as_images(tape, tape.operand(*parameters_, weight_), x);
   const Var conv = conv2d(tape, x, weight, Var(), options_);
   NormActOptions norm;
   norm.relu = options.relu;
@@ -105,8 +112,7 @@ NormActResult ConvNormAct::forward_folded(Tape& tape, const Var& x, const Option
   conv.scale = scale;
   conv.out = options.out;
   NormActResult result;
-  Var weight = tape.param(*parameters_, weight_);
-  if (options.padded) weight = pad_channels(tape, weight, x.shape()[3]);
+  const Var weight = as_wide_as_images(tape, tape.param(*parameters_, weight_), x);
   result.y = conv2d(tape, x, weight, tape.input(bias), conv);
   if (options.pool) result.pooled = max_pool2d(tape, result.y);
   return result;

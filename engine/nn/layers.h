@@ -51,10 +51,11 @@ class ConvTranspose2d {
 };
 
 /// Convolution without bias, batch norm, ReLU: [N,H,W,Cin] -> [N,H,W,Cout] (stride 1, "same" padding). Parameters
-/// CONV.weight, NORM.weight, NORM.bias and the statistics of NORM. This is the one place that chooses: a recording tape
-/// gets conv2d + norm_act with batch statistics; an inference tape one convolution with folded weights, bias and ReLU
-/// and, if asked for, max_pool2d of the result. With a residual, and on CUDA where cuDNN would write a slice by way of
-/// a copy, the convolution is followed by norm_act's one pass.
+/// CONV.weight, NORM.weight, NORM.bias and the statistics of NORM. x may have image_channels(Cin), the further ones 0,
+/// as images on a GPU have. This is the one place that chooses: a recording tape gets conv2d + norm_act with batch
+/// statistics; an inference tape one convolution with folded weights, bias and ReLU and, if asked for, max_pool2d of
+/// the result. With a residual, and on CUDA where cuDNN would write a slice by way of a copy, the convolution is
+/// followed by norm_act's one pass.
 class ConvNormAct {
  public:
   struct Options {
@@ -62,7 +63,6 @@ class ConvNormAct {
     bool pool = false;  // also the 2x2 max-pool
     Var residual;       // added before the ReLU
     bool relu = true;
-    bool padded = false;  // x may have more channels than Cin, which are 0: images on a GPU (image_channels())
   };
 
   ConvNormAct(Parameters& parameters, const std::string& conv, const std::string& norm, std::int64_t Cin,

@@ -8,13 +8,6 @@
 
 namespace unet {
 
-ScheduleKind schedule_kind(std::string_view name) {
-  for (const ScheduleKind kind : {ScheduleKind::constant, ScheduleKind::cosine, ScheduleKind::plateau}) {
-    if (name == name_of(kind)) return kind;
-  }
-  throw Error("schedule \"{}\": expected constant, cosine or plateau", name);
-}
-
 const char* name_of(ScheduleKind kind) {
   switch (kind) {
     case ScheduleKind::constant:

@@ -13,14 +13,12 @@
 #pragma once
 
 #include <cstdint>
-#include <string_view>
 
 namespace unet {
 
 enum class ScheduleKind { constant, cosine, plateau };
 
-/// "constant", "cosine" or "plateau"; throws Error for anything else.
-ScheduleKind schedule_kind(std::string_view name);
+/// "constant", "cosine" or "plateau".
 const char* name_of(ScheduleKind kind);
 
 struct ScheduleSpec {

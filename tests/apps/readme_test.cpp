@@ -1,7 +1,11 @@
 // The README's embedding example: its program is built from the README's text (tests/CMakeLists.txt), its CMake block
 // configures.
+#include <algorithm>
+#include <cctype>
 #include <cstdio>
+#include <regex>
 
+#include "apps/option_table.h"
 #include "engine/io/safetensors.h"
 #include "tests/apps/program.h"
 #include "tests/support/places.h"
@@ -39,6 +43,27 @@ TEST(Readme, EmbeddedProgramLearnsAndSaves) {
   EXPECT_NE(file.find("second.norm.running_mean"), nullptr);
   EXPECT_NE(file.find("head.weight"), nullptr);
   EXPECT_EQ(file.metadata().at("note"), "made by the README");
+}
+
+TEST(Readme, ListsTheOptionsOfTheTable) {
+  TrainOptions options;
+  std::map<std::string, std::string> expected, found;  // group -> names in order
+  for (const OptionRow& row : table_of(options, {})) {
+    std::string group = row.group;
+    group[0] = static_cast<char>(std::tolower(group[0]));
+    std::string names = row.names;
+    std::replace(names.begin(), names.end(), ',', ' ');
+    expected[group] += names + "\n";
+  }
+  const std::regex name("`((-[a-z] )?--[a-z0-9-]+)");
+  for (const std::string& line : lines_of(text_of(places::source("README.md")))) {
+    std::smatch row;
+    if (!std::regex_match(line, row, std::regex(R"(\| ([a-z]+) \| (`-.*) \|)")) || !expected.contains(row[1])) continue;
+    const std::string list = row[2];
+    for (std::sregex_iterator at(list.begin(), list.end(), name), end; at != end; ++at)
+      found[row[1]] += at->str(1) + "\n";
+  }
+  EXPECT_EQ(found, expected);
 }
 
 TEST(Readme, CMakeBlockConfigures) {

@@ -37,7 +37,7 @@ class TorchLosses : public testing::Test {
   /// Weights by a formula that needs no library: uniform within 1/sqrt(fan-in) as PyTorch begins, batch norms and
   /// biases a little off their usual 1 and 0, so that each of them matters.
   void write_weights() const {
-    models::UNetSpec spec;
+    models::SegmenterSpec spec;
     spec.base_channels = 4;
     const models::UNet model(spec);
     const fs::path shapes = folder_ / "shapes.safetensors";

@@ -8,7 +8,7 @@
 
 #include "engine/io/csv.h"
 #include "engine/io/safetensors.h"
-#include "models/unet_checkpoint.h"
+#include "models/description.h"
 #include "tests/apps/small_data.h"
 
 namespace unet::test {
@@ -350,7 +350,8 @@ TEST(Train, ThreeClassesOfIndexMasksAtANonSquareSize) {
       trained({"-d", (folder / "data").string(), "-o", run.string(), "--classes", "3", "--base-channels", "2",
                "--bilinear", "--image-size", "48x64", "-b", "3", "-e", "2", "--threads", "1"});
   expect_parts(result.out, {"indices", "images 48x64", "class 2", "6 train, 2 val, 0 test"});
-  const models::UNetCheckpoint checkpoint = models::describe_unet(SafetensorsFile(run / "best.safetensors"));
+  const models::Description checkpoint =
+      models::describe(models::registry(), SafetensorsFile(run / "best.safetensors"));
   EXPECT_EQ(checkpoint.spec.classes, 3);
   EXPECT_TRUE(checkpoint.spec.bilinear);
   EXPECT_EQ(std::pair(checkpoint.height, checkpoint.width), (std::pair<std::int64_t, std::int64_t>(48, 64)));

@@ -15,7 +15,7 @@ void fuzz_options(Bytes bytes) {
   bool quiet = false;
   CLI::App app("", "fuzz_options");
   add_options_file(app);
-  add_number(app, "-e,--epochs", epochs, {1, 1000}, "");
+  add_number(app, "-e,--epochs", epochs, Within{1, 1000}, "");
   add_number(app, "--lr", lr, Real::positive, "");
   add_number(app, "--share", share, Real::share, "");
   add_seed(app, "--seed", seed, "");

@@ -62,7 +62,7 @@ std::vector<File> record_seeds() {
     s.step = s.all_steps = 8;
     s.all_epochs = phase;
     s.best = s.best_of_phase[0] = Best{0.5, 0.25, 1, 1, 7};
-    if (phase == 2) s.best = s.best_of_phase[1] = Best{0.75, 0.5, 2, 1, 9};
+    if (phase == 2) s.best = s.best_of_phase.emplace_back(Best{0.75, 0.5, 2, 1, 9});
     s.metrics_rows = 1, s.steps_rows = 8;
     record.options = {{"epochs", "2"}, {"seed", "0"}};
     record.data_hash = "0123456789abcdef";

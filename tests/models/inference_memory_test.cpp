@@ -33,7 +33,7 @@ TEST(InferenceBytes, AreNeverTooManyAndHalfOfTheTruthAtLeast) {
   for (const Dtype dtype : {Dtype::f32, Dtype::bf16}) {
     for (const bool bilinear : {false, true}) {
       for (const std::int64_t base : {2, 16}) {
-        models::UNetSpec spec;
+        models::SegmenterSpec spec;
         spec.base_channels = base;
         spec.bilinear = bilinear;
         CountingSystem system;
@@ -44,7 +44,7 @@ TEST(InferenceBytes, AreNeverTooManyAndHalfOfTheTruthAtLeast) {
           const Tensor pixels = Tensor::empty({N, H, W, 3}, Dtype::u8);
           model.forward(tape, normalize_images(tape, pixels, imagenet_normalization(), 3, dtype));
           const auto peak = static_cast<double>(system.peak - of_model);
-          const double said = models::inference_bytes(spec, N, H, W, dtype);
+          const double said = models::unet_inference_bytes(spec, N, H, W, dtype);
           EXPECT_LE(said, peak) << base << " " << kernels::name_of(dtype) << bilinear;
           EXPECT_GE(2 * said, peak) << base << " " << kernels::name_of(dtype) << bilinear;
         }

@@ -33,7 +33,8 @@ inline ParamId id_of(std::size_t i) { return {static_cast<int>(i)}; }
 /// The recorded small UNet with its initial weights.
 class RecordedUNet {
  public:
-  RecordedUNet(const std::string& variant, Dtype dtype, Device device = {}) : model_(spec(variant), 0, dtype, device) {
+  RecordedUNet(const std::string& variant, Dtype dtype, Device device = {})
+      : model_(spec(variant), 0, {.device = device, .dtype = dtype}) {
     const Parameters& parameters = model_.parameters();
     for (std::size_t i = 0; i < parameters.params().size(); ++i) {
       const std::string& name = parameters.params()[i].name;
@@ -47,7 +48,7 @@ class RecordedUNet {
   models::UNet& model() { return model_; }
 
  private:
-  static models::UNetSpec spec(const std::string& variant) {
+  static models::SegmenterSpec spec(const std::string& variant) {
     return {3, record().info(variant + "/logits").shape[1], 2, variant == "bilinear"};
   }
   models::UNet model_;

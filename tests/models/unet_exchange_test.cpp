@@ -60,7 +60,7 @@ class UNetExchange : public testing::TestWithParam<bool> {
   std::string checkpoint() const { return (folder_ / "model.safetensors").string(); }
   std::string exchange() const { return (folder_ / "exchange.safetensors").string(); }
   std::string paths() const { return "'" + checkpoint() + "' '" + exchange() + "'"; }
-  models::UNetSpec spec() const { return {3, 3, 4, GetParam()}; }
+  models::SegmenterSpec spec() const { return {3, 3, 4, GetParam()}; }
 
  private:
   std::filesystem::path folder_;

@@ -13,7 +13,7 @@ namespace {
 /// Whatever call fails, the step ends in an exception that says so, and nothing stays behind on the device.
 TEST(CudaEngineFailure, OfAnyCallIsACleanError) {
   const auto step = [] {
-    models::UNet model({3, 2, 1, false}, 3, Dtype::f32, kCuda, true);
+    models::UNet model({3, 2, 1, false}, 3, {.device = kCuda, .bf16_copies = true});
     Adam adam(model.parameters(), {});
     for (int i = 0; i < 2; ++i) {
       issue(model, adam, Loss::cross_entropy, batch_of(kSmall), Dtype::bf16);
@@ -67,7 +67,7 @@ TEST(CudaEngineFailure, OutOfDeviceMemorySaysHowMuch) {
   kernels::cuda::set_runtime(&small);
   std::string message;
   try {
-    models::UNet model({3, 2, 16, false}, 3, Dtype::f32, kCuda);
+    models::UNet model({3, 2, 16, false}, 3, {.device = kCuda});
   } catch (const std::exception& error) {
     message = error.what();
   }

@@ -37,7 +37,7 @@ TEST_P(UNetGradCheck, EveryParameter) {
   const Case& c = GetParam();
   const ThreadScope team(1);  // many tiny passes: a team costs more than it saves
   constexpr std::uint64_t kSeed = 5;
-  models::UNet model({2, 3, 2, c.bilinear}, kSeed, Dtype::f64);
+  models::UNet model({2, 3, 2, c.bilinear}, kSeed, {.dtype = Dtype::f64});
   Parameters& parameters = model.parameters();
   const Tensor images = random_images({c.N, c.H, c.W, 2}, Dtype::f64, kSeed);
   const Tensor labels = random_labels(c.N, c.H, c.W, 3, kSeed);

@@ -174,7 +174,7 @@ TEST_P(UNetParityF32, WiderUNetAgreesWithF64) {
   constexpr std::int64_t N = 2, H = 64, W = 96, kClasses = 3;
   const Tensor images = random_images({N, H, W, 3}, Dtype::f32, 1);
   const Tensor labels = random_labels(N, H, W, kClasses, 2);
-  models::UNet reference({3, kClasses, 16, false}, 3, Dtype::f64);
+  models::UNet reference({3, kClasses, 16, false}, 3, {.dtype = Dtype::f64});
   open_gates(reference);
   const Tensor images64 = Tensor::of({N, H, W, 3}, Dtype::f64, images.values<double>());
   const std::vector<double> expected = logits_of(reference, Tape::Mode::record, images64);
@@ -189,7 +189,7 @@ TEST_P(UNetParityF32, WiderUNetAgreesWithF64) {
   }
 
   const ProviderScope scope(GetParam().provider);
-  models::UNet model({3, kClasses, 16, false}, 3, Dtype::f32);
+  models::UNet model({3, kClasses, 16, false}, 3);
   open_gates(model);
   const double logits = nmse(logits_of(model, Tape::Mode::record, images), expected);
   std::printf("base 16 f32 %s: logits NMSE %.2g", GetParam().name, logits);

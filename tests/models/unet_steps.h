@@ -11,7 +11,7 @@ inline constexpr double kLr = 1e-4;
 
 struct Case {
   std::string name;
-  models::UNetSpec spec;
+  models::SegmenterSpec spec;
   Loss loss;
   std::int64_t N, H, W;
 };

@@ -15,7 +15,7 @@ struct Course {
 };
 
 Course train(const Case& c, Device device, Dtype activations = Dtype::f32, double clip_norm = 0) {
-  models::UNet model(c.spec, 3, Dtype::f32, device, !device.is_cpu() && activations == Dtype::bf16);
+  models::UNet model(c.spec, 3, {.device = device, .bf16_copies = !device.is_cpu() && activations == Dtype::bf16});
   Adam adam(model.parameters(), {.weight_decay = 0.01, .decoupled = true});
   const Batch batch = batch_of(c);
   Course out;
@@ -79,7 +79,7 @@ TEST_F(CudaEngineStep, ClipsAsTheCpuDoes) {
 }
 
 TEST_F(CudaEngineStep, ThatIsNotFiniteChangesNothingAndNamesTheLayer) {
-  models::UNet model(kSmall.spec, 3, Dtype::f32, kCuda);
+  models::UNet model(kSmall.spec, 3, {.device = kCuda});
   Adam adam(model.parameters(), {});
   const Batch batch = batch_of(kSmall);
   const float nan = std::numeric_limits<float>::quiet_NaN();
@@ -100,7 +100,7 @@ TEST_F(CudaEngineStep, ThatIsNotFiniteChangesNothingAndNamesTheLayer) {
 }
 
 TEST_F(CudaEngineStep, ALabelOutsideTheClassesDropsTheStep) {
-  models::UNet model(kSmall.spec, 3, Dtype::f32, kCuda);
+  models::UNet model(kSmall.spec, 3, {.device = kCuda});
   Adam adam(model.parameters(), {});
   Batch batch = batch_of(kSmall);
   batch.labels.data<std::uint8_t>()[17] = 7;
@@ -112,8 +112,8 @@ TEST_F(CudaEngineStep, ALabelOutsideTheClassesDropsTheStep) {
 
 TEST_F(CudaEngineStep, InferenceEqualsTheCpus) {
   for (const bool bilinear : {false, true}) {
-    const models::UNetSpec spec{3, 3, 2, bilinear};
-    models::UNet here(spec, 1), there(spec, 1, Dtype::f32, kCuda);
+    const models::SegmenterSpec spec{3, 3, 2, bilinear};
+    models::UNet here(spec, 1), there(spec, 1, {.device = kCuda});
     const Tensor images = random_images({1, 20, 36, 3}, Dtype::f32, 4);
     const auto logits = [&](models::UNet& model) {
       Tape tape(Tape::Mode::inference);
@@ -125,8 +125,8 @@ TEST_F(CudaEngineStep, InferenceEqualsTheCpus) {
 
 TEST_F(CudaEngineCheckpoint, GoesThroughTheHostUnchanged) {
   const std::string path = testing::TempDir() + "cuda_engine.safetensors";
-  models::UNet there(kSmall.spec, 3, Dtype::f32, kCuda, true), again(kSmall.spec, 4, Dtype::f32, kCuda, true),
-      here(kSmall.spec, 5);
+  models::UNet there(kSmall.spec, 3, {.device = kCuda, .bf16_copies = true}),
+      again(kSmall.spec, 4, {.device = kCuda, .bf16_copies = true}), here(kSmall.spec, 5);
   Adam adam(there.parameters(), {}), adam_again(again.parameters(), {}), adam_here(here.parameters(), {});
   issue(there, adam, Loss::cross_entropy, batch_of(kSmall), Dtype::bf16);
   ASSERT_TRUE(adam.take_result()->committed);

@@ -54,7 +54,7 @@ TEST_P(UNetSize, PadsWithZerosAndCrops) {
   for (std::int64_t h = 0; h < H; ++h) {
     std::copy_n(x.begin() + h * W * 2, W * 2, padded.begin() + h * Wp * 2);
   }
-  models::UNet model({2, 3, 2, false}, 3, Dtype::f64);
+  models::UNet model({2, 3, 2, false}, 3, {.dtype = Dtype::f64});
   Tape tape(Tape::Mode::inference);
   const std::vector<double> y = model.forward(tape, tape.input(images)).value.values<double>();
   const std::vector<double> whole =
@@ -107,7 +107,7 @@ TEST_P(UNetTraining, AsksTheSystemForNoMemoryAfterTheFirstStep) {
   const ProviderScope scope(GetParam().provider);
   for (const bool bilinear : {false, true}) {
     cpu_pool().trim();
-    models::UNet model({3, 3, 8, bilinear}, 3, GetParam().dtype);
+    models::UNet model({3, 3, 8, bilinear}, 3, {.dtype = GetParam().dtype});
     Adam adam(model.parameters(), {});
     const std::uint64_t before = cpu_pool().stats().system_calls;
     std::uint64_t after_first = 0;
@@ -135,7 +135,7 @@ struct Outcome {
 };
 
 Outcome train(Dtype dtype, const Tensor& images, const Tensor& labels) {
-  models::UNet model({3, 3, 16, false}, 3, dtype);
+  models::UNet model({3, 3, 16, false}, 3, {.dtype = dtype});
   Adam adam(model.parameters(), {});
   Outcome out;
   for (const Loss loss : {Loss::cross_entropy, Loss::soft_dice, Loss::cross_entropy}) {

@@ -18,7 +18,7 @@ double sum(const std::vector<Layer>& layers) {
 }
 
 TEST(UNetWork, IsThatOfItsLayers) {
-  models::UNetSpec spec;
+  models::SegmenterSpec spec;
   spec.base_channels = 64;
   const std::vector<Layer> layers{{256, 9 * 3 * 64},    {256, 9 * 64 * 64},                           // inc
                                   {128, 9 * 64 * 128},  {128, 9 * 128 * 128},                         // down1
@@ -38,7 +38,7 @@ TEST(UNetWork, IsThatOfItsLayers) {
 }
 
 TEST(UNetWork, BilinearUpsamplingHasNoWeights) {
-  models::UNetSpec spec;
+  models::SegmenterSpec spec;
   spec.base_channels = 4;
   spec.bilinear = true;
   EXPECT_EQ(models::UNet(spec).work(32, 32).forward, sum({{32, 9 * 3 * 4},

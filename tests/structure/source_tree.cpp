@@ -190,6 +190,18 @@ std::vector<std::string> breaches_of_the_test_tree(const Source& source, const s
   return {source.path + ": lies in " + folder + ", but the tree of tests is that of the product"};
 }
 
+std::vector<std::string> breaches_of_the_registry(const Source& source, const std::vector<std::string>& networks) {
+  std::vector<std::string> out;
+  if (!source.path.starts_with("apps/")) return out;
+  for_lines(source.text, [&](int number, const std::string& line) {
+    for (const std::string& name : networks) {
+      if (line.find("\"models/" + name + ".h\"") == line.npos && line.find("\"" + name + "\"") == line.npos) continue;
+      out.push_back(at(source, number, "names the network " + name));
+    }
+  });
+  return out;
+}
+
 int lines_of(const std::string& text) { return static_cast<int>(std::ranges::count(text, '\n')); }
 
 }  // namespace unet::tests

@@ -37,6 +37,8 @@ std::vector<std::string> breaches_of_the_cuda_door(const Source& source);
 std::vector<std::string> breaches_of_header_form(const Source& source);
 /// No macros of our own but the CUDA and cuDNN checks.
 std::vector<std::string> breaches_of_no_macros(const Source& source);
+/// Programs know networks by the registry: no file of apps/ includes one, or has the name of one as a text.
+std::vector<std::string> breaches_of_the_registry(const Source& source, const std::vector<std::string>& networks);
 
 /// The folders that hold these sources, and the folders above them.
 std::set<std::string> folders_of(const std::vector<Source>& sources);

@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 
+#include "models/registry.h"
 #include "tests/structure/source_tree.h"
 
 namespace unet::tests {
@@ -33,6 +34,12 @@ TEST(Structure, TheTestsMirrorTheProduct) {
   const std::set<std::string> product = folders_of(project_sources(kProduct));
   const Rule rule = [&](const Source& source) { return breaches_of_the_test_tree(source, product); };
   EXPECT_EQ(report(project_sources({"tests"}), rule), "");
+}
+
+TEST(Structure, ProgramsKnowNoNetwork) {
+  const std::vector<std::string> networks = models::names_of(models::registry());
+  EXPECT_EQ(report(project_sources({"apps"}), [&](const Source& s) { return breaches_of_the_registry(s, networks); }),
+            "");
 }
 
 TEST(Structure, SourcesAreFound) {
@@ -108,7 +115,7 @@ TEST(StructureRules, FindATestInAFolderThatTheProductHasNot) {
   const Rule rule = [&](const Source& source) { return breaches_of_the_test_tree(source, product); };
   EXPECT_TRUE(finds(rule, "tests/kernels/relu/relu_test.cpp", ""));
   EXPECT_TRUE(finds(rule, "tests/engine/train/step_test.cpp", ""));
-  EXPECT_TRUE(finds(rule, "tests/ops/relu_test.cpp", ""));
+  EXPECT_TRUE(finds(rule, "tests/engine/ops/relu_test.cpp", ""));
   EXPECT_TRUE(finds(rule, "tests/relu_test.cpp", ""));
   EXPECT_TRUE(finds(rule, "tests/supports/a.h", ""));
   EXPECT_FALSE(finds(rule, "tests/kernels/cpu/relu_test.cpp", ""));
@@ -135,6 +142,14 @@ TEST(StructureRules, FindABadHeader) {
   EXPECT_TRUE(finds(rule, "kernels/a.h", "#pragma once\nnamespace unet {}\n"));
   EXPECT_TRUE(finds(rule, "engine/a.h", "#pragma once\nnamespace unet {}\nusing namespace std;\n"));
   EXPECT_FALSE(finds(rule, "kernels/a.h", "#pragma once\nnamespace unet::kernels::cpu {}\n"));
+}
+
+TEST(StructureRules, FindANetworkInAProgram) {
+  const Rule rule = [](const Source& source) { return breaches_of_the_registry(source, {"unet", "resnet34_unet"}); };
+  EXPECT_TRUE(finds(rule, "apps/run/a.cpp", "#include \"models/resnet34_unet.h\"\n"));
+  EXPECT_TRUE(finds(rule, "apps/a.cpp", "if (o.model == \"unet\") {}\n"));
+  EXPECT_FALSE(finds(rule, "apps/a.cpp", "#include \"models/registry.h\"\n#include \"apps/train_unet.h\"\n"));
+  EXPECT_FALSE(finds(rule, "models/registry.cpp", "#include \"models/unet.h\"\n"));
 }
 
 TEST(StructureRules, FindAMacro) {

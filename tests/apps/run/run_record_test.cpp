@@ -29,7 +29,7 @@ std::string record_in(int phase) {
   s.plateau = {0.1, 0.5, 1};
   const Best first{0.5, 0.25, 1, 1, 0xffffffffffffffffu}, second{0.75, 0.5, 2, 1, 7};
   s.best_of_phase[0] = first;
-  if (phase == 2) s.best_of_phase[1] = second;
+  if (phase == 2) s.best_of_phase.push_back(second);
   s.best = phase == 1 ? first : second;
   s.metrics_rows = static_cast<std::uint64_t>(s.all_epochs);
   s.steps_rows = static_cast<std::uint64_t>(s.all_steps);
@@ -66,7 +66,7 @@ TEST(RunRecord, EveryFieldIsHeldToItsFormAndBounds) {
       {1, "/state/started", 7},
       {1, "/state/started", nullptr},
       {1, "/state/phase", 0, "out of range"},
-      {1, "/state/phase", 3, "\"phase\" is out of range: 3, not 1 to 2"},
+      {1, "/state/phase", 100, "\"phase\" is out of range: 100, not 1 to 99"},
       {1, "/state/phase", 4294967297, "out of range"},  // 1 in 32 bits
       {1, "/state/phase", 2, "fit each other"},
       {2, "/state/phase", 1, "fit each other"},
@@ -102,9 +102,10 @@ TEST(RunRecord, EveryFieldIsHeldToItsFormAndBounds) {
       {1, "/state/best_of_phase/0", nullptr, "a best epoch is missing"},
       {2, "/state/best_of_phase/0", nullptr, "a best epoch is missing"},
       {2, "/state/best_of_phase/1", nullptr, "a best epoch is missing"},
-      {1, "/state/best_of_phase/1", Json::parse(record_in(2))["state"]["best"], "a phase without any"},
-      {1, "/state/best_of_phase", Json::array()},
-      {1, "/state/best/phase", 2, ""},
+      {1, "/state/best_of_phase/1", Json::parse(record_in(2))["state"]["best"], "not one for each phase"},
+      {1, "/state/best_of_phase", Json::array(), "not one for each phase"},
+      {2, "/state/best_of_phase/2", nullptr, "not one for each phase"},
+      {1, "/state/best/phase", 2, "of no phase that was"},
       {1, "/state/best/phase", 0, "out of range"},
       {1, "/state/best/phase", 339411833, "out of range"},
       {1, "/state/best/epoch", 2, "not the best of its phase"},

@@ -99,7 +99,7 @@ TEST(CudaGradients, ThatAreNotFiniteNameTheirParameterInEitherRange) {
 
 TEST(CudaGradients, AreNormedAndAppliedInFewLaunches) {
   for (const Dtype activations : {Dtype::f32, Dtype::bf16}) {
-    models::UNet model(kSmall.spec, 3, Dtype::f32, kCuda, activations == Dtype::bf16);
+    models::UNet model(kSmall.spec, 3, {.device = kCuda, .bf16_copies = activations == Dtype::bf16});
     Adam adam(model.parameters(), {});
     const Tensor labels = batch_of(kSmall).labels.to(kCuda);
     const Tensor images = batch_of(kSmall).images.to(kCuda);

@@ -11,7 +11,7 @@
 
 #include "apps/run/run_state.h"
 #include "engine/core/error.h"
-#include "models/unet_checkpoint.h"
+#include "models/description.h"
 #include "tests/support/file_support.h"
 #include "tests/support/long_run.h"
 
@@ -177,7 +177,7 @@ TEST(CheckpointOfAUNet, NoSmallFileAsksForALargeModel) {
                       {{"inc.double_conv.0.weight", SafeDtype::kF32, {4096, 1, 3, 3}, zeros.data(), {}},
                        {"down4.maxpool_conv.1.double_conv.0.weight", SafeDtype::kF32, deepest, zeros.data(), {}},
                        {"outc.conv.weight", SafeDtype::kF32, {2, 4096, 1, 1}, zeros.data(), {}}});
-    return error_of([&] { models::describe_unet(SafetensorsFile(folder / "t")); });
+    return error_of([&] { models::describe(models::registry(), SafetensorsFile(folder / "t")); });
   };
   const std::string wide = error({64, 64, 3, 3});
   EXPECT_NE(wide.find("4096 base channels"), std::string::npos) << wide;
@@ -260,7 +260,7 @@ class CheckpointDamage : public testing::Test {
     write_file(path, bytes);
     const std::string error = error_of([&] {
       const SafetensorsFile file(path);
-      differences(run_record(file), now_);
+      differences(run_record(file), now_, {});
       load_training(file, model_.parameters, *model_.optimizer);
     });
     ::close(descriptor);

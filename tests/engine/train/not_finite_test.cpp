@@ -76,7 +76,7 @@ class NotFinite : public testing::Test {
 
   std::vector<float> images_ = std::vector<float>(2 * 16 * 16 * 3);
   std::vector<std::uint8_t> labels_ = std::vector<std::uint8_t>(2 * 16 * 16);
-  models::UNet model_{models::UNetSpec{3, 2, 2, false}, 1};
+  models::UNet model_{models::SegmenterSpec{3, 2, 2, false}, 1};
   Parameters& parameters_ = model_.parameters();
   Adam adam_{parameters_, {}};
   std::vector<Tensor> losses_;

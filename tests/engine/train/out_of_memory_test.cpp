@@ -44,13 +44,13 @@ class OutOfMemory : public testing::Test {
 
   /// A network, two steps, its state written and read back; the bytes of the file.
   std::string train(const fs::path& file) {
-    models::UNet model(models::UNetSpec{3, 2, 2, false}, 1);
+    models::UNet model(models::SegmenterSpec{3, 2, 2, false}, 1);
     Adam adam(model.parameters(), {});
     const std::vector<std::uint8_t> pixels(2 * 16 * 16 * 3, 99), labels(2 * 16 * 16, 1);
     for (int step = 0; step < 2; ++step) {
       Tape tape;
       const Tensor images = Tensor::copy_of({2, 16, 16, 3}, Dtype::u8, pixels.data());
-      const Var x = normalize_images(tape, images, imagenet_normalization(), 3, Dtype::f32);
+      const Var x = normalize_images(tape, images, imagenet_normalization(), 3);
       const Tensor truth = Tensor::copy_of({2, 16, 16}, Dtype::u8, labels.data());
       const Var loss = softmax_cross_entropy(tape, model.forward(tape, x), truth);
       tape.backward(loss);

@@ -27,9 +27,9 @@ constexpr std::int64_t kImage = 256;
 
 /// The convolutions of a training step and of inference, as the model itself asks for them: a narrow one runs on the
 /// smallest image, and what it planned is scaled up. Images have 8 channels, as they are normalised for a GPU.
-std::vector<ConvCase> convolutions_of(const models::UNetSpec& spec, std::int64_t N) {
+std::vector<ConvCase> convolutions_of(const models::SegmenterSpec& spec, std::int64_t N) {
   constexpr std::int64_t kSmallest = 16, kNarrow = 4;
-  models::UNetSpec narrow = spec;
+  models::SegmenterSpec narrow = spec;
   narrow.base_channels = kNarrow;
   set_conv_provider(kernels::ConvProvider::automatic);  // forgets what ran before
   models::UNet net(narrow);
@@ -71,7 +71,7 @@ bool on_tensor_cores(const CudnnConv& conv) { return conv.plan->config().has(CUD
 
 class CudnnPlan : public NeedsCudnn, public testing::WithParamInterface<DescribedDevice> {
  protected:
-  void expect_plans(const models::UNetSpec& spec, std::int64_t N, const Precision& precision) {
+  void expect_plans(const models::SegmenterSpec& spec, std::int64_t N, const Precision& precision) {
     const std::vector<ConvCase> convolutions = convolutions_of(spec, N);
     // 18 convolutions, of which some have equal shapes; the first needs no backward data.
     ASSERT_GE(convolutions.size(), 40u);
@@ -136,14 +136,14 @@ TEST_P(CudnnPlan, UNetBf16) {
 
 TEST_P(CudnnPlan, NarrowAndBilinearUNets) {
   target();
-  models::UNetSpec bilinear;
+  models::SegmenterSpec bilinear;
   bilinear.bilinear = true;
-  models::UNetSpec narrow[2];
+  models::SegmenterSpec narrow[2];
   narrow[0].base_channels = 16;
   narrow[1].base_channels = 32;
   for (const Precision& precision : kPrecisions) {
     expect_plans(bilinear, 16, precision);
-    for (const models::UNetSpec& spec : narrow) expect_plans(spec, 16, precision);
+    for (const models::SegmenterSpec& spec : narrow) expect_plans(spec, 16, precision);
   }
 }
 

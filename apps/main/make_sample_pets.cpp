@@ -75,8 +75,8 @@ int main(int argc, char** argv) {
   CLI::App app("Makes a synthetic data set in the layout of Oxford-IIIT Pet.", "make_sample_pets");
   app.set_version_flag("--version", version_text("make_sample_pets"));
   app.add_option("-o,--output", options.output, "New folder")->type_name("DIR")->capture_default_str();
-  add_number(app, "--trainval", options.trainval, {2, 100000}, "Pictures to train and validate on");
-  add_number(app, "--test", options.test, {1, 100000}, "Pictures to test on");
+  add_number(app, "--trainval", options.trainval, Within{2, 100000}, "Pictures to train and validate on");
+  add_number(app, "--test", options.test, Within{1, 100000}, "Pictures to test on");
   add_seed(app, "--seed", options.seed, "Seed");
   try {
     if (const std::optional<int> code = parse_words(app, argc, argv)) return *code;

@@ -1,5 +1,6 @@
-// What a checkpoint says about the UNet in it: the architecture from the tensors' shapes alone, so files of other
-// programs load too; image size and treatment of borders and EXIF from `__metadata__` where it has them.
+// What a checkpoint says about the network in it: which one, from the metadata entry `model` or else from the tensors'
+// names; its spec from their shapes alone, so files of other programs load too; image size and treatment of borders and
+// EXIF from `__metadata__` where it has them.
 #pragma once
 
 #include <optional>
@@ -8,12 +9,12 @@
 #include "engine/io/image.h"
 #include "engine/train/checkpoint.h"
 #include "engine/train/metrics.h"
-#include "models/unet.h"
+#include "models/registry.h"
 
 namespace unet::models {
 
-struct UNetCheckpoint {
-  UNetSpec spec;
+struct Description {
+  SegmenterSpec spec;
   std::int64_t height = 256, width = 256;      // network resolution it was trained at
   std::string border = "foreground";           // what a trimap's border counted as
   Exif exif = Exif::apply;                     // whether photographs were turned upright
@@ -21,10 +22,11 @@ struct UNetCheckpoint {
   std::optional<std::string> group_by;         // pattern of the groups its data were split by; nothing: not told
 };
 
-/// Throws Error naming the file and the tensor if it holds no UNet. Reads shapes and metadata, no weights.
-UNetCheckpoint describe_unet(const SafetensorsFile& file);
+/// Throws Error naming the file and the tensor if it holds no network of the registry. Reads shapes and metadata, no
+/// weights.
+Description describe(const Registry& registry, const SafetensorsFile& file);
 
-/// The metadata that describe_unet reads back.
-Metadata unet_metadata(const UNetCheckpoint& checkpoint);
+/// The metadata that describe() reads back.
+Metadata metadata_of(const Description& description);
 
 }  // namespace unet::models

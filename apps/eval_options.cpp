@@ -1,0 +1,91 @@
+#include "apps/command_line.h"
+#include "apps/option_table.h"
+#include "apps/run/outputs.h"
+#include "apps/run/screen.h"
+#include "apps/run/version.h"
+
+namespace unet {
+namespace {
+
+constexpr const char* kOfCheckpoint = "the checkpoint's";
+
+/// What eval_unet and predict_unet share: the network's size and the photographs' turning, else as in training.
+template <class Options>
+OptionTable image_rows(Options& o) {
+  return {{"", "--image-size", extent([&o](ImageExtent extent) { o.image_size = extent; }, kOfCheckpoint), kExtentHelp},
+          {"", "--exif", by_default(choice(o.exif, kExif), kOfCheckpoint), kExifHelp}};
+}
+
+OptionTable joined(std::initializer_list<OptionTable> tables) {
+  OptionTable out;
+  for (const OptionTable& table : tables) out.insert(out.end(), table.begin(), table.end());
+  return out;
+}
+
+OptionTable ungrouped(OptionTable table) {
+  for (OptionRow& row : table) row.group.clear();
+  return table;
+}
+
+}  // namespace
+
+std::optional<int> parse(int argc, char** argv, EvalOptions& o) {
+  CLI::App app("Evaluates a checkpoint on a split of a data set: cross-entropy, Dice, IoU, pixel accuracy.",
+               "eval_unet");
+  app.set_version_flag("--version", version_text("eval_unet"));
+  add_options(
+      app,
+      joined(
+          {{{"", "-c,--checkpoint", required(name(o.checkpoint, "FILE")), "Checkpoint (.safetensors)"},
+            {"", "-d,--data", required(name(o.data, "DIR")), "Folder of images and masks"},
+            {"", "--split", words(o.split, {"train", "val", "trainval", "test", "all"}),
+             "Which images; all: whatever the lists name, or every pair where there are none"},
+            {"", "--group-by", pattern(o.group_by),
+             "As in training, which the checkpoint remembers: without lists the same splits follow from the same "
+             "groups only"}},
+           image_rows(o),
+           {{"", "-b,--batch-size", number(o.batch_size, kBatch), "Images in a pass"},
+            {"", "-j,--workers", number(o.workers, Within{0, 256}), "Threads that load images"}},
+           ungrouped(machine_rows(o.machine)),
+           {{"", "--json", name(o.json, "FILE"), "Write the figures here as JSON; -: to standard output"},
+            {"", "--per-image", name(o.per_image, "FILE"),
+             "Write each image's figures here as CSV; -: to standard output"},
+            {"", "--overlays", name(o.overlays, "DIR"), "Write pictures here: photo | truth | prediction | comparison"},
+            {"", "--worst", number(o.worst, Within{1, kMostOf}),
+             "Overlays of the K images with the lowest Dice only; names them"}}}));
+  const std::optional<int> code = parse_words(app, argc, argv);
+  const auto one_file = [](const std::string& a, const std::string& b) {
+    return is_standard_output(a) ? is_standard_output(b)
+                                 : std::filesystem::weakly_canonical(a) == std::filesystem::weakly_canonical(b);
+  };
+  if (!code && !o.json.empty() && !o.per_image.empty() && one_file(o.json, o.per_image)) {
+    warn("eval_unet: --json and --per-image name one file; name two\n");
+    return 2;
+  }
+  return code;
+}
+
+std::optional<int> parse(int argc, char** argv, PredictOptions& o) {
+  CLI::App app(
+      "Segments photographs: a mask PNG (0/255, or a palette of classes) and an overlay of each, at its own size.",
+      "predict_unet");
+  app.set_version_flag("--version", version_text("predict_unet"));
+  const auto pictures = [&o](CLI::App& to, const std::string& names, const std::string& help) {
+    return to.add_option(names, o.inputs, help)->required()->type_name("IMAGE_OR_FOLDER...");
+  };
+  add_options(
+      app,
+      joined({{{"", "-c,--checkpoint", required(name(o.checkpoint, "FILE")), "Checkpoint (.safetensors)"},
+               {"", "inputs", {pictures, {}}, "Images, or folders of images, sub-folders included"},
+               {"", "-o,--output", required(name(o.output, "DIR")), "Folder for NAME_mask.png and NAME_overlay.png"}},
+              image_rows(o),
+              {{"", "--threshold", number(o.threshold, Real::share),
+                "Foreground where its probability (1 - that of class 0) is at least this [the most probable class]"},
+               {"", "!--no-overlay", flag(o.overlay), "Write no overlays"},
+               {"", "--probabilities", flag(o.probabilities),
+                "Also write NAME_prob_<class>.png for each class: 16 bits, 65535 is certain"}},
+              ungrouped(machine_rows(o.machine))}));
+  return parse_words(app, argc, argv);
+}
+
+}  // namespace unet

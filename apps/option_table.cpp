@@ -1,0 +1,152 @@
+#include "apps/option_table.h"
+
+#include <algorithm>
+
+#include "engine/core/error.h"
+#include "engine/core/text.h"
+#include "engine/data/grouping.h"
+
+namespace unet {
+namespace {
+
+constexpr std::int64_t kMinSide = 16;
+constexpr std::int64_t kMaxSide = 16384;
+
+/// "256" or "192x256" (height x width).
+ImageExtent extent_of(const std::string& text) {
+  const std::size_t cross = text.find('x');
+  const std::optional<std::int64_t> height = plain_number(text.substr(0, cross));
+  const std::optional<std::int64_t> width = cross == text.npos ? height : plain_number(text.substr(cross + 1));
+  if (!height || !width) {
+    throw CLI::ValidationError("--image-size", fmt::format("\"{}\" is not N or HxW, e.g. 256 or 192x256", text));
+  }
+  if (std::min(*height, *width) < kMinSide || std::max(*height, *width) > kMaxSide) {
+    throw CLI::ValidationError("--image-size",
+                               fmt::format("{} is outside {}..{} pixels a side", text, kMinSide, kMaxSide));
+  }
+  return {*height, *width};
+}
+
+/// The kind, and something more done with the option.
+OptionKind with(OptionKind kind, std::function<void(CLI::Option&)> more) {
+  return {[add = std::move(kind.add), more = std::move(more)](CLI::App& app, const std::string& names,
+                                                              const std::string& help) {
+            CLI::Option* option = add(app, names, help);
+            more(*option);
+            return option;
+          },
+          std::move(kind.text)};
+}
+
+}  // namespace
+
+std::string ImageExtent::str() const {
+  return height == width ? std::to_string(height) : fmt::format("{}x{}", height, width);
+}
+
+void add_options(CLI::App& app, const OptionTable& table) {
+  for (const OptionRow& row : table) {
+    CLI::Option* option = row.kind.add(app, row.names, row.help);
+    if (!row.group.empty()) option->group(row.group);
+  }
+}
+
+OptionKind seed(std::uint64_t& value) {
+  return {[&value](CLI::App& app, const std::string& names, const std::string& help) {
+            return add_seed(app, names, value, help);
+          },
+          [&value] { return std::to_string(value); }};
+}
+
+OptionKind flag(bool& value) {
+  return {[&value](CLI::App& app, const std::string& names, const std::string& help) {
+            return app.add_flag(names, value, help);
+          },
+          [&value] { return std::string(value ? "true" : "false"); }};
+}
+
+OptionKind words(std::string& value, const std::vector<std::string>& words) {
+  return {[&value, words](CLI::App& app, const std::string& names, const std::string& help) {
+            return app.add_option(names, value, help)
+                ->check(CLI::IsMember(words))
+                ->type_name("WORD")
+                ->capture_default_str();
+          },
+          [&value] { return value; }};
+}
+
+OptionKind name(std::string& value, const std::string& type) {
+  return {[&value, type](CLI::App& app, const std::string& names, const std::string& help) {
+            static const CLI::Validator filled(
+                [](const std::string& text) {
+                  return text.empty() ? std::string("is empty, expected a name") : std::string();
+                },
+                "");
+            CLI::Option* option = app.add_option(names, value, help)->check(filled)->type_name(type);
+            return value.empty() ? option : option->capture_default_str();
+          },
+          [&value] { return escaped(value); }};
+}
+
+OptionKind extent(std::function<void(ImageExtent)> set, const std::string& default_text,
+                  std::function<std::string()> text) {
+  return {[set = std::move(set), default_text](CLI::App& app, const std::string& names, const std::string& help) {
+            return app
+                .add_option_function<std::string>(
+                    names, [set](const std::string& given) { set(extent_of(given)); }, help)
+                ->type_name("SIZE")
+                ->default_str(default_text);
+          },
+          std::move(text)};
+}
+
+OptionKind pattern(std::string& value) {
+  return {[&value](CLI::App& app, const std::string& names, const std::string& help) {
+            return app
+                .add_option_function<std::string>(
+                    names,
+                    [&value, names](const std::string& given) {
+                      try {
+                        if (given.empty()) throw Error("is empty, expected a pattern");
+                        group_by(given);
+                      } catch (const Error& error) {
+                        throw CLI::ValidationError(names, error.what());
+                      }
+                      value = given;
+                    },
+                    help)
+                ->type_name("REGEX");
+          },
+          [&value] { return value.empty() ? "none" : value; }};
+}
+
+OptionKind required(OptionKind kind) {
+  return with(std::move(kind), [](CLI::Option& option) { option.required(); });
+}
+
+OptionKind by_default(OptionKind kind, const std::string& text) {
+  return with(std::move(kind), [text](CLI::Option& option) { option.default_str(text); });
+}
+
+OptionKind told_as(OptionKind kind, std::function<std::string()> text) {
+  return {std::move(kind.add), std::move(text)};
+}
+
+OptionKind of_this_call(OptionKind kind) { return {std::move(kind.add), {}}; }
+
+OptionTable machine_rows(MachineOptions& o) {
+  const std::string group = "Machine";
+  return {
+      {group, "--device", words(o.device, {"auto", "cpu", "cuda"}), "Where to compute; auto: CUDA where it works",
+       true},
+      {group, "--precision", words(o.precision, {"fp32", "tf32", "bf16"}), "Arithmetic"},
+      {group, "--conv", words(o.conv, {"auto", "direct", "onednn", "own"}), "Who provides convolutions on the CPU"},
+      {group, "--autotune", flag(o.autotune),
+       "Time every convolution's candidates once, at its first use, and keep the best", true},
+      {group, "--plans", name(o.plans, "FILE"), "Choices of convolutions to repeat: a run's plans.json", true},
+      {group, "--threads", number(o.threads, Within{0, 4096}),
+       "Threads for computing; 0: all that the affinity mask allows", true},
+  };
+}
+
+}  // namespace unet

@@ -1,0 +1,177 @@
+#include "apps/run/training.h"
+
+#include <algorithm>
+
+#include "apps/run/data_options.h"
+#include "apps/run/screen.h"
+#include "apps/run/signals.h"
+#include "engine/core/error.h"
+
+namespace unet {
+
+void Run::save(const Adam& optimizer) {
+  record.plans = conv_plan_choices();
+  folder.save_state(record, model.parameters(), optimizer, metadata);
+  saved = std::chrono::steady_clock::now();
+}
+
+void Run::save_and_stop(const Adam& optimizer) {
+  save(optimizer);
+  throw Interrupted{!folder.replaces()};
+}
+
+std::optional<SafetensorsFile> state_of_run(const TrainOptions& options, RunLock& lock) {
+  const std::filesystem::path folder = options.resume.empty() || options.resume == "auto"
+                                           ? std::filesystem::path(options.output)
+                                           : std::filesystem::absolute(options.resume).parent_path();
+  if (!options.dry_run && std::filesystem::is_directory(folder)) {
+    lock.take(folder);
+    restore_replaced_run(folder);
+  }
+  if (options.resume.empty()) return std::nullopt;
+  return std::optional<SafetensorsFile>(std::in_place, state_to_resume(options.resume, options.output));
+}
+
+RunRecord record_of(const TrainOptions& options, const Machine& machine, const Dataset& dataset) {
+  RunRecord record;
+  for (auto& [name, value] : resolved(options)) record.options[name] = value;
+  record.data_hash = hash_text(dataset);
+  record.machine = sameness_text(machine);
+  return record;
+}
+
+void check_sense(const TrainOptions& options, const Dataset& dataset, const models::Segmenter& model) {
+  for (const std::string& warning : dataset.warnings()) warn("train_unet: warning: {}\n", warning);
+  for (const std::string& warning : dataset.check_trainable()) warn("train_unet: warning: {}\n", warning);
+  for (const Phase& phase : recipe_of(options)) {
+    if (phase.lr * options.weight_decay <= 1) continue;
+    throw Error(
+        "--weight-decay {} times the learning rate {} of phase {} is above 1: each step would throw the weights "
+        "beyond 0; lower one of the two",
+        options.weight_decay, phase.lr, phase.number);
+  }
+  const std::int64_t images = dataset.size(Split::train), left = images % options.batch_size;
+  const std::int64_t fewest = left > 0 ? left : std::min(images, options.batch_size);
+  if (fewest * model.deepest_pixels(options.image_size.height, options.image_size.width) == 1) {
+    throw Error(
+        "batches of one image at --image-size {} leave the deepest batch norm one value a channel, which has no "
+        "variance: the network would not learn what it is evaluated with. {} images in batches of {} end with one "
+        "image; choose another --batch-size, or an --image-size of 32 or more",
+        options.image_size.str(), images, options.batch_size);
+  }
+}
+
+void check_same(const RunRecord& then, const RunRecord& now, bool force) {
+  std::string list;
+  for (const std::string& line : differences(then, now, harmless_options())) list += "\n  " + escaped(line);
+  if (list.empty()) return;
+  if (!force) {
+    throw Error("the run cannot be resumed as it was:" + list + "\nMend these, or resume all the same with --force");
+  }
+  warn_text("train_unet: warning: resumed in spite of differences:" + list + "\n");
+}
+
+bool out_of_steps(const TrainOptions& options, const RunState& state) {
+  return options.max_steps > 0 && state.all_steps >= options.max_steps;
+}
+
+void book_step(Run& run, const IssuedStep& step, const StepResult& result) {
+  RunState& state = run.record.state;
+  for (std::size_t pass = 0; pass < step.sizes.size(); ++pass) {
+    state.loss_sum += result.losses[pass] * static_cast<double>(step.sizes[pass]);
+    state.images += step.sizes[pass];
+  }
+  state.batch += static_cast<std::int64_t>(step.sizes.size());
+  ++state.step;
+  ++state.all_steps;
+  run.folder.add_step(state, result, step.lr);
+  if (run.options.verbose) {
+    say("step {}  loss {:.6f}  grad norm {:.4f}  lr {:.3e}\n", state.step, result.loss, result.grad_norm, step.lr);
+  }
+  state.dropped = result.committed ? 0 : state.dropped + 1;
+  if (!result.committed) warn("train_unet: step {} is dropped: {}\n", state.step, result.reason);
+  if (state.dropped == kMostDroppedSteps) {
+    throw Error(
+        "{} steps in a row were not finite; last: {}. Try a lower --lr, --warmup or --clip-norm; the best file "
+        "so far is untouched.",
+        state.dropped, result.reason);
+  }
+}
+
+EpochFigures figures_of(const Run& run, const Phase& phase, const Evaluation& val) {
+  const TrainOptions& options = run.options;
+  const RunState& state = run.record.state;
+  const std::optional<double> score = score_of(options.best_by, val.metrics);
+  if (!val.cross_entropy || !score) {
+    throw Error(
+        "the validation images have no {}: {}; look at their masks, or choose the best by another figure with "
+        "--best-by",
+        score ? "cross-entropy" : name_of(options.best_by),
+        val.cross_entropy ? "none of them holds foreground at this --image-size" : "every pixel is ignored");
+  }
+  EpochFigures out(static_cast<int>(options.classes), options.background);
+  out.phase = phase.number;
+  out.epoch = state.epoch;
+  out.val = val.metrics;
+  out.train_loss = state.loss_sum / static_cast<double>(state.images);
+  out.val_cross_entropy = *val.cross_entropy;
+  out.val_loss = phase.loss == LossKind::dice ? val.soft_dice_loss.value() : *val.cross_entropy;
+  out.val_dice = val.metrics.dice().value();
+  out.score = *score;
+  return out;
+}
+
+ScheduleSpec schedule_of(const TrainOptions& options, const Phase& phase) {
+  ScheduleSpec out;
+  out.kind = options.schedule;
+  out.lr = phase.lr;
+  out.warmup = options.warmup;
+  return out;
+}
+
+void begin_next_epoch(RunState& state) {
+  ++state.epoch;
+  ++state.all_epochs;
+  state.batch = state.images = 0;
+  state.loss_sum = 0;
+}
+
+void begin_next_phase(RunState& state) {
+  ++state.phase;
+  state.best_of_phase.emplace_back();
+  state.epoch = 1;
+  state.step = 0;
+  state.dropped = 0;
+  state.plateau = PlateauState();
+}
+
+const Best& best_before(const RunState& state) {
+  return *state.best_of_phase.at(static_cast<std::size_t>(state.phase - 2));
+}
+
+void say_phase(const Run& run, const Phase& phase) {
+  std::string begins;
+  if (phase.number > 1 && phase.from == From::last) begins = fmt::format(" from the end of phase {}", phase.number - 1);
+  if (phase.number > 1 && phase.from == From::best) {
+    begins = fmt::format(" from the best of phase {} ({})", phase.number - 1,
+                         text_of(best_before(run.record.state), run.options.best_by));
+  }
+  say("phase {}: {}{}\n", phase.number, name_of(phase.loss), begins);
+}
+
+void say_epoch(const EpochFigures& f, std::int64_t epochs, bool best) {
+  say("phase {}  epoch {:>3}/{}  loss {:.4f}  val loss {:.4f}  val dice {:.4f}  {:.1f} s  {:.1f} img/s{}\n", f.phase,
+      f.epoch, epochs, f.train_loss, f.val_loss, f.val_dice, f.seconds, f.images_per_second, best ? "  best" : "");
+}
+
+void say_end(const Run& run, const Dataset& dataset) {
+  const TrainOptions& options = run.options;
+  const Best& best = *run.record.state.best;
+  const std::string file = run.folder.best_file().string();
+  say("best: {} (phase {}, {})\n", file, best.phase, text_of(best, options.best_by));
+  const bool grouped = dataset.split_by_hash() && !options.group_by.empty();
+  say("evaluate it: eval_unet -c {} -d {} --split {}{}\n", shell_path(file), shell_path(options.data),
+      dataset.size(Split::test) > 0 ? "test" : "val", grouped ? " --group-by=" + shell_word(options.group_by) : "");
+}
+
+}  // namespace unet

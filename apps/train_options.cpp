@@ -1,0 +1,205 @@
+#include "apps/command_line.h"
+#include "apps/option_table.h"
+#include "apps/options_file.h"
+#include "apps/run/screen.h"
+#include "apps/run/version.h"
+#include "engine/core/error.h"
+
+namespace unet {
+namespace {
+
+constexpr std::initializer_list<LossKind> kLosses{LossKind::cross_entropy, LossKind::dice};
+
+/// The phases of a run in so many words, instead of the options of the two.
+OptionKind phases(Recipe& recipe) {
+  return {[&recipe](CLI::App& app, const std::string& names, const std::string& help) {
+            return app
+                .add_option_function<std::vector<std::string>>(
+                    names,
+                    [&recipe](const std::vector<std::string>& texts) {
+                      recipe.clear();
+                      try {
+                        for (const std::string& text : texts) {
+                          recipe.push_back(parse_phase(text));
+                          recipe.back().number = static_cast<int>(recipe.size());
+                        }
+                        if (recipe.size() > kMostPhases) throw Error("more than {} phases", kMostPhases);
+                        if (recipe[0].from == From::last) throw Error("no phase is before the first: leave out from");
+                      } catch (const Error& error) {
+                        throw CLI::ValidationError("--phase", error.what());
+                      }
+                    },
+                    help)
+                ->type_name("NAME=VALUE,...")
+                ->expected(1)
+                ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+          },
+          [&recipe] { return text_of(recipe); }};
+}
+
+OptionKind keep(std::int64_t& value) {
+  return {[&value](CLI::App& app, const std::string& names, const std::string& help) {
+            return app
+                .add_option_function<std::string>(
+                    names,
+                    [&value](const std::string& text) {
+                      const std::optional<std::int64_t> number = plain_number(text);
+                      if (text != "all" && (!number || *number < 0 || *number > kMostOf)) {
+                        throw CLI::ValidationError("--keep", fmt::format("\"{}\" is neither a number nor `all`", text));
+                      }
+                      value = number.value_or(-1);
+                    },
+                    help)
+                ->type_name("N")
+                ->default_str(std::to_string(value));
+          },
+          [&value] { return value < 0 ? "all" : std::to_string(value); }};
+}
+
+}  // namespace
+
+OptionTable table_of(TrainOptions& o, const std::vector<std::string>& networks) {
+  constexpr Within kPositive{1, kMostOf}, kNotNegative{0, kMostOf};
+  const std::string data = "Data", network = "Network", training = "Training", output = "Output";
+  // What the two phases' options come to, whichever way the phases were given.
+  const auto epochs_of = [&o](std::size_t i) {
+    const Recipe recipe = recipe_of(o);
+    return std::to_string(i < recipe.size() ? recipe[i].epochs : 0);
+  };
+  const auto lr_of = [&o](std::size_t i) {
+    const Recipe recipe = recipe_of(o);
+    return told(i < recipe.size() ? recipe[i].lr : o.phase2_lr.value_or(o.lr / 10));
+  };
+  const auto loss_of = [&o](std::size_t i) {
+    const Recipe recipe = recipe_of(o);
+    return std::string(name_of(i < recipe.size() ? recipe[i].loss : o.phase2_loss));
+  };
+
+  OptionTable table{
+      {data, "-d,--data", required(name(o.data, "DIR")), "Folder of images and masks", true},
+      {data, "--image-size",
+       extent([&o](ImageExtent extent) { o.image_size = extent; }, "256", [&o] { return o.image_size.str(); }),
+       kExtentHelp},
+      {data, "--classes", number(o.classes, Within{2, 255}), "Classes, class 0 included"},
+      {data, "--border", words(o.border, {"foreground", "background", "ignore"}), "What a trimap's border counts as"},
+      {data, "--exif", choice(o.exif, kExif), kExifHelp},
+      {data, "--background", choice(o.background, {Background::class0, Background::none}),
+       "Which class is what is left over and never scored; none: every class counts"},
+      {data, "--group-by", pattern(o.group_by),
+       "Stems whose first capture group is equal go into one split, as slices of a patient: \"^(.+)_slice\"; lists are "
+       "checked for it"},
+      {data, "--on-corrupt", words(o.on_corrupt, {"stop", "skip"}),
+       "What a broken image does: skip leaves out at most 1 %"},
+      {data, "--augment", words(o.augment, {"none", "flip", "standard"}), "Random changes to training images"},
+      {data, "-j,--workers", number(o.workers, Within{0, 256}), "Threads that load images; 0: load in between", true},
+      {data, "--cache-mb", number(o.cache_mb, kNotNegative), "Memory for decoded images, in MiB", true},
+      {data, "--no-shuffle", flag(o.no_shuffle), "Keep the order of the list"},
+
+      {network, "--model", words(o.model, networks), "Network"},
+      {network, "--base-channels", number(o.base_channels, Within{1, 4096}),
+       "Channels of the first level, doubled four times"},
+      {network, "--bilinear", flag(o.bilinear), "Upsample bilinearly instead of by transposed convolutions"},
+      {network, "--init", name(o.init, "FILE"), "Begin with the weights of this checkpoint", true},
+
+      {training, "-e,--epochs", told_as(number(o.epochs, kPositive), [=] { return epochs_of(0); }),
+       "Epochs of phase 1"},
+      {training, "--phase2-epochs", told_as(number(o.phase2_epochs, kNotNegative), [=] { return epochs_of(1); }),
+       "Epochs of phase 2; 0 skips it [a third of --epochs]"},
+      {training, "-b,--batch-size", number(o.batch_size, kBatch), "Images in a pass"},
+      {training, "--accumulate", number(o.accumulate, kPositive),
+       "Passes in a step, each by its images: one batch's loss where no pixel is ignored, else a denominator a pass"},
+      {training, "--lr", told_as(number(o.lr, Real::positive), [=] { return lr_of(0); }), "Learning rate of phase 1"},
+      {training, "--phase2-lr", told_as(number(o.phase2_lr, Real::positive), [=] { return lr_of(1); }),
+       "Learning rate of phase 2 [a tenth of --lr]"},
+      {training, "--phase1-loss", told_as(choice(o.phase1_loss, kLosses), [=] { return loss_of(0); }),
+       "Loss of phase 1"},
+      {training, "--phase2-loss", told_as(choice(o.phase2_loss, kLosses), [=] { return loss_of(1); }),
+       "Loss of phase 2"},
+      {training, "--phase", phases(o.phases),
+       "Instead of the options of the two phases, once a phase: loss=cross_entropy|dice, epochs=N, lr=X, "
+       "from=best|last (which weights of the phase before; best if left out). In a file of --config: [[phase]]"},
+      {training, "--best-by",
+       choice(o.best_by, {BestBy::dice, BestBy::dice_nonempty, BestBy::dice_dataset, BestBy::iou_dataset}),
+       "Validation figure that chooses the best epoch and steers plateau"},
+      {training, "--weight-decay", number(o.weight_decay, Real::not_negative), "Decoupled weight decay"},
+      {training, "--schedule",
+       choice(o.schedule, {ScheduleKind::constant, ScheduleKind::cosine, ScheduleKind::plateau}),
+       "Course of the learning rate within a phase"},
+      {training, "--warmup", number(o.warmup, kNotNegative), "Steps of linear warm-up"},
+      {training, "--clip-norm",
+       told_as(by_default(number(o.clip_norm, Real::positive), "off"),
+               [&o] { return o.clip_norm > 0 ? told(o.clip_norm) : "off"; }),
+       "Largest norm of the gradient"},
+      {training, "--max-steps",
+       told_as(by_default(number(o.max_steps, kPositive), "none"),
+               [&o] { return o.max_steps > 0 ? told(o.max_steps) : "none"; }),
+       "End after this many steps, over all phases; the epoch under way ends there"},
+      {training, "--seed", seed(o.seed), "Seed of weights, order and augmentation"},
+  };
+  for (OptionRow& row : machine_rows(o.machine)) table.push_back(std::move(row));
+  const OptionTable last{
+      {output, "-o,--output", name(o.output, "DIR"), "Folder for checkpoints and logs", true},
+      {output, "--keep", keep(o.keep), "Epoch files to keep besides the best ones, or `all`", true},
+      {output, "--save-every", number(o.save_every, Real::not_negative),
+       "Seconds between saves of the run's state within an epoch", true},
+      {output, "--resume", of_this_call(name(o.resume, "auto|FILE")),
+       "Go on where a run stopped: `auto` for that of the output folder, or its last.safetensors"},
+      {output, "--force", of_this_call(flag(o.force)),
+       "Resume in spite of other options, data or machine, or damaged logs"},
+      {output, "--overwrite", of_this_call(flag(o.overwrite)), "Replace the run that the output folder holds"},
+      {output, "--dry-run", of_this_call(flag(o.dry_run)),
+       "Report data, operations, memory and time of an epoch by running two steps, and end; write nothing"},
+      {output, "--verbose", of_this_call(flag(o.verbose)), "Also print each step"},
+      {output, "--quiet", of_this_call(flag(o.quiet)), "Print only the last lines"},
+  };
+  table.insert(table.end(), last.begin(), last.end());
+  return table;
+}
+
+std::vector<std::pair<std::string, std::string>> resolved(const TrainOptions& options) {
+  TrainOptions values = options;
+  std::vector<std::pair<std::string, std::string>> out;
+  for (const OptionRow& row : table_of(values, {})) {
+    if (!row.kind.text) continue;
+    std::string text = row.kind.text();
+    if (row.name() != "phase" || !text.empty()) out.emplace_back(row.name(), std::move(text));
+  }
+  return out;
+}
+
+std::set<std::string> harmless_options() {
+  TrainOptions none;
+  std::set<std::string> out;
+  for (const OptionRow& row : table_of(none, {})) {
+    if (row.harmless) out.insert(row.name());
+  }
+  return out;
+}
+
+Recipe recipe_of(const TrainOptions& options) {
+  if (!options.phases.empty()) return options.phases;
+  Recipe recipe{{1, options.phase1_loss, options.epochs, options.lr}};
+  const std::int64_t second = options.phase2_epochs.value_or(std::max<std::int64_t>(1, options.epochs / 3));
+  if (second > 0) recipe.push_back({2, options.phase2_loss, second, options.phase2_lr.value_or(options.lr / 10)});
+  return recipe;
+}
+
+std::optional<int> parse(int argc, char** argv, TrainOptions& o, const models::Registry& registry) {
+  CLI::App app("Trains a segmentation network in two phases: cross-entropy, then soft-Dice from the best checkpoint.",
+               "train_unet");
+  app.set_version_flag("--version", version_text("train_unet"));
+  add_options_file(app);
+  add_options(app, table_of(o, models::names_of(registry)));
+  for (const char* of_two : {"--epochs", "--phase2-epochs", "--lr", "--phase2-lr", "--phase1-loss", "--phase2-loss"}) {
+    app.get_option("--phase")->excludes(app.get_option(of_two));
+  }
+  const std::optional<int> code = parse_words(app, argc, argv);
+  if (!code && o.background == Background::none && o.best_by == BestBy::dice_nonempty) {
+    warn(
+        "train_unet: --best-by dice_nonempty asks for a background, and --background is none: choose another figure\n");
+    return 2;
+  }
+  return code;
+}
+
+}  // namespace unet

@@ -1,0 +1,78 @@
+#include "models/description.h"
+
+#include <cstdio>
+
+#include "engine/core/error.h"
+
+namespace unet::models {
+namespace {
+
+SegmenterSpec recognize(const Registry& registry, const SafetensorsFile& file) {
+  const auto said = file.metadata().find("model");
+  const bool says = said != file.metadata().end();
+  for (const ModelRow& row : registry) {
+    if (!says || said->second != row.name) continue;
+    if (std::optional<SegmenterSpec> spec = row.recognize(file)) return *std::move(spec);
+  }
+  for (const ModelRow& row : registry) {  // a file of another program may call its network what it likes
+    if (std::optional<SegmenterSpec> spec = row.recognize(file)) return *std::move(spec);
+  }
+  throw Error(
+      "{}: holds no network that this program knows ({}){}: a checkpoint written by train_unet, or a file with the "
+      "tensors of one of these, is expected",
+      file.path().string(), names_text(registry),
+      says ? fmt::format("; its metadata say \"{}\"", printable(said->second)) : "");
+}
+
+}  // namespace
+
+Description describe(const Registry& registry, const SafetensorsFile& file) {
+  Description out;
+  out.spec = recognize(registry, file);
+  const Metadata& metadata = file.metadata();
+  if (const auto found = metadata.find("image_size"); found != metadata.end()) {
+    long long height = 0, width = 0;
+    char tail = 0;
+    if (std::sscanf(found->second.c_str(), "%lldx%lld%c", &height, &width, &tail) != 2 || height < 16 || width < 16 ||
+        height > 16384 || width > 16384) {
+      throw Error("{}: metadata \"image_size\" is \"{}\", expected HEIGHTxWIDTH with sides of 16 to 16384",
+                  file.path().string(), printable(found->second));
+    }
+    out.height = height;
+    out.width = width;
+  }
+  if (const auto found = metadata.find("border"); found != metadata.end()) {
+    if (found->second != "foreground" && found->second != "background" && found->second != "ignore") {
+      throw Error("{}: metadata \"border\" is \"{}\", expected foreground, background or ignore", file.path().string(),
+                  printable(found->second));
+    }
+    out.border = found->second;
+  }
+  if (const auto found = metadata.find("exif"); found != metadata.end()) {
+    if (found->second != name_of(Exif::apply) && found->second != name_of(Exif::ignore)) {
+      throw Error("{}: metadata \"exif\" is \"{}\", expected apply or ignore", file.path().string(),
+                  printable(found->second));
+    }
+    if (found->second == name_of(Exif::ignore)) out.exif = Exif::ignore;
+  }
+  if (const auto found = metadata.find("background"); found != metadata.end()) {
+    if (found->second != "0" && found->second != "none") {
+      throw Error("{}: metadata \"background\" is \"{}\", expected 0 or none", file.path().string(),
+                  printable(found->second));
+    }
+    if (found->second == "none") out.background = Background::none;
+  }
+  if (const auto found = metadata.find("group_by"); found != metadata.end()) out.group_by = found->second;
+  return out;
+}
+
+Metadata metadata_of(const Description& description) {
+  return {{"model", description.spec.model},
+          {"image_size", fmt::format("{}x{}", description.height, description.width)},
+          {"border", description.border},
+          {"exif", name_of(description.exif)},
+          {"background", name_of(description.background)},
+          {"group_by", description.group_by.value_or("")}};
+}
+
+}  // namespace unet::models
