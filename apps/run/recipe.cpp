@@ -1,6 +1,7 @@
 #include "apps/run/recipe.h"
 
 #include <algorithm>
+#include <cmath>
 #include <optional>
 #include <set>
 
@@ -41,7 +42,7 @@ void set(Phase& phase, const std::string& key, const std::string& value) {
     phase.epochs = *epochs;
   } else if (key == "lr") {
     const std::optional<double> lr = plain_real(value);
-    if (!lr || !(*lr > 0)) refuse("a number above 0");
+    if (!lr || !(*lr > 0) || !std::isfinite(*lr)) refuse("a number above 0");
     phase.lr = *lr;
   } else if (key == "from") {
     if (value != "best" && value != "last") refuse("best or last: which weights of the phase before it begins with");

@@ -147,6 +147,7 @@ RunState state_of(const Json& json) {
   const Json& plateau = json.at("plateau");
   s.plateau = {share(plateau.at(0), "plateau"), share(plateau.at(1), "plateau", -1), within(plateau.at(2), "plateau")};
   s.best = best_of(json.at("best"));
+  s.best_of_phase.clear();
   for (const Json& best : json.at("best_of_phase")) s.best_of_phase.push_back(best_of(best));
   // Earlier versions knew two phases, begun or not.
   if (s.best_of_phase.size() == 2 && s.phase == 1 && !s.best_of_phase[1]) s.best_of_phase.pop_back();

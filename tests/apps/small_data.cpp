@@ -69,6 +69,9 @@ void write_small_pairs(const fs::path& folder, int train, int val, int height, i
 
 Words small_run(const fs::path& data, const fs::path& output, const Words& words) {
   Words out;
+  const auto given = [&words](const std::string& name) {
+    return std::find(words.begin(), words.end(), name) != words.end();
+  };
   for (const auto& [name, value] : {std::pair<std::string, std::string>{"-d", data.string()},
                                     {"-o", output.string()},
                                     {"--base-channels", "2"},
@@ -76,7 +79,8 @@ Words small_run(const fs::path& data, const fs::path& output, const Words& words
                                     {"--threads", "1"},
                                     {"-b", "4"},
                                     {"-e", "1"}}) {
-    if (std::find(words.begin(), words.end(), name) == words.end()) out = out + Words{name, value};
+    const bool of_phases = name == "-e" && (given("--phase") || given("--config"));  // which say it themselves
+    if (!given(name) && !of_phases) out = out + Words{name, value};
   }
   return out + words;
 }
