@@ -2,7 +2,6 @@
 // of phase 1. Cross-entropy can keep falling while Dice drops, and the task is judged by Dice.
 #include <chrono>
 #include <cstdio>
-#include <deque>
 
 #include "apps/options.h"
 #include "apps/run/data_options.h"
@@ -81,18 +80,20 @@ struct Run {
 };
 
 /// Books a step whose result is there. Throws Error after too many in a row that were not finite.
-void book_step(Run& run, const IssuedStep& step, const StepResult& result) {
+void book_step(Run& run, const StepResult& result) {
   RunState& state = run.record.state;
-  for (std::size_t pass = 0; pass < step.sizes.size(); ++pass) {
-    state.loss_sum += result.losses[pass] * static_cast<double>(step.sizes[pass]);
-    state.images += step.sizes[pass];
+  const std::vector<std::int64_t>& images = result.settings.images;
+  for (std::size_t pass = 0; pass < images.size(); ++pass) {
+    state.loss_sum += result.losses[pass] * static_cast<double>(images[pass]);
+    state.images += images[pass];
   }
-  state.batch += static_cast<std::int64_t>(step.sizes.size());
+  state.batch += static_cast<std::int64_t>(images.size());
   ++state.step;
   ++state.all_steps;
-  run.folder.add_step(state, result, step.lr);
+  run.folder.add_step(state, result);
   if (run.options.verbose) {
-    say("step {}  loss {:.6f}  grad norm {:.4f}  lr {:.3e}\n", state.step, result.loss, result.grad_norm, step.lr);
+    say("step {}  loss {:.6f}  grad norm {:.4f}  lr {:.3e}\n", state.step, result.loss, result.grad_norm,
+        result.settings.lr);
   }
   state.dropped = result.committed ? 0 : state.dropped + 1;
   if (!result.committed) warn("train_unet: step {} is dropped: {}\n", state.step, result.reason);
@@ -116,12 +117,10 @@ double train_epoch(Run& run, const Phase& phase, const ScheduleSpec& schedule, L
                     options.quiet);
   // The state holds what is booked. A GPU is kept one step ahead of the books, so that it never waits for them.
   const std::size_t ahead = run.machine.device.is_cpu() ? 0 : 1;
-  std::deque<IssuedStep> issued;
+  Step train_step(run.model.parameters(), optimizer);
   const auto book_all_but = [&](std::size_t left) {
-    while (const std::optional<StepResult> result = optimizer.take_result(left)) {
-      const IssuedStep step = std::move(issued.front());
-      issued.pop_front();
-      book_step(run, step, *result);
+    while (const std::optional<StepResult> result = train_step.take_result(left)) {
+      book_step(run, *result);
       progress.update(state.images);
     }
   };
@@ -129,8 +128,7 @@ double train_epoch(Run& run, const Phase& phase, const ScheduleSpec& schedule, L
   std::int64_t batch = state.batch, step = state.step, total = state.all_steps;
   while (batch < batches && !(options.max_steps > 0 && total >= options.max_steps)) {
     lr = learning_rate(schedule, step, all_steps, state.plateau);
-    issued.push_back(issue_step(options, run.machine, run.model, phase.loss, loader, optimizer, batch, lr));
-    batch += static_cast<std::int64_t>(issued.back().sizes.size());
+    batch += issue_step(options, run.machine, run.model, phase.loss, loader, train_step, batch, lr);
     ++step;
     ++total;
     book_all_but(ahead);

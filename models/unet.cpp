@@ -80,7 +80,6 @@ Var UNet::forward(Tape& tape, const Var& images) {
   if (images.shape().rank() != 4 || (images.shape()[3] != spec_.in_channels && !padded)) {
     throw Error("unet: images must be [N,H,W,{}], got {}", spec_.in_channels, images.shape().str());
   }
-  if (tape.recording()) parameters_.begin_pass();
   const std::int64_t height = images.shape()[1], width = images.shape()[2];
   constexpr std::int64_t kStep = 1 << kDepth;
   Var x = pad_or_crop(tape, images, (height + kStep - 1) / kStep * kStep, (width + kStep - 1) / kStep * kStep);

@@ -64,8 +64,8 @@ class Tape {
   Var input(const Tensor& value) const { return {value, kConstant, ""}; }
   /// A variable whose gradient is kept for gradient(); tests and outside programs.
   Var leaf(const Tensor& value);
-  /// A parameter: its gradient goes into the arena, written by the step's first backward pass, added to by later ones.
-  /// `parameters` outlives the tape.
+  /// A parameter: its gradient goes into the arena, written by the step's first backward pass, added to by later ones;
+  /// a constant if its group is not trainable. `parameters` outlives the tape.
   Var param(Parameters& parameters, ParamId id);
   /// The same as convolutions read it: a bf16 copy where the model has one, whose gradient is bf16 too.
   Var operand(Parameters& parameters, ParamId id);
@@ -73,6 +73,8 @@ class Tape {
   /// Runs the recorded functions from the end, with d(loss) = scale. loss is a scalar [1]. The tape is empty
   /// afterwards. Throws Error if the loss is no scalar or nothing was recorded for it.
   void backward(const Var& loss, double scale = 1.0);
+  /// The same with d(loss) from a tensor [1] f64 on the loss's device, which is read when the device comes to it.
+  void backward(const Var& loss, const Tensor& seed);
   /// The gradient of a leaf after backward(), dense or a view; undefined if none reached it.
   Tensor gradient(const Var& leaf) const;
 

@@ -121,10 +121,11 @@ struct Model {
     parameters.initialize(7);
   }
   Var loss(Tape& tape, std::uint64_t batch) {
-    parameters.begin_pass();
     const Var x = tape.input(Tensor::of({2, 5, 6, 3}, parameters.dtype(), normal_values(180, batch)));
     Var y = conv2d(tape, x, tape.param(parameters, weight), {}, {.pad = 1});
-    y = norm_act(tape, y, tape.param(parameters, gamma), tape.param(parameters, beta), parameters.running(stats)).y;
+    y = norm_act(tape, y, tape.param(parameters, gamma), tape.param(parameters, beta),
+                 parameters.record_statistics(stats))
+            .y;
     y = conv2d(tape, y, tape.param(parameters, head), tape.param(parameters, bias));
     return softmax_cross_entropy(tape, y, random_labels({2, 5, 6}, 2, batch));
   }
