@@ -151,6 +151,7 @@ std::vector<std::pair<std::string, std::string>> TrainOptions::resolved() const 
           {"phase1-loss", name_of(phase1_loss)},
           {"phase2-loss", name_of(phase2_loss)},
           {"weight-decay", plain(weight_decay)},
+          {"decay-all", decay_all ? "true" : "false"},
           {"schedule", name_of(schedule)},
           {"warmup", std::to_string(warmup)},
           {"clip-norm", clip_norm > 0 ? plain(clip_norm) : "off"},
@@ -234,7 +235,9 @@ std::optional<int> parse(int argc, char** argv, TrainOptions& o) {
   add_choice(app, "--phase1-loss", o.phase1_loss, kLosses, "Loss of phase 1");
   add_choice(app, "--phase2-loss", o.phase2_loss, kLosses, "Loss of phase 2");
   add_choice(app, "--best-by", o.best_by, kBestBy, "Validation figure that chooses the best epoch and steers plateau");
-  add_number(app, "--weight-decay", o.weight_decay, Real::not_negative, "Decoupled weight decay");
+  add_number(app, "--weight-decay", o.weight_decay, Real::not_negative,
+             "Decoupled weight decay of weights; biases and batch norms are left alone");
+  app.add_flag("--decay-all", o.decay_all, "--weight-decay takes biases and batch norms too, as AdamW by itself does");
   add_choice(app, "--schedule", o.schedule, kSchedules, "Course of the learning rate within a phase");
   add_number(app, "--warmup", o.warmup, not_negative, "Steps of linear warm-up");
   add_number(app, "--clip-norm", o.clip_norm, Real::positive, "Largest norm of the gradient")->default_str("off");

@@ -39,6 +39,7 @@ struct TrainOptions {
   LossKind phase1_loss = LossKind::cross_entropy;
   LossKind phase2_loss = LossKind::dice;
   double weight_decay = 0;
+  bool decay_all = false;
   ScheduleKind schedule = ScheduleKind::cosine;
   std::int64_t warmup = 0;  // steps
   double clip_norm = 0;     // 0: off

@@ -264,6 +264,7 @@ void train(const TrainOptions& options) {
   kernels::AdamSpec adam;
   adam.weight_decay = options.weight_decay;
   adam.decoupled = true;
+  const Decay decay = options.decay_all ? Decay::all : Decay::weights;
   std::optional<Adam> optimizer;  // of the phase under way
   RunRecord record;
   for (const auto& [name, value] : options.resolved()) record.options[name] = value;
@@ -275,14 +276,14 @@ void train(const TrainOptions& options) {
     record.state = then.state;
     // Elsewhere they do not hold, and --force it was.
     if (then.machine == record.machine) replay_conv_plans(then.plans);
-    optimizer.emplace(parameters, adam);
+    optimizer.emplace(parameters, adam, decay);
     load_training(*resumed, parameters, *optimizer);  // before the folder is touched: it may be refused
   } else if (!options.init.empty()) {
     load_model(SafetensorsFile(options.init), parameters);
   }
   if (options.dry_run) {
     if (!resumed) check_output(options);
-    if (!optimizer) optimizer.emplace(parameters, adam);
+    if (!optimizer) optimizer.emplace(parameters, adam, decay);
     dry_run(options, machine, model, *optimizer, training, validation);
     return;
   }
@@ -301,7 +302,7 @@ void train(const TrainOptions& options) {
     if (resumed) {
       resumed.reset();
     } else {
-      optimizer.emplace(parameters, adam);
+      optimizer.emplace(parameters, adam, decay);
       if (phase.number > state.phase) {
         if (out_of_steps(options, state)) break;
         begin_next_phase(state);

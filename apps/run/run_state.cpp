@@ -215,8 +215,11 @@ std::vector<std::string> differences(const RunRecord& then, const RunRecord& now
   std::vector<std::string> out;
   for (const auto& [name, value] : now.options) {
     const auto found = then.options.find(name);
-    const std::string before = found == then.options.end() ? "not there" : found->second;
+    // Before there was a choice, all were decayed.
+    const std::string absent = name == "decay-all" ? "true" : "not there";
+    const std::string before = found == then.options.end() ? absent : found->second;
     if (before == value || harmless.contains(name)) continue;
+    if (name == "decay-all" && now.options.at("weight-decay") == "0") continue;
     const int phase = name == "epochs" ? 1 : name == "phase2-epochs" ? 2 : 0;
     // More epochs of a phase that is not over, or is the last, are fine.
     if (phase >= then.state.phase && count_of(before) && count_of(value) > count_of(before)) continue;
