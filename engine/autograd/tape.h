@@ -70,11 +70,10 @@ class Tape {
   /// The same as convolutions read it: a bf16 copy where the model has one, whose gradient is bf16 too.
   Var operand(Parameters& parameters, ParamId id);
 
-  /// Runs the recorded functions from the end, with d(loss) = scale. loss is a scalar [1]. The tape is empty
-  /// afterwards. Throws Error if the loss is no scalar or nothing was recorded for it.
-  void backward(const Var& loss, double scale = 1.0);
-  /// The same with d(loss) from a tensor [1] f64 on the loss's device, which is read when the device comes to it.
-  void backward(const Var& loss, const Tensor& seed);
+  /// Runs the recorded functions from the end, with d(loss) = seed, [1] f64 on the loss's device, or 1; the device
+  /// reads it when it comes to it. loss is a scalar [1]. The tape is empty afterwards. Throws Error if the loss is no
+  /// scalar or nothing was recorded for it.
+  void backward(const Var& loss, const Tensor& seed = {});
   /// The gradient of a leaf after backward(), dense or a view; undefined if none reached it.
   Tensor gradient(const Var& leaf) const;
 

@@ -33,10 +33,11 @@ TEST(Tape, ASharedGradientIsNotChangedByAnAddition) {
   EXPECT_EQ(tape.gradient(b).values<double>(), (std::vector<double>{1, 1}));
 }
 
-TEST(Tape, ScaleIsTheGradientOfTheLoss) {
+TEST(Tape, TheSeedIsTheGradientOfTheLoss) {
   Tape tape;
   const Var logits = tape.leaf(Tensor::zeros({1, 1, 1, 2}, Dtype::f64));
-  tape.backward(softmax_cross_entropy(tape, logits, Tensor::zeros({1, 1, 1}, Dtype::u8)), 0.5);
+  tape.backward(softmax_cross_entropy(tape, logits, Tensor::zeros({1, 1, 1}, Dtype::u8)),
+                Tensor::of<double>({1}, Dtype::f64, {0.5}));
   EXPECT_EQ(tape.gradient(logits).values<double>(), (std::vector<double>{-0.25, 0.25}));
 }
 
