@@ -39,6 +39,7 @@ struct TrainOptions {
   LossKind phase2_loss = LossKind::dice;
   Recipe phases;  // instead of the options of the two phases, if there are any
   double weight_decay = 0;
+  bool decay_all = false;
   ScheduleKind schedule = ScheduleKind::cosine;
   std::int64_t warmup = 0;  // steps
   double clip_norm = 0;     // 0: off

@@ -1,7 +1,6 @@
 // Trains a network in phases: by default cross-entropy for --epochs, then soft-Dice for a third of them from the best
 // checkpoint of phase 1. Cross-entropy can keep falling while Dice drops, and the task is judged by Dice.
 #include <chrono>
-#include <deque>
 
 #include "apps/programs.h"
 #include "apps/run/data_options.h"
@@ -12,7 +11,6 @@
 #include "apps/run/signals.h"
 #include "apps/run/training.h"
 #include "engine/core/error.h"
-#include "models/description.h"
 
 namespace unet {
 namespace {
@@ -33,12 +31,10 @@ double train_epoch(Run& run, const Phase& phase, const ScheduleSpec& schedule, L
                     options.quiet);
   // The state holds what is booked. A GPU is kept one step ahead of the books, so that it never waits for them.
   const std::size_t ahead = run.model.device().is_cpu() ? 0 : 1;
-  std::deque<IssuedStep> issued;
+  Step train_step(run.model.parameters(), optimizer);
   const auto book_all_but = [&](std::size_t left) {
-    while (const std::optional<StepResult> result = optimizer.take_result(left)) {
-      const IssuedStep step = std::move(issued.front());
-      issued.pop_front();
-      book_step(run, step, *result);
+    while (const std::optional<StepResult> result = train_step.take_result(left)) {
+      book_step(run, *result);
       progress.update(state.images);
     }
   };
@@ -46,8 +42,7 @@ double train_epoch(Run& run, const Phase& phase, const ScheduleSpec& schedule, L
   std::int64_t batch = state.batch, step = state.step, total = state.all_steps;
   while (batch < batches && !(options.max_steps > 0 && total >= options.max_steps)) {
     lr = learning_rate(schedule, step, all_steps, state.plateau);
-    issued.push_back(issue_step(options, run.model, phase.loss, loader, optimizer, batch, lr));
-    batch += static_cast<std::int64_t>(issued.back().sizes.size());
+    batch += issue_step(options, run.model, phase.loss, loader, train_step, batch, lr);
     ++step;
     ++total;
     book_all_but(ahead);
@@ -110,24 +105,14 @@ void train(const TrainOptions& options, const models::Registry& registry) {
   Loader validation(dataset, Split::val, evaluation_loader(options));
   if (!options.quiet) say_text(dataset.report());
 
-  const models::SegmenterSpec spec{.classes = options.classes,
-                                   .base_channels = options.base_channels,
-                                   .bilinear = options.bilinear,
-                                   .model = options.model};
-  const auto model = models::make_segmenter(registry, spec, options.seed, machine);
+  const auto model = models::make_segmenter(registry, spec_of(options), options.seed, machine);
   Parameters& parameters = model->parameters();
-  const Metadata metadata = models::metadata_of({spec, options.image_size.height, options.image_size.width,
-                                                 options.border, options.exif, options.background, options.group_by});
+  const Metadata metadata = metadata_of(options);
   check_sense(options, dataset, *model);
-  if (!options.quiet) {
-    say("device: {}, {}\n", machine.text, options.machine.precision);
-    say("{}: {} parameters, base channels {}, {} classes, images {}\n", spec.model, parameters.count(),
-        spec.base_channels, spec.classes, options.image_size.str());
-  }
+  if (!options.quiet) say_start(options, machine, *model);
 
-  kernels::AdamSpec adam;
-  adam.weight_decay = options.weight_decay;
-  adam.decoupled = true;
+  const kernels::AdamSpec adam{.weight_decay = options.weight_decay, .decoupled = true};
+  const Decay decay = options.decay_all ? Decay::all : Decay::weights;
   std::optional<Adam> optimizer;  // of the phase under way
   RunRecord record = record_of(options, machine, dataset);
   RunState& state = record.state;
@@ -137,24 +122,21 @@ void train(const TrainOptions& options, const models::Registry& registry) {
     state = then.state;
     // Elsewhere they do not hold, and --force it was.
     if (then.machine == record.machine) replay_conv_plans(then.plans);
-    optimizer.emplace(parameters, adam);
+    optimizer.emplace(parameters, adam, decay);
     load_training(*resumed, parameters, *optimizer);  // before the folder is touched: it may be refused
   } else if (!options.init.empty()) {
     load_model(SafetensorsFile(options.init), parameters);
   }
   if (options.dry_run) {
     if (!resumed) check_output(options);
-    if (!optimizer) optimizer.emplace(parameters, adam);
+    if (!optimizer) optimizer.emplace(parameters, adam, decay);
     dry_run(options, machine, *model, *optimizer, training, validation);
     return;
   }
   RunFolder folder = resumed ? RunFolder::resume(resumed->path().parent_path(), options, state)
                              : RunFolder::create(options, machine, dataset, state, lock);
   Run run{options, *model, metadata, folder, record};
-  if (resumed && !options.quiet) {
-    say("resumed from {}: phase {}, epoch {}, {} steps done\n", resumed->path().string(), state.phase, state.epoch,
-        state.all_steps);
-  }
+  if (resumed && !options.quiet) say_resumed(resumed->path(), state);
   watch_stop_signals();
 
   for (const Phase& phase : recipe_of(options)) {
@@ -162,7 +144,7 @@ void train(const TrainOptions& options, const models::Registry& registry) {
     if (resumed) {
       resumed.reset();
     } else {
-      optimizer.emplace(parameters, adam);
+      optimizer.emplace(parameters, adam, decay);
       if (phase.number > state.phase) {
         if (out_of_steps(options, state)) break;
         begin_next_phase(state);

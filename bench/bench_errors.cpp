@@ -190,13 +190,12 @@ void report_the_rest() {
       const Tensor p = normal({size}, dtype, 1), m = Tensor::zeros({size}, dtype), v = Tensor::zeros({size}, dtype);
       kernels::AdamSpec spec;
       spec.weight_decay = decay;
+      const kernels::StepControl control{.lr = 1e-2};
+      kernels::AdamClock clock;
       for (unsigned step = 1; step <= 10; ++step) {
         const Tensor g = normal({size}, dtype, 10 + step);
-        kernels::StepControl control{};
-        control.steps = step;
-        control.step_size = 1e-2 / (1 - std::pow(spec.beta1, step));
-        control.root_factor = 1 / std::sqrt(1 - std::pow(spec.beta2, step));
-        kernels::cpu::adam(spec, &control, g.view(), p.view(), m.view(), v.view(), {});
+        kernels::cpu::adam_clock(spec, &control, &clock);
+        kernels::cpu::adam(spec, &control, &clock, g.view(), p.view(), m.view(), v.view(), {});
       }
       return p.values<double>();
     });

@@ -17,7 +17,7 @@
 #include "engine/core/device_memory.h"
 #include "engine/core/rng.h"
 #include "engine/ops/conv_plans.h"
-#include "engine/train/optimizer.h"
+#include "engine/train/step.h"
 #include "models/unet.h"
 
 using namespace unet;
@@ -101,20 +101,21 @@ nlohmann::ordered_json measure(const StepOptions& options) {
   };
 
   Adam adam(model.parameters(), {});
+  Step step(model.parameters(), adam);
   const auto train_step = [&] {
+    step.begin({.lr = 1e-4});
     Tape tape;
-    const Var loss = softmax_cross_entropy(tape, model.forward(tape, input(tape)), labels);
-    tape.backward(loss);
-    adam.commit({loss.value}, 1e-4);
-    adam.take_result(device.is_cpu() ? 0 : 1);
+    step.backward(tape, softmax_cross_entropy(tape, model.forward(tape, input(tape)), labels));
+    step.commit();
+    step.take_result(device.is_cpu() ? 0 : 1);
   };
   // A GPU works through a queue: what counts is how fast it does so, over several steps.
   const std::int64_t together = device.is_cpu() || options.steps == 1 ? 1 : 10;
   std::vector<double> train, share;
-  for (std::int64_t step = 0; step < options.steps; ++step) {
+  for (std::int64_t i = 0; i < options.steps; ++i) {
     const double convolutions = conv_seconds();
     const double ms = milliseconds(device, together, train_step);
-    if (step > 0 || options.steps == 1) {  // the first plans and asks for memory
+    if (i > 0 || options.steps == 1) {  // the first plans and asks for memory
       train.push_back(ms);
       if (device.is_cpu()) share.push_back(1e3 * (conv_seconds() - convolutions) / ms);
     }
@@ -126,12 +127,12 @@ nlohmann::ordered_json measure(const StepOptions& options) {
   out["reserved_memory_mb"] = reserved_memory_mb(device);
   if (options.steps > 1) {
     std::vector<double> infer;
-    for (std::int64_t step = 0; step < options.steps; ++step) {
+    for (std::int64_t i = 0; i < options.steps; ++i) {
       const double ms = milliseconds(device, together, [&] {
         Tape tape(Tape::Mode::inference);
         model.forward(tape, input(tape));
       });
-      if (step > 0) infer.push_back(ms);
+      if (i > 0) infer.push_back(ms);
     }
     out["inference_ms"] = median(infer);
     out["inference_images_per_second"] = 1e3 * static_cast<double>(N) / median(infer);
@@ -139,7 +140,7 @@ nlohmann::ordered_json measure(const StepOptions& options) {
   if (!device.is_cpu()) {  // waiting for every convolution slows the step down, so these steps are others
     set_conv_timing(true);
     const std::vector<PlanUse> before = conv_plan_uses();
-    for (std::int64_t step = 0; step < 3; ++step) {
+    for (std::int64_t i = 0; i < 3; ++i) {
       const double convolutions = conv_seconds();
       const double ms = milliseconds(device, 1, train_step);
       share.push_back(1e3 * (conv_seconds() - convolutions) / ms);

@@ -6,9 +6,9 @@
 //   m = beta1*m + (1-beta1)*g,  v = beta2*v + (1-beta2)*g*g
 //   p -= lr / (1 - beta1^t) * m / (sqrt(v / (1 - beta2^t)) + epsilon)
 //
-// with t = control.steps; what depends on lr and t alone is in `control`, where decide() has left it. parameters,
-// moments, gradients: [count], all f32 or all f64. One pass; padding between parameters holds zeros and stays zero
-// (epsilon > 0). f32 arithmetic in f32.
+// with t the committed steps of the range's group, as PyTorch counts them a parameter; what depends on lr and t alone
+// is in the group's clock. parameters, moments, gradients: [count], all f32 or all f64. One pass; padding between
+// parameters holds zeros and stays zero (epsilon > 0). f32 arithmetic in f32.
 #pragma once
 
 #include "kernels/ranges.h"
@@ -23,20 +23,30 @@ struct AdamSpec {
   bool decoupled = false;
 };
 
+/// How far a group of parameters is; in memory of the device.
+struct AdamClock {
+  std::int64_t steps = 0;  // committed
+  double step_size = 0;    // lr / (1 - beta1^steps)
+  double root_factor = 1;  // 1 / sqrt(1 - beta2^steps)
+};
+
 namespace cpu {
 
-/// Changes nothing unless control.verdict is commit. gradients: one part. copy: empty.
-void adam(const AdamSpec& spec, const StepControl* control, const Ranges& gradients, View parameters, View m, View v,
-          View copy);
+/// The clock goes on by the step under way; it stays unless control.verdict is commit.
+void adam_clock(const AdamSpec& spec, const StepControl* control, AdamClock* clock);
+/// Changes nothing unless control.verdict is commit. clock: gone on before. gradients: one part. copy: empty.
+void adam(const AdamSpec& spec, const StepControl* control, const AdamClock* clock, const Ranges& gradients,
+          View parameters, View m, View v, View copy);
 
 }  // namespace cpu
 
 namespace cuda {
 
+void adam_clock(const AdamSpec& spec, const StepControl* control, AdamClock* clock);
 /// Each part of the gradients f32 or bf16. copy: the first copy.size() parameters, up to the end of a part, rounded to
 /// bf16 for convolutions that read that; or empty.
-void adam(const AdamSpec& spec, const StepControl* control, const Ranges& gradients, View parameters, View m, View v,
-          View copy);
+void adam(const AdamSpec& spec, const StepControl* control, const AdamClock* clock, const Ranges& gradients,
+          View parameters, View m, View v, View copy);
 
 }  // namespace cuda
 }  // namespace unet::kernels

@@ -1,6 +1,6 @@
 // A step computes, then commits: what decides about the commit and what feeds it, in memory of the device, so that no
 // value travels to the host in between. Forward and backward leave losses, gradients and batch statistics; decide()
-// looks at them once; Adam and the running statistics follow its verdict.
+// looks at them once; the rule, the running statistics and whatever else lasts follow its verdict.
 #pragma once
 
 #include "kernels/grad_norm.h"
@@ -21,37 +21,36 @@ struct StepControl {
   static constexpr double max_grad_norm = 1e18;
 
   double lr = 0;
-  double clip_norm = 0;                   // 0: gradients are not clipped
-  double loss = 0;                        // mean over the passes so far
-  std::int64_t steps = 0;                 // committed, this one included once decide() says so
+  double loss = 0;                        // the passes' losses, each with its share
   double grad_norm = 0;                   // L2, before clipping
   double grad_scale = 1;                  // clip_grad_norm_: min(1, clip_norm / (grad_norm + 1e-6))
-  double step_size = 0;                   // lr / (1 - beta1^steps), of a step that is committed
-  double root_factor = 1;                 // 1 / sqrt(1 - beta2^steps), likewise
   std::int64_t first_bad_gradient = -1;   // the first element that is NaN or Inf; -1: none
   std::int64_t first_bad_statistic = -1;  // likewise, of the first pass that has one
   StepVerdict verdict = StepVerdict::commit;
 };
 
+/// What a step is given and what its passes leave; all of it in memory of the device.
+struct StepInputs {
+  const double* lr = nullptr;
+  const double* clip_norm = nullptr;  // 0: gradients are not clipped
+  const double* shares = nullptr;     // [passes]: of each in the step's loss
+  const double* losses = nullptr;     // [passes]
+  std::int64_t passes = 0;
+};
+
 namespace cpu {
 
-/// A step begins: lr and clip_norm are set, the loss is 0; `steps` stays.
-void begin_step(StepControl* control, double lr, double clip_norm);
-/// The loss of a pass counts with its share.
-void add_loss(StepControl* control, const double* loss, double share);
-/// gradients: of the whole arena; statistics: of a pass, those of the other passes behind them; beta1, beta2: the
-/// moments' decay.
-void decide(StepControl* control, double beta1, double beta2, SquareSums gradients, SquareSums statistics,
-            std::int64_t passes);
+/// Fills all of `control`. gradients: of the whole arena; statistics: of the first of `ranges` ranges of batch
+/// statistics, those of the others behind them.
+void decide(StepControl* control, const StepInputs& inputs, SquareSums gradients, SquareSums statistics,
+            std::int64_t ranges);
 
 }  // namespace cpu
 
 namespace cuda {
 
-void begin_step(StepControl* control, double lr, double clip_norm);
-void add_loss(StepControl* control, const double* loss, double share);
-void decide(StepControl* control, double beta1, double beta2, SquareSums gradients, SquareSums statistics,
-            std::int64_t passes);
+void decide(StepControl* control, const StepInputs& inputs, SquareSums gradients, SquareSums statistics,
+            std::int64_t ranges);
 
 }  // namespace cuda
 }  // namespace unet::kernels

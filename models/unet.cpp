@@ -119,7 +119,6 @@ std::int64_t UNet::deepest_pixels(std::int64_t height, std::int64_t width) const
 
 Var UNet::forward(Tape& tape, const Var& images) {
   require_images(images);
-  if (tape.recording()) parameters().begin_pass();
   const std::int64_t height = images.shape()[1], width = images.shape()[2];
   constexpr std::int64_t kStep = 1 << kDepth;
   Var x = pad_or_crop(tape, images, (height + kStep - 1) / kStep * kStep, (width + kStep - 1) / kStep * kStep);

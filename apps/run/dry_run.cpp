@@ -80,7 +80,7 @@ double since(std::chrono::steady_clock::time_point begin) {
 }
 
 /// The epoch's first step, alone on the machine: its images have been loaded before.
-Costs time_step(const TrainOptions& options, models::Segmenter& model, Adam& optimizer, Loader& training) {
+Costs time_step(const TrainOptions& options, models::Segmenter& model, Step& step, Loader& training) {
   const std::clock_t processor = std::clock();
   training.start(0);
   training.settle();
@@ -91,12 +91,11 @@ Costs time_step(const TrainOptions& options, models::Segmenter& model, Adam& opt
   const Phase phase = recipe_of(options).front();
   const double waited = training.waited_seconds();
   const auto begin = std::chrono::steady_clock::now();
-  const IssuedStep step = issue_step(options, model, phase.loss, training, optimizer, 0, phase.lr);
-  if (const std::optional<StepResult> result = optimizer.take_result(); !result->committed) {
-    warn("train_unet: warning: the first step would be dropped: {}\n", result->reason);
-  }
+  issue_step(options, model, phase.loss, training, step, 0, phase.lr);
+  const StepResult result = step.take_result().value();
+  if (!result.committed) warn("train_unet: warning: the first step would be dropped: {}\n", result.reason);
   double images = 0;
-  for (const std::int64_t size : step.sizes) images += static_cast<double>(size);
+  for (const std::int64_t size : result.settings.images) images += static_cast<double>(size);
   const double loading = training.waited_seconds() - waited;  // without workers, all of it
   out.compute = (since(begin) - loading) / images;
   if (training.options().workers == 0) out.load = loading / images;
@@ -130,16 +129,17 @@ Measured measure(const TrainOptions& options, models::Segmenter& model, Adam& op
     const Evaluation one = evaluate(model, options.background, validation, {}, {batch, batch + 1});
     return one.seconds / static_cast<double>(one.metrics.images());
   };
+  Step step(model.parameters(), optimizer);
   Measured out;
-  out.first_step = time_step(options, model, optimizer, training);
-  out.step = time_step(options, model, optimizer, training);
+  out.first_step = time_step(options, model, step, training);
+  out.step = time_step(options, model, step, training);
   out.first_validation = validated(0);
   out.validation = validated(0);
   // Another batch size has tensors of its own.
   if (const std::int64_t last = training.batches() - 1; training.images() % options.batch_size != 0 && last > 0) {
     training.start(0, last);
-    issue_step(options, model, recipe_of(options).back().loss, training, optimizer, last, 0);
-    optimizer.take_result();
+    issue_step(options, model, recipe_of(options).back().loss, training, step, last, 0);
+    step.take_result();
   }
   if (validation.images() % options.batch_size != 0) validated(validation.batches() - 1);
   return out;

@@ -150,8 +150,8 @@ void RunFolder::discard_replaced() {
   replaced_.reset();
 }
 
-void RunFolder::add_step(RunState& state, const StepResult& result, double lr) {
-  steps_->row({state.phase, state.epoch, state.step, result.loss, lr, result.grad_norm});
+void RunFolder::add_step(RunState& state, const StepResult& result) {
+  steps_->row({state.phase, state.epoch, state.step, result.loss, result.settings.lr, result.grad_norm});
   ++state.steps_rows;
 }
 

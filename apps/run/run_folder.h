@@ -14,7 +14,7 @@
 #include "engine/data/dataset.h"
 #include "engine/io/csv.h"
 #include "engine/train/checkpoint.h"
-#include "engine/train/optimizer.h"
+#include "engine/train/step.h"
 
 namespace unet {
 
@@ -48,7 +48,7 @@ class RunFolder {
   static RunFolder resume(const std::filesystem::path& folder, const TrainOptions& options, RunState& state);
 
   /// A row of steps.csv.
-  void add_step(RunState& state, const StepResult& result, double lr);
+  void add_step(RunState& state, const StepResult& result);
   /// Saves the epoch's checkpoint and the best files it improves, adds its row and redraws the curves; removes old
   /// epoch files. Returns whether the epoch is the best of the run so far; of equal ones the first stays it.
   bool add_epoch(RunState& state, const EpochFigures& figures, const Parameters& parameters, const Metadata& metadata);

@@ -212,7 +212,8 @@ std::vector<std::string> differences(const RunRecord& then, const RunRecord& now
                                      const std::set<std::string>& harmless) {
   const auto value_of = [](const RunRecord& record, const std::string& name) {
     const auto found = record.options.find(name);
-    return found == record.options.end() ? "not there" : found->second;
+    if (found != record.options.end()) return found->second;
+    return std::string(name == "decay-all" ? "true" : "not there");  // before there was a choice, all were decayed
   };
   const auto more = [](const std::string& before, const std::string& value) {
     const std::optional<std::int64_t> least = plain_number(before);
@@ -226,6 +227,7 @@ std::vector<std::string> differences(const RunRecord& then, const RunRecord& now
   for (const std::string& name : names) {
     const std::string before = value_of(then, name), value = value_of(now, name);
     if (before == value || harmless.contains(name)) continue;
+    if (name == "decay-all" && now.options.at("weight-decay") == "0") continue;
     const int phase = name == "epochs" ? 1 : name == "phase2-epochs" ? 2 : 0;
     // More epochs of a phase that is not over, or is the last, are fine.
     if (phase >= then.state.phase && more(before, value)) continue;

@@ -6,6 +6,7 @@
 #include "apps/run/screen.h"
 #include "apps/run/signals.h"
 #include "engine/core/error.h"
+#include "models/description.h"
 
 namespace unet {
 
@@ -30,6 +31,23 @@ std::optional<SafetensorsFile> state_of_run(const TrainOptions& options, RunLock
   }
   if (options.resume.empty()) return std::nullopt;
   return std::optional<SafetensorsFile>(std::in_place, state_to_resume(options.resume, options.output));
+}
+
+models::SegmenterSpec spec_of(const TrainOptions& options) {
+  return {.classes = options.classes,
+          .base_channels = options.base_channels,
+          .bilinear = options.bilinear,
+          .model = options.model};
+}
+
+Metadata metadata_of(const TrainOptions& options) {
+  return models::metadata_of({.spec = spec_of(options),
+                              .height = options.image_size.height,
+                              .width = options.image_size.width,
+                              .border = options.border,
+                              .exif = options.exif,
+                              .background = options.background,
+                              .group_by = options.group_by});
 }
 
 RunRecord record_of(const TrainOptions& options, const Machine& machine, const Dataset& dataset) {
@@ -75,18 +93,20 @@ bool out_of_steps(const TrainOptions& options, const RunState& state) {
   return options.max_steps > 0 && state.all_steps >= options.max_steps;
 }
 
-void book_step(Run& run, const IssuedStep& step, const StepResult& result) {
+void book_step(Run& run, const StepResult& result) {
   RunState& state = run.record.state;
-  for (std::size_t pass = 0; pass < step.sizes.size(); ++pass) {
-    state.loss_sum += result.losses[pass] * static_cast<double>(step.sizes[pass]);
-    state.images += step.sizes[pass];
+  const std::vector<std::int64_t>& images = result.settings.images;
+  for (std::size_t pass = 0; pass < images.size(); ++pass) {
+    state.loss_sum += result.losses[pass] * static_cast<double>(images[pass]);
+    state.images += images[pass];
   }
-  state.batch += static_cast<std::int64_t>(step.sizes.size());
+  state.batch += static_cast<std::int64_t>(images.size());
   ++state.step;
   ++state.all_steps;
-  run.folder.add_step(state, result, step.lr);
+  run.folder.add_step(state, result);
   if (run.options.verbose) {
-    say("step {}  loss {:.6f}  grad norm {:.4f}  lr {:.3e}\n", state.step, result.loss, result.grad_norm, step.lr);
+    say("step {}  loss {:.6f}  grad norm {:.4f}  lr {:.3e}\n", state.step, result.loss, result.grad_norm,
+        result.settings.lr);
   }
   state.dropped = result.committed ? 0 : state.dropped + 1;
   if (!result.committed) warn("train_unet: step {} is dropped: {}\n", state.step, result.reason);
@@ -147,6 +167,16 @@ void begin_next_phase(RunState& state) {
 
 const Best& best_before(const RunState& state) {
   return *state.best_of_phase.at(static_cast<std::size_t>(state.phase - 2));
+}
+
+void say_start(const TrainOptions& options, const Machine& machine, const models::Segmenter& model) {
+  say("device: {}, {}\n", machine.text, options.machine.precision);
+  say("{}: {} parameters, base channels {}, {} classes, images {}\n", options.model, model.parameters().count(),
+      options.base_channels, options.classes, options.image_size.str());
+}
+
+void say_resumed(const std::filesystem::path& file, const RunState& state) {
+  say("resumed from {}: phase {}, epoch {}, {} steps done\n", file.string(), state.phase, state.epoch, state.all_steps);
 }
 
 void say_phase(const Run& run, const Phase& phase) {

@@ -26,6 +26,9 @@ struct Run {
 /// The state that --resume goes on from, if it is given. Takes the lock of a folder that is there, where a run whose
 /// successor came to nothing is put back.
 std::optional<SafetensorsFile> state_of_run(const TrainOptions& options, RunLock& lock);
+/// The network that is asked for, and what its checkpoints say beside its weights.
+models::SegmenterSpec spec_of(const TrainOptions& options);
+Metadata metadata_of(const TrainOptions& options);
 /// What a run begun now is relative to; its state is that of the start.
 RunRecord record_of(const TrainOptions& options, const Machine& machine, const Dataset& dataset);
 /// Throws Error on what would make training senseless; says the data set's warnings.
@@ -36,7 +39,7 @@ void check_same(const RunRecord& then, const RunRecord& now, bool force);
 /// Whether --max-steps are done.
 bool out_of_steps(const TrainOptions& options, const RunState& state);
 /// Books a step whose result is there. Throws Error after too many in a row that were not finite.
-void book_step(Run& run, const IssuedStep& step, const StepResult& result);
+void book_step(Run& run, const StepResult& result);
 /// The figures of the epoch under way after its validation, all but lr, seconds and rate. Throws Error if the images
 /// have no figure to choose the best by.
 EpochFigures figures_of(const Run& run, const Phase& phase, const Evaluation& val);
@@ -47,6 +50,9 @@ void begin_next_phase(RunState& state);
 /// Of the phase before the one under way.
 const Best& best_before(const RunState& state);
 
+/// Device and network.
+void say_start(const TrainOptions& options, const Machine& machine, const models::Segmenter& model);
+void say_resumed(const std::filesystem::path& file, const RunState& state);
 /// The phase's loss and what it begins with.
 void say_phase(const Run& run, const Phase& phase);
 

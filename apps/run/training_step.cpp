@@ -17,27 +17,22 @@ Var loss_of(LossKind kind, Background background, Tape& tape, const Var& logits,
 
 }  // namespace
 
-IssuedStep issue_step(const TrainOptions& options, models::Segmenter& model, LossKind loss_kind, Loader& loader,
-                      Adam& optimizer, std::int64_t batch, double lr) {
+std::int64_t issue_step(const TrainOptions& options, models::Segmenter& model, LossKind loss_kind, Loader& loader,
+                        Step& step, std::int64_t batch, double lr) {
   const std::int64_t passes = std::min(options.accumulate, loader.batches() - batch);
-  const std::int64_t images = std::min(passes * options.batch_size, loader.images() - batch * options.batch_size);
-  IssuedStep step{lr, {}};
-  std::vector<Tensor> losses;
-  std::vector<double> shares;
+  StepSettings settings{lr, options.clip_norm, {}};
+  for (std::int64_t pass = batch; pass < batch + passes; ++pass) {
+    settings.images.push_back(std::min(options.batch_size, loader.images() - pass * options.batch_size));
+  }
+  step.begin(std::move(settings));
   for (std::int64_t pass = 0; pass < passes; ++pass) {
-    const Batch next = loader.next().value();
-    const auto [pixels, labels] = to_tensors(next, model.device());
+    const auto [pixels, labels] = to_tensors(loader.next().value(), model.device());
     Tape tape;
     const Var logits = models::logits(model, tape, pixels);
-    const Var loss = loss_of(loss_kind, options.background, tape, logits, labels);
-    const double share = static_cast<double>(next.N) / static_cast<double>(images);
-    tape.backward(loss, share);
-    losses.push_back(loss.value);
-    shares.push_back(share);
-    step.sizes.push_back(next.N);
+    step.backward(tape, loss_of(loss_kind, options.background, tape, logits, labels));
   }
-  optimizer.commit(losses, lr, options.clip_norm, shares);
-  return step;
+  step.commit();
+  return passes;
 }
 
 }  // namespace unet

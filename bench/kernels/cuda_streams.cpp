@@ -113,12 +113,13 @@ void adam(benchmark::State& state, std::int64_t count, bool copies) {
   const Tensor g = filled({count}, copies ? Dtype::bf16 : Dtype::f32), p = filled({count}, Dtype::f32),
                m = filled({count}, Dtype::f32), v = filled({count}, Dtype::f32),
                copy = copies ? Tensor::empty({count}, Dtype::bf16, kCuda) : Tensor();
-  kernels::StepControl control;
-  control.steps = 1;
-  control.lr = control.step_size = 1e-4;
+  const kernels::StepControl control{.lr = 1e-4};
+  const kernels::AdamClock clock{.steps = 1, .step_size = 1e-4};
   const Tensor there = Tensor::copy_of({sizeof control}, Dtype::u8, &control, kCuda);
+  const Tensor clock_there = Tensor::copy_of({sizeof clock}, Dtype::u8, &clock, kCuda);
   measure(state, static_cast<double>(count) * 28, [&] {
-    cuda::adam({}, there.data<kernels::StepControl>(), g.view(), p.view(), m.view(), v.view(), copy.view());
+    cuda::adam({}, there.data<kernels::StepControl>(), clock_there.data<kernels::AdamClock>(), g.view(), p.view(),
+               m.view(), v.view(), copy.view());
   });
 }
 

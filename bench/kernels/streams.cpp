@@ -40,9 +40,10 @@ template <class T>
 void adam(benchmark::State& state) {
   const auto count = static_cast<std::size_t>(state.range(0));
   std::vector<T> g(count, T(0.01)), p(count, T(0.1)), m(count), v(count);
-  const StepControl control{.lr = 1e-3, .step_size = 1e-3};
+  const StepControl control{.lr = 1e-3};
+  const AdamClock clock{.step_size = 1e-3};
   for (auto _ : state) {
-    cpu::adam({}, &control, flat(g), flat(p), flat(m), flat(v), {});
+    cpu::adam({}, &control, &clock, flat(g), flat(p), flat(m), flat(v), {});
   }
   report_bytes(state, state.iterations() * state.range(0) * 7 * static_cast<std::int64_t>(sizeof(T)));
 }

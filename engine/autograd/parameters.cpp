@@ -42,9 +42,24 @@ void Parameters::require_new(const std::string& name) const {
   }
 }
 
+void Parameters::begin_group(const std::string& name) {
+  const auto same = [&](const Group& group) { return group.name == name; };
+  const auto found = std::find_if(groups_.begin(), groups_.end(), same);
+  group_ = static_cast<std::size_t>(found - groups_.begin());
+  if (found == groups_.end()) groups_.push_back({name});
+}
+
+void Parameters::set_trainable(const std::string& group, bool trainable) {
+  const auto same = [&](const Group& one) { return one.name == group; };
+  const auto found = std::find_if(groups_.begin(), groups_.end(), same);
+  if (found == groups_.end()) throw Error("there is no group \"{}\" of parameters", group);
+  found->trainable = trainable;
+}
+
 ParamId Parameters::add(const std::string& name, const Shape& shape, Init init) {
   require_new(name);
-  params_.push_back({name, shape, init});
+  if (groups_.empty()) begin_group("");
+  params_.push_back({.name = name, .shape = shape, .init = init, .group = group_});
   return {static_cast<int>(params_.size()) - 1};
 }
 
@@ -56,7 +71,7 @@ ParamId Parameters::add_operand(const std::string& name, const Shape& shape, Ini
 
 StatsId Parameters::add_stats(const std::string& name, std::int64_t channels) {
   require_new(name);
-  stats_.push_back({name, channels, 0, 0, 0});
+  stats_.push_back({.name = name, .channels = channels});
   return {static_cast<int>(stats_.size()) - 1};
 }
 
@@ -77,7 +92,7 @@ void Parameters::initialize(std::uint64_t seed) {
   for (Stats& stats : stats_) {
     stats.mean_offset = running;
     stats.variance_offset = running + aligned(stats.channels, dtype_);
-    stats.batches_tracked = 0;
+    stats.batches_tracked = stats.uses = 0;
     running = stats.variance_offset + aligned(stats.channels, dtype_);
   }
   const Tensor statistics = Tensor::zeros({std::max<std::int64_t>(1, running)}, dtype_);
@@ -160,18 +175,24 @@ RunningStats Parameters::running(StatsId id) const {
   RunningStats out;
   out.mean = running_.range(stats.mean_offset, {stats.channels});
   out.variance = running_.range(stats.variance_offset, {stats.channels});
-  if (!pending_.empty()) {
-    out.pending_mean = pending_.back().range(stats.mean_offset, {stats.channels});
-    out.pending_variance = pending_.back().range(stats.variance_offset, {stats.channels});
-  }
   return out;
 }
 
-void Parameters::begin_pass() { pending_.push_back(Tensor::zeros(running_.shape(), dtype_, device_)); }
+RunningStats Parameters::record_statistics(StatsId id) {
+  Stats& stats = stats_[static_cast<std::size_t>(id.index)];
+  const auto use = static_cast<std::size_t>(stats.uses);
+  if (use == pending_.size()) pending_.push_back(Tensor::zeros(running_.shape(), dtype_, device_));
+  ++stats.uses;
+  RunningStats out = running(id);
+  out.pending_mean = pending_[use].range(stats.mean_offset, {stats.channels});
+  out.pending_variance = pending_[use].range(stats.variance_offset, {stats.channels});
+  return out;
+}
 
 void Parameters::end_step() {
   has_gradient_.assign(params_.size(), false);
   pending_.clear();
+  for (Stats& stats : stats_) stats.uses = 0;
   wide_ = false;
 }
 

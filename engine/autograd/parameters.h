@@ -8,12 +8,12 @@
 //               weights are bf16. Once a second gradient is added to one of them all of them are f32 until the step
 //               ends
 //   running     running mean and variance of every batch norm, flat
-//   pending     one range like `running` per pass of the step under way: batch statistics that commit will fold in, in
-//               the order of the passes
+//   pending     ranges like `running` that commit will fold in, in order: the n-th holds the batch statistics of each
+//               batch norm's n-th use in the step under way
 //
-// Whatever walks all parameters (Adam, gradient norm, finite check, checkpoint) walks these ranges in one pass; nothing
-// loops over parameters. Forward and backward write only gradients and pending; `values` and `running` change in commit
-// (engine/train/optimizer.h) alone, all together or not at all.
+// The gradient norm, the finite check and checkpoints walk these ranges whole, Adam in one stretch for each group and
+// kind of decay. Forward and backward write only gradients and pending. In training `values` and `running` change when
+// a step commits (engine/train/step.h), all together or not at all; loading a checkpoint is the other way.
 #pragma once
 
 #include <cstdint>
@@ -37,7 +37,7 @@ struct StatsId {
   int index = -1;
 };
 
-/// The running statistics of one batch norm, each [C]. pending_* are undefined outside a recorded pass.
+/// The running statistics of one batch norm, each [C]. pending_*: where a recorded use leaves its batch statistics.
 struct RunningStats {
   Tensor mean, variance;
   Tensor pending_mean, pending_variance;
@@ -50,7 +50,13 @@ class Parameters {
     Shape shape;       // in memory: convolution weights [Cout,Kh,Kw,Cin]
     Init init;
     bool convolution = false;  // read by one
+    std::size_t group = 0;     // in groups()
     std::int64_t offset = 0;   // of the slice, in elements
+  };
+  /// Parameters that are trained, or not, together: "encoder". Adam counts its steps for each group.
+  struct Group {
+    std::string name;
+    bool trainable = true;
   };
   struct Stats {
     std::string
@@ -58,6 +64,7 @@ class Parameters {
     std::int64_t channels = 0;
     std::int64_t mean_offset = 0, variance_offset = 0;
     std::int64_t batches_tracked = 0;
+    std::int64_t uses = 0;  // in the step under way: of the pending ranges, those that hold statistics of its
   };
 
   /// with_copies: convolutions read bf16 copies of the (f32) values.
@@ -66,6 +73,8 @@ class Parameters {
   Parameters(const Parameters&) = delete;
   Parameters& operator=(const Parameters&) = delete;
 
+  /// Parameters added from now on belong to this group, a new one or one that is there; without any call, to one "".
+  void begin_group(const std::string& name);
   /// Declares a parameter or a batch norm's statistics. Before initialize(). Throws Error if the name is taken.
   ParamId add(const std::string& name, const Shape& shape, Init init);
   /// The same for a weight that convolutions read: Tape::operand.
@@ -80,6 +89,11 @@ class Parameters {
   const std::vector<Param>& params() const { return params_; }
   const std::vector<Stats>& stats() const { return stats_; }
   std::vector<Stats>& stats() { return stats_; }
+  const std::vector<Group>& groups() const { return groups_; }
+  bool trainable(ParamId id) const { return groups_[param(id).group].trainable; }
+  /// From the next step on a group is trained or left alone: its parameters are constants to the tape, their gradients
+  /// 0, and neither they nor their moments change. Throws Error if there is no such group.
+  void set_trainable(const std::string& group, bool trainable);
   /// Number of learnable values, padding not counted.
   std::int64_t count() const;
 
@@ -92,6 +106,8 @@ class Parameters {
   const Param& param_at(std::int64_t element) const;
   const Stats& stats_at(std::int64_t element) const;
   RunningStats running(StatsId id) const;
+  /// The same for a recorded use, which reports into a pending range of its own.
+  RunningStats record_statistics(StatsId id);
 
   /// The flat ranges.
   const Tensor& values() const { return values_; }
@@ -99,13 +115,11 @@ class Parameters {
   /// One range or, beside copies, two: the weights' and, behind them, all others'.
   std::vector<Tensor> gradients() const;
   const Tensor& running() const { return running_; }
-  /// Pending statistics, one range per pass since the last end_step(), in order.
+  /// Pending statistics since the last end_step(): as many ranges as the most used batch norm has uses.
   const std::vector<Tensor>& pending() const { return pending_; }
 
   /// Whoever changes values other than by Adam calls this afterwards: the copies follow.
   void values_changed();
-  /// A recorded forward pass begins: batch norms of this pass report into a new pending range.
-  void begin_pass();
   /// The step is over, committed or dropped: gradients count as absent again and pending statistics are gone.
   void end_step();
   /// A gradient that another is about to be added to. One in bf16 becomes f32, with all others, until the step ends.
@@ -124,6 +138,8 @@ class Parameters {
 
   Dtype dtype_;
   Device device_;
+  std::vector<Group> groups_;
+  std::size_t group_ = 0;  // of the parameters added next
   std::vector<Param> params_;
   std::vector<Stats> stats_;
   std::vector<bool> has_gradient_;

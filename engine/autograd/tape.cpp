@@ -22,7 +22,7 @@ Var Tape::operand(Parameters& parameters, ParamId id) { return param(parameters,
 
 Var Tape::param(Parameters& parameters, ParamId id, const Tensor& value) {
   Var var{value, kConstant, parameters.name(id).c_str()};
-  if (recording()) {
+  if (recording() && parameters.trainable(id)) {
     var.id = add_slot(value);
     slots_.back().parameters = &parameters;
     slots_.back().param = id;
@@ -42,11 +42,13 @@ Var Tape::output(const Tensor& value, std::initializer_list<const Var*> inputs) 
   return {value, recording() && wanted ? add_slot(value) : kConstant, ""};
 }
 
-void Tape::backward(const Var& loss, double scale) {
+void Tape::backward(const Var& loss, const Tensor& seed) {
+  constexpr double kOne = 1;
   if (loss.shape() != Shape{1}) throw Error("backward: the loss must be a scalar [1], got {}", loss.shape().str());
   if (!loss.wants_gradient())
     throw Error("backward: nothing was recorded for this loss; is the tape an inference tape?");
-  slots_[static_cast<std::size_t>(loss.id)].gradient = Tensor::copy_of({1}, Dtype::f64, &scale, loss.value.device());
+  slots_[static_cast<std::size_t>(loss.id)].gradient =
+      seed.defined() ? seed : Tensor::copy_of({1}, Dtype::f64, &kOne, loss.value.device());
   while (!nodes_.empty()) {
     const std::function<void()> node = std::move(nodes_.back());
     nodes_.pop_back();

@@ -64,15 +64,16 @@ class Tape {
   Var input(const Tensor& value) const { return {value, kConstant, ""}; }
   /// A variable whose gradient is kept for gradient(); tests and outside programs.
   Var leaf(const Tensor& value);
-  /// A parameter: its gradient goes into the arena, written by the step's first backward pass, added to by later ones.
-  /// `parameters` outlives the tape.
+  /// A parameter: its gradient goes into the arena, written by the step's first backward pass, added to by later ones;
+  /// a constant if its group is not trainable. `parameters` outlives the tape.
   Var param(Parameters& parameters, ParamId id);
   /// The same as convolutions read it: a bf16 copy where the model has one, whose gradient is bf16 too.
   Var operand(Parameters& parameters, ParamId id);
 
-  /// Runs the recorded functions from the end, with d(loss) = scale. loss is a scalar [1]. The tape is empty
-  /// afterwards. Throws Error if the loss is no scalar or nothing was recorded for it.
-  void backward(const Var& loss, double scale = 1.0);
+  /// Runs the recorded functions from the end, with d(loss) = seed, [1] f64 on the loss's device, or 1; the device
+  /// reads it when it comes to it. loss is a scalar [1]. The tape is empty afterwards. Throws Error if the loss is no
+  /// scalar or nothing was recorded for it.
+  void backward(const Var& loss, const Tensor& seed = {});
   /// The gradient of a leaf after backward(), dense or a view; undefined if none reached it.
   Tensor gradient(const Var& leaf) const;
 

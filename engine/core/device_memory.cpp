@@ -68,12 +68,15 @@ void zero_bytes(void* to, Device device, std::size_t bytes) {
   }
 }
 
-ReadBack::ReadBack(Device device, std::size_t bytes) {
-  if (device.is_cpu()) {
+void ReadBack::begin(std::size_t bytes) {
+  filled_ = 0;
+  if (bytes <= room_) return;
+  if (device_.is_cpu()) {
     host_.resize(bytes);
   } else if constexpr (kHasCuda) {
     staged_ = std::make_shared<cuda_memory::Staged>(bytes);
   }
+  room_ = bytes;
 }
 
 void ReadBack::add(const void* from, std::size_t bytes) {

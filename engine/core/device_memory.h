@@ -31,9 +31,10 @@ class Staged;
 /// Device bytes on their way to the host while the host goes on: a read-back that waits as late as it can.
 class ReadBack {
  public:
-  /// Room for `bytes` bytes.
-  ReadBack(Device device, std::size_t bytes);
+  explicit ReadBack(Device device) : device_(device) {}
 
+  /// Begins, once what was on its way has been waited for. Asks for memory if it never had room for `bytes` bytes.
+  void begin(std::size_t bytes);
   /// Appends bytes of the device.
   void add(const void* from, std::size_t bytes);
   /// No more will be added.
@@ -42,9 +43,10 @@ class ReadBack {
   const std::byte* wait() const;
 
  private:
+  Device device_;
   std::vector<std::byte> host_;                  // of the CPU
   std::shared_ptr<cuda_memory::Staged> staged_;  // of a device
-  std::size_t filled_ = 0;
+  std::size_t room_ = 0, filled_ = 0;
 };
 
 }  // namespace unet

@@ -13,7 +13,7 @@
 
 namespace unet {
 
-// The only door through which files are written. A test replaces entries to see each call fail.
+// The calls by which every file but a run's lock is written. A test replaces entries to see each call fail.
 struct FileCalls {
   int (*open)(const char* path, int flags, mode_t mode);
   int (*flock)(int descriptor, int operation);

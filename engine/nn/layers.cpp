@@ -96,7 +96,7 @@ NormActResult ConvNormAct::forward_in_two(Tape& tape, const Var& x, const Option
   // A slice keeps the tensor it belongs to alive anyway. On a GPU time is dearer than memory.
   norm.recompute = x.value.device().is_cpu() && !options.out.defined();
   return norm_act(tape, conv, tape.param(*parameters_, gamma_), tape.param(*parameters_, beta_),
-                  parameters_->running(stats_), norm);
+                  tape.recording() ? parameters_->record_statistics(stats_) : parameters_->running(stats_), norm);
 }
 
 NormActResult ConvNormAct::forward_folded(Tape& tape, const Var& x, const Options& options) const {

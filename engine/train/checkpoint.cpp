@@ -1,11 +1,12 @@
 #include "engine/train/checkpoint.h"
 
 #include <cstring>
-#include <functional>
 #include <limits>
-#include <set>
+#include <map>
+#include <utility>
 #include <vector>
 
+#include "engine/core/device_memory.h"
 #include "engine/core/error.h"
 #include "engine/core/hash.h"
 #include "engine/core/rng.h"
@@ -83,6 +84,12 @@ SafeDtype file_dtype(const Parameters& parameters) {
   return parameters.dtype() == Dtype::f64 ? SafeDtype::kF64 : SafeDtype::kF32;
 }
 
+/// A scalar for a model of one group.
+std::vector<std::int64_t> steps_shape(const Parameters& parameters) {
+  const auto groups = static_cast<std::int64_t>(parameters.groups().size());
+  return groups == 1 ? std::vector<std::int64_t>() : std::vector<std::int64_t>{groups};
+}
+
 std::string checksum_key(const std::string& tensor) { return "checksum." + tensor; }
 std::string checksum_text(std::uint64_t checksum) { return fmt::format("{:016x}", checksum); }
 
@@ -153,6 +160,127 @@ std::uint64_t require_checksum(const SafetensorsFile& file, const TensorInfo& in
       file.path().string(), printable(info.name), text, printable(found->second), printable(key));
 }
 
+/// One of the model's tensors, or the count of a batch norm (`tensor` undefined), and where it lies in a file.
+struct Source {
+  std::string name;
+  Tensor tensor;
+  const TensorInfo* info = nullptr;
+
+  /// "a" or, where the file calls it otherwise, "b" as "a".
+  std::string title() const {
+    return info->name == name ? fmt::format("\"{}\"", name)
+                              : fmt::format("\"{}\" as \"{}\"", printable(info->name), name);
+  }
+};
+
+constexpr const char* kDamaged =
+    "the file is damaged, holds another model or was written by another program; nothing was loaded";
+
+/// Finds each source in the file; without info those that are missing. The names of the file's other tensors.
+std::vector<std::string> find_sources(const SafetensorsFile& file, const Rename& rename, std::vector<Source>& sources) {
+  std::map<std::string, Source*> by_name;
+  for (Source& source : sources) by_name[source.name] = &source;
+  std::vector<std::string> unused;
+  for (const TensorInfo& info : file.tensors()) {
+    const auto found = by_name.find(rename ? rename(info.name) : info.name);
+    if (found == by_name.end()) {
+      if (!info.name.starts_with(kStatePrefix)) unused.push_back(info.name);
+    } else if (const TensorInfo* other = std::exchange(found->second->info, &info)) {
+      throw Error("{}: \"{}\" and \"{}\" are both \"{}\" to this model; nothing was loaded", file.path().string(),
+                  printable(other->name), printable(info.name), found->first);
+    }
+  }
+  return unused;
+}
+
+/// Throws Error unless the file's tensor can be the model's.
+void require_fit(const std::string& path, const Source& source) {
+  const TensorInfo& info = *source.info;
+  if (!source.tensor.defined()) {
+    if (info.dtype == SafeDtype::kI64 && info.elements() == 1) return;
+    throw Error("{}: {} is {} {}, expected one I64; {}", path, source.title(), safe_dtype_name(info.dtype),
+                text(info.shape), kDamaged);
+  }
+  const std::vector<std::int64_t> shape = disk_shape(source.tensor.shape());
+  if (info.shape != shape) {
+    throw Error("{}: {} is {}, expected {}; {}", path, source.title(), text(info.shape), text(shape), kDamaged);
+  }
+  if (info.dtype != SafeDtype::kF32 && info.dtype != SafeDtype::kF64) {
+    throw Error("{}: {} is {}, expected F32 or F64; {}", path, source.title(), safe_dtype_name(info.dtype), kDamaged);
+  }
+}
+
+void copy_from_disk(const TensorInfo& info, const std::byte* bytes, const Tensor& tensor) {
+  kernels::dispatch_float(tensor.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    T* memory = tensor.data<T>();
+    const auto copy = [&](const auto* disk) {
+      for_each_place(tensor.shape(), [&](std::int64_t m, std::int64_t d) { memory[m] = static_cast<T>(disk[d]); });
+    };
+    if (info.dtype == SafeDtype::kF64) {
+      copy(reinterpret_cast<const double*>(bytes));
+    } else {
+      copy(reinterpret_cast<const float*>(bytes));
+    }
+  });
+}
+
+/// strict: nothing may be missing or unused.
+LoadedTensors load(const SafetensorsFile& file, Parameters& parameters, const Rename& rename, bool strict) {
+  const std::string path = file.path().string();
+  const HostArenas arenas = on_host(parameters);
+  std::vector<Source> sources;
+  for (Named& named : float_tensors(parameters, arenas)) sources.push_back({named.name, named.tensor});
+  const std::size_t floats = sources.size();
+  for (const Parameters::Stats& stats : parameters.stats()) sources.push_back({tracked_name(stats), Tensor()});
+  LoadedTensors out;
+  out.unused = find_sources(file, rename, sources);
+  for (const Source& source : sources) {
+    if (source.info != nullptr) {
+      require_fit(path, source);
+      out.loaded.push_back(source.name);
+    } else if (strict) {
+      throw Error("{}: tensor \"{}\" is missing; {}", path, source.name, kDamaged);
+    } else {
+      out.missing.push_back(source.name);
+    }
+  }
+  if (strict && !out.unused.empty()) {
+    throw Error("{}: tensor \"{}\" is not part of this model; {}", path, printable(out.unused[0]), kDamaged);
+  }
+
+  // Everything is read before anything changes: a read error leaves the model as it was.
+  std::vector<std::vector<std::byte>> bytes(sources.size());
+  for (std::size_t i = 0; i < sources.size(); ++i) {
+    if (sources[i].info == nullptr) continue;
+    const TensorInfo& info = *sources[i].info;
+    bytes[i].resize(info.bytes());
+    file.read(info, bytes[i].data());
+    if (i < floats) {
+      const double low = sources[i].name.ends_with(".running_var") ? 0 : -std::numeric_limits<double>::max();
+      const double high = info.dtype == SafeDtype::kF64 && parameters.dtype() == Dtype::f64
+                              ? std::numeric_limits<double>::max()
+                              : std::numeric_limits<float>::max();
+      require_range(file.path(), info, bytes[i].data(), low, high);
+    }
+    out.digest = digest_with(out.digest, require_checksum(file, info, bytes[i].data()));
+  }
+  for (std::size_t i = 0; i < floats; ++i) {
+    if (sources[i].info != nullptr) copy_from_disk(*sources[i].info, bytes[i].data(), sources[i].tensor);
+  }
+  const Device device = parameters.device();
+  if (!device.is_cpu()) {
+    upload(parameters.values().data<void>(), device, arenas.values.data<void>(), arenas.values.bytes());
+    upload(parameters.running().data<void>(), device, arenas.running.data<void>(), arenas.running.bytes());
+  }
+  parameters.values_changed();
+  for (std::size_t i = floats; i < sources.size(); ++i) {
+    if (sources[i].info == nullptr) continue;
+    std::memcpy(&parameters.stats()[i - floats].batches_tracked, bytes[i].data(), sizeof(std::int64_t));
+  }
+  return out;
+}
+
 }  // namespace
 
 std::uint64_t save_model(const std::filesystem::path& path, const Parameters& parameters, const Metadata& metadata) {
@@ -173,12 +301,12 @@ void save_training(const std::filesystem::path& path, const Parameters& paramete
                    const Metadata& metadata) {
   const SafeDtype dtype = file_dtype(parameters);
   const std::int64_t size = optimizer.m().size();
-  const std::int64_t steps = optimizer.steps();
+  const std::vector<std::int64_t> steps = optimizer.group_steps();
   const Tensor m = optimizer.m().to(Device{}), v = optimizer.v().to(Device{});
   save(path, parameters, metadata,
        {{kFirstMoment, dtype, {size}, m.data<void>(), {}},
         {kSecondMoment, dtype, {size}, v.data<void>(), {}},
-        {kAdamSteps, SafeDtype::kI64, {}, &steps, {}}});
+        {kAdamSteps, SafeDtype::kI64, steps_shape(parameters), steps.data(), {}}});
 }
 
 void load_training(const SafetensorsFile& file, Parameters& parameters, Adam& optimizer) {
@@ -197,103 +325,34 @@ void load_training(const SafetensorsFile& file, Parameters& parameters, Adam& op
   };
   const TensorInfo& m = state(kFirstMoment, dtype, flat);
   const TensorInfo& v = state(kSecondMoment, dtype, flat);
-  const TensorInfo& steps = state(kAdamSteps, SafeDtype::kI64, {});
+  const TensorInfo& steps = state(kAdamSteps, SafeDtype::kI64, steps_shape(parameters));
   const Tensor new_m = Tensor::empty(optimizer.m().shape(), parameters.dtype());
   const Tensor new_v = Tensor::empty(optimizer.v().shape(), parameters.dtype());
-  std::int64_t count = 0;
+  std::vector<std::int64_t> counts(parameters.groups().size());
   file.read(m, new_m.data<void>());
   file.read(v, new_v.data<void>());
-  file.read(steps, &count);
+  file.read(steps, counts.data());
   require_range(file.path(), m, new_m.data<void>(), -kMaxFirstMoment, kMaxFirstMoment);
   require_range(file.path(), v, new_v.data<void>(), 0, kMaxFirstMoment * kMaxFirstMoment);
   require_checksum(file, m, new_m.data<void>());
   require_checksum(file, v, new_v.data<void>());
-  require_checksum(file, steps, &count);
-  if (count < 0) {
+  require_checksum(file, steps, counts.data());
+  for (const std::int64_t count : counts) {
+    if (count >= 0) continue;
     throw Error("{}: \"{}\" is {}, expected at least 0; nothing was loaded", file.path().string(), kAdamSteps, count);
   }
   load_model(file, parameters);
   upload(optimizer.m().data<void>(), parameters.device(), new_m.data<void>(), m.bytes());
   upload(optimizer.v().data<void>(), parameters.device(), new_v.data<void>(), v.bytes());
-  optimizer.set_steps(count);
+  optimizer.set_group_steps(counts);
 }
 
 std::uint64_t load_model(const SafetensorsFile& file, Parameters& parameters) {
-  const std::string path = file.path().string();
-  const std::string damaged =
-      "the file is damaged, holds another model or was written by another program; nothing was loaded";
-  const HostArenas arenas = on_host(parameters);
-  const std::vector<Named> tensors = float_tensors(parameters, arenas);
-  std::set<std::string> expected;
-  for (const Named& named : tensors) {
-    const TensorInfo* info = file.find(named.name);
-    if (info == nullptr) throw Error("{}: tensor \"{}\" is missing; {}", path, named.name, damaged);
-    const std::vector<std::int64_t> shape = disk_shape(named.tensor.shape());
-    if (info->shape != shape) {
-      throw Error("{}: \"{}\" is {}, expected {}; {}", path, named.name, text(info->shape), text(shape), damaged);
-    }
-    if (info->dtype != SafeDtype::kF32 && info->dtype != SafeDtype::kF64) {
-      throw Error("{}: \"{}\" is {}, expected F32 or F64; {}", path, named.name, safe_dtype_name(info->dtype), damaged);
-    }
-    expected.insert(named.name);
-  }
-  for (const Parameters::Stats& stats : parameters.stats()) {
-    const TensorInfo* info = file.find(tracked_name(stats));
-    if (info == nullptr) throw Error("{}: tensor \"{}\" is missing; {}", path, tracked_name(stats), damaged);
-    if (info->dtype != SafeDtype::kI64 || info->elements() != 1) {
-      throw Error("{}: \"{}\" is {} {}, expected one I64; {}", path, tracked_name(stats), safe_dtype_name(info->dtype),
-                  text(info->shape), damaged);
-    }
-    expected.insert(tracked_name(stats));
-  }
-  for (const TensorInfo& info : file.tensors()) {
-    if (!expected.contains(info.name) && !info.name.starts_with(kStatePrefix)) {
-      throw Error("{}: tensor \"{}\" is not part of this model; {}", path, printable(info.name), damaged);
-    }
-  }
+  return load(file, parameters, {}, true).digest;
+}
 
-  // Everything is read before anything changes: a read error leaves the model as it was.
-  std::vector<std::vector<std::byte>> bytes;
-  std::uint64_t digest = 0;
-  for (const Named& named : tensors) {
-    const TensorInfo& info = *file.find(named.name);
-    file.read(info, bytes.emplace_back(info.bytes()).data());
-    const double low = named.name.ends_with(".running_var") ? 0 : -std::numeric_limits<double>::max();
-    const double high = info.dtype == SafeDtype::kF64 && parameters.dtype() == Dtype::f64
-                            ? std::numeric_limits<double>::max()
-                            : std::numeric_limits<float>::max();
-    require_range(file.path(), info, bytes.back().data(), low, high);
-    digest = digest_with(digest, require_checksum(file, info, bytes.back().data()));
-  }
-  std::vector<std::int64_t> tracked;
-  for (const Parameters::Stats& stats : parameters.stats()) {
-    const TensorInfo& info = *file.find(tracked_name(stats));
-    file.read(info, &tracked.emplace_back());
-    digest = digest_with(digest, require_checksum(file, info, &tracked.back()));
-  }
-  for (std::size_t i = 0; i < tensors.size(); ++i) {
-    const Tensor& tensor = tensors[i].tensor;
-    kernels::dispatch_float(tensor.dtype(), [&](auto zero) {
-      using T = decltype(zero);
-      T* memory = tensor.data<T>();
-      const auto copy = [&](const auto* disk) {
-        for_each_place(tensor.shape(), [&](std::int64_t m, std::int64_t d) { memory[m] = static_cast<T>(disk[d]); });
-      };
-      if (file.find(tensors[i].name)->dtype == SafeDtype::kF64) {
-        copy(reinterpret_cast<const double*>(bytes[i].data()));
-      } else {
-        copy(reinterpret_cast<const float*>(bytes[i].data()));
-      }
-    });
-  }
-  const Device device = parameters.device();
-  if (!device.is_cpu()) {
-    upload(parameters.values().data<void>(), device, arenas.values.data<void>(), arenas.values.bytes());
-    upload(parameters.running().data<void>(), device, arenas.running.data<void>(), arenas.running.bytes());
-  }
-  parameters.values_changed();
-  for (std::size_t i = 0; i < tracked.size(); ++i) parameters.stats()[i].batches_tracked = tracked[i];
-  return digest;
+LoadedTensors load_tensors(const SafetensorsFile& file, Parameters& parameters, const Rename& rename) {
+  return load(file, parameters, rename, false);
 }
 
 }  // namespace unet

@@ -4,11 +4,13 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "engine/io/safetensors.h"
-#include "engine/train/optimizer.h"
+#include "engine/train/adam.h"
 
 namespace unet {
 
@@ -25,11 +27,26 @@ std::uint64_t save_model(const std::filesystem::path& path, const Parameters& pa
 /// Throws Error naming file, tensor, what was found and expected.
 std::uint64_t load_model(const SafetensorsFile& file, Parameters& parameters);
 
+/// What came of a file that need not fit: names of the model's tensors and, of those nobody wanted, the file's.
+struct LoadedTensors {
+  std::vector<std::string> loaded, missing;  // in the model's order
+  std::vector<std::string> unused;           // in the file's order
+  std::uint64_t digest = 0;                  // of the checksums of what was loaded
+};
+
+/// From a tensor's name in a file to its name in the model; to one that the model has not: it is not wanted.
+using Rename = std::function<std::string(const std::string&)>;
+
+/// Loads what the file holds of the model, each tensor checked as load_model does: one that is there and does not fit,
+/// or is damaged, is an Error, before anything changes; so are two for one name. What is missing stays as it is.
+/// Without rename both have the same names.
+LoadedTensors load_tensors(const SafetensorsFile& file, Parameters& parameters, const Rename& rename = {});
+
 /// Reads every tensor that has a checksum. Throws Error naming the first that is damaged.
 void verify_checksums(const SafetensorsFile& file);
 
 /// A model together with its optimizer: the file of save_model and, flat and in the order of the arenas,
-/// "state.adam_m", "state.adam_v" and the I64 scalar "state.adam_steps".
+/// "state.adam_m", "state.adam_v" and "state.adam_steps", an I64 scalar or, for several groups of parameters, one each.
 void save_training(const std::filesystem::path& path, const Parameters& parameters, const Adam& optimizer,
                    const Metadata& metadata);
 /// Loads both. Throws Error as load_model does, also on moments that no training leaves (m beyond 1e18, v negative or

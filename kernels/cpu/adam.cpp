@@ -1,5 +1,6 @@
 #include "kernels/adam.h"
 
+#include <cmath>
 #include <stdexcept>
 
 #include "kernels/cpu/isa.h"
@@ -9,8 +10,15 @@
 
 namespace unet::kernels::cpu {
 
-void adam(const AdamSpec& spec, const StepControl* control, const Ranges& gradients, View parameters, View m, View v,
-          View copy) {
+void adam_clock(const AdamSpec& spec, const StepControl* control, AdamClock* clock) {
+  if (control->verdict != StepVerdict::commit) return;
+  const auto t = static_cast<double>(++clock->steps);
+  clock->step_size = control->lr / (1 - std::pow(spec.beta1, t));
+  clock->root_factor = 1 / std::sqrt(1 - std::pow(spec.beta2, t));
+}
+
+void adam(const AdamSpec& spec, const StepControl* control, const AdamClock* clock, const Ranges& gradients,
+          View parameters, View m, View v, View copy) {
   if (copy) throw std::logic_error("adam: copies of the parameters are for devices that read them");
   if (gradients.first.size() != 0) throw std::logic_error("adam: gradients in two parts are for devices with bf16");
   if (control->verdict != StepVerdict::commit) return;
@@ -20,8 +28,8 @@ void adam(const AdamSpec& spec, const StepControl* control, const Ranges& gradie
       .keep = spec.decoupled ? 1 - control->lr * spec.weight_decay : 1,
       .beta1 = spec.beta1,
       .beta2 = spec.beta2,
-      .step_size = control->step_size,
-      .root_factor = control->root_factor,
+      .step_size = clock->step_size,
+      .root_factor = clock->root_factor,
       .epsilon = spec.epsilon,
   };
   const Blocks blocks = cut(parameters.size(), 16384);

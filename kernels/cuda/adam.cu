@@ -9,7 +9,7 @@ struct Factors {
   float grad_scale, decay, keep, beta1, new1, beta2, new2, step_size, root_factor, epsilon;
 };
 
-__device__ Factors factors_of(const AdamSpec& spec, const StepControl& control) {
+__device__ Factors factors_of(const AdamSpec& spec, const StepControl& control, const AdamClock& clock) {
   Factors out;
   out.grad_scale = static_cast<float>(control.grad_scale);
   out.decay = static_cast<float>(spec.decoupled ? 0 : spec.weight_decay);
@@ -18,19 +18,26 @@ __device__ Factors factors_of(const AdamSpec& spec, const StepControl& control) 
   out.new1 = static_cast<float>(1 - spec.beta1);
   out.beta2 = static_cast<float>(spec.beta2);
   out.new2 = static_cast<float>(1 - spec.beta2);
-  out.step_size = static_cast<float>(control.step_size);
-  out.root_factor = static_cast<float>(control.root_factor);
+  out.step_size = static_cast<float>(clock.step_size);
+  out.root_factor = static_cast<float>(clock.root_factor);
   out.epsilon = static_cast<float>(spec.epsilon);
   return out;
+}
+
+__global__ void adam_clock_kernel(AdamSpec spec, const StepControl* control, AdamClock* clock) {
+  if (control->verdict != StepVerdict::commit) return;
+  const auto t = static_cast<double>(++clock->steps);
+  clock->step_size = control->lr / (1 - pow(spec.beta1, t));
+  clock->root_factor = 1 / sqrt(1 - pow(spec.beta2, t));
 }
 
 /// copy: null, or bf16, of the elements before `copied`, where a part ends.
 template <int N>
 __global__ void __launch_bounds__(block_threads)
-    adam_kernel(AdamSpec spec, const StepControl* control, Parts gradients, float* p, float* m, float* v, bf16* copy,
-                std::int64_t copied) {
+    adam_kernel(AdamSpec spec, const StepControl* control, const AdamClock* clock, Parts gradients, float* p, float* m,
+                float* v, bf16* copy, std::int64_t copied) {
   if (control->verdict != StepVerdict::commit) return;
-  const Factors f = factors_of(spec, *control);
+  const Factors f = factors_of(spec, *control, *clock);
   with_part(gradients, blockIdx.x, [&]<class T>(const T* g, std::int64_t begin, std::int64_t end, std::int64_t offset) {
     const bool copies = offset + begin < copied;
 #pragma unroll 2
@@ -56,13 +63,17 @@ __global__ void __launch_bounds__(block_threads)
 
 }  // namespace
 
-void adam(const AdamSpec& spec, const StepControl* control, const Ranges& gradients, View parameters, View m, View v,
-          View copy) {
+void adam_clock(const AdamSpec& spec, const StepControl* control, AdamClock* clock) {
+  launch(adam_clock_kernel, Grid{}, Grid{}, spec, control, clock);
+}
+
+void adam(const AdamSpec& spec, const StepControl* control, const AdamClock* clock, const Ranges& gradients,
+          View parameters, View m, View v, View copy) {
   const Parts parts = parts_of(gradients, 4096, 16384);
   with_chunks<4>(
       [&](auto N) {
         launch(adam_kernel<decltype(N)::value>, Grid{parts.blocks(), 1, 1}, Grid{block_threads, 1, 1}, spec, control,
-               parts, parameters.as<float>(), m.as<float>(), v.as<float>(), copy.as<bf16>(), copy.size());
+               clock, parts, parameters.as<float>(), m.as<float>(), v.as<float>(), copy.as<bf16>(), copy.size());
       },
       gradients.first, gradients.second, parameters, m, v, copy);
 }

@@ -127,6 +127,7 @@ TEST_F(ResumeRules, OtherOptionsAreNamedAndRefused) {
            {{"--bilinear"}, "--bilinear was false, is true"},
            {{"--clip-norm", "1"}, "--clip-norm was off, is 1"},
            {{"--weight-decay", "0.1"}, "--weight-decay was 0, is 0.1"},
+           {{"--weight-decay", "0.1", "--decay-all"}, "--decay-all was false, is true"},
            {{"--phase2-loss", "cross_entropy"}, "--phase2-loss was dice, is cross_entropy"},
            {{"--border", "ignore"}, "--border was foreground, is ignore"},
            {{"--exif", "ignore"}, "--exif was apply, is ignore"},

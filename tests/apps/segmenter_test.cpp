@@ -51,7 +51,7 @@ TEST_F(SecondModel, TrainsEvaluatesPredictsAndResumes) {
   const ProgramResult evaluated = toy("eval_unet", {"-c", best, "-d", data_.string(), "--split", "train"});
   ASSERT_EQ(evaluated.code, 0) << evaluated.err;
   expect_parts(evaluated.out, {"cross_entropy", "dice"});
-  const fs::path photo = data_ / "images" / "p000.jpg";
+  const fs::path photo = data_ / "images" / "p000.png";
   const fs::path masks = folder_ / "masks";
   const ProgramResult predicted =
       toy("predict_unet", {"-c", best, "-o", masks.string(), photo.string(), "--image-size", "33x47"});

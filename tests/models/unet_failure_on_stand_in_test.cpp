@@ -15,11 +15,12 @@ TEST(CudaEngineFailure, OfAnyCallIsACleanError) {
   const auto step = [] {
     models::UNet model({3, 2, 1, false}, 3, {.device = kCuda, .bf16_copies = true});
     Adam adam(model.parameters(), {});
+    Step steps(model.parameters(), adam);
     for (int i = 0; i < 2; ++i) {
-      issue(model, adam, Loss::cross_entropy, batch_of(kSmall), Dtype::bf16);
-      adam.take_result(1);
+      issue(model, steps, Loss::cross_entropy, batch_of(kSmall), Dtype::bf16);
+      steps.take_result(1);
     }
-    EXPECT_TRUE(adam.take_result()->committed);
+    EXPECT_TRUE(steps.take_result()->committed);
   };
   shim::ShimRuntime& real = shim::shim_runtime();
   // run_conv's workspace stays for the next step: it is there before and after.

@@ -31,16 +31,16 @@ inline Batch batch_of(const Case& c) {
 }
 
 /// One step from the u8 images, as train_unet does it; the result is left to be taken.
-inline void issue(models::UNet& model, Adam& adam, Loss loss, const Batch& batch, Dtype activations,
+inline void issue(models::UNet& model, Step& step, Loss loss, const Batch& batch, Dtype activations,
                   double clip_norm = 0) {
   const Device device = model.parameters().device();
   const Tensor labels = batch.labels.to(device);
+  step.begin({.lr = kLr, .clip_norm = clip_norm});
   Tape tape;
   const Var images =
       normalize_images(tape, batch.images.to(device), imagenet_normalization(), image_channels(3, device), activations);
-  const Var value = loss_of(tape, loss, model.forward(tape, images), labels);
-  tape.backward(value);
-  adam.commit({value.value}, kLr, clip_norm);
+  step.backward(tape, loss_of(tape, loss, model.forward(tape, images), labels));
+  step.commit();
 }
 
 inline const Case kSmall{"small", {3, 2, 2, false}, Loss::cross_entropy, 1, 16, 16};

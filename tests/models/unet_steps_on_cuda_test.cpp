@@ -17,14 +17,15 @@ struct Course {
 Course train(const Case& c, Device device, Dtype activations = Dtype::f32, double clip_norm = 0) {
   models::UNet model(c.spec, 3, {.device = device, .bf16_copies = !device.is_cpu() && activations == Dtype::bf16});
   Adam adam(model.parameters(), {.weight_decay = 0.01, .decoupled = true});
+  Step step(model.parameters(), adam);
   const Batch batch = batch_of(c);
   Course out;
   const std::size_t ahead = device.is_cpu() ? 0 : 1;
-  for (int step = 0; step < kSteps; ++step) {
-    issue(model, adam, c.loss, batch, activations, clip_norm);
-    while (auto result = adam.take_result(ahead)) out.results.push_back(*result);
+  for (int i = 0; i < kSteps; ++i) {
+    issue(model, step, c.loss, batch, activations, clip_norm);
+    while (auto result = step.take_result(ahead)) out.results.push_back(*result);
   }
-  while (auto result = adam.take_result()) out.results.push_back(*result);
+  while (auto result = step.take_result()) out.results.push_back(*result);
   out.values = model.parameters().values().values<double>();
   out.running = model.parameters().running().values<double>();
   EXPECT_EQ(adam.steps(), kSteps);
@@ -81,6 +82,7 @@ TEST_F(CudaEngineStep, ClipsAsTheCpuDoes) {
 TEST_F(CudaEngineStep, ThatIsNotFiniteChangesNothingAndNamesTheLayer) {
   models::UNet model(kSmall.spec, 3, {.device = kCuda});
   Adam adam(model.parameters(), {});
+  Step step(model.parameters(), adam);
   const Batch batch = batch_of(kSmall);
   const float nan = std::numeric_limits<float>::quiet_NaN();
   const auto& params = model.parameters().params();
@@ -89,8 +91,8 @@ TEST_F(CudaEngineStep, ThatIsNotFiniteChangesNothingAndNamesTheLayer) {
   ASSERT_NE(at, params.end());
   upload(model.parameters().values().data<float>() + at->offset, kCuda, &nan, sizeof nan);
   const auto values = model.parameters().running().values<double>();
-  issue(model, adam, Loss::cross_entropy, batch, Dtype::f32);
-  const StepResult result = adam.take_result().value();
+  issue(model, step, Loss::cross_entropy, batch, Dtype::f32);
+  const StepResult result = step.take_result().value();
   EXPECT_FALSE(result.committed);
   EXPECT_EQ(
       result.reason,
@@ -102,11 +104,12 @@ TEST_F(CudaEngineStep, ThatIsNotFiniteChangesNothingAndNamesTheLayer) {
 TEST_F(CudaEngineStep, ALabelOutsideTheClassesDropsTheStep) {
   models::UNet model(kSmall.spec, 3, {.device = kCuda});
   Adam adam(model.parameters(), {});
+  Step step(model.parameters(), adam);
   Batch batch = batch_of(kSmall);
   batch.labels.data<std::uint8_t>()[17] = 7;
   for (const Loss loss : {Loss::cross_entropy, Loss::soft_dice}) {
-    issue(model, adam, loss, batch, Dtype::f32);
-    EXPECT_FALSE(adam.take_result()->committed);
+    issue(model, step, loss, batch, Dtype::f32);
+    EXPECT_FALSE(step.take_result()->committed);
   }
 }
 
@@ -128,8 +131,9 @@ TEST_F(CudaEngineCheckpoint, GoesThroughTheHostUnchanged) {
   models::UNet there(kSmall.spec, 3, {.device = kCuda, .bf16_copies = true}),
       again(kSmall.spec, 4, {.device = kCuda, .bf16_copies = true}), here(kSmall.spec, 5);
   Adam adam(there.parameters(), {}), adam_again(again.parameters(), {}), adam_here(here.parameters(), {});
-  issue(there, adam, Loss::cross_entropy, batch_of(kSmall), Dtype::bf16);
-  ASSERT_TRUE(adam.take_result()->committed);
+  Step step(there.parameters(), adam);
+  issue(there, step, Loss::cross_entropy, batch_of(kSmall), Dtype::bf16);
+  ASSERT_TRUE(step.take_result()->committed);
   save_training(path, there.parameters(), adam, {});
   load_training(SafetensorsFile(path), again.parameters(), adam_again);
   load_training(SafetensorsFile(path), here.parameters(), adam_here);

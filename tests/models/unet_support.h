@@ -14,7 +14,7 @@
 #include "engine/io/safetensors.h"
 #include "engine/ops/conv_plans.h"
 #include "engine/ops/ops.h"
-#include "engine/train/optimizer.h"
+#include "engine/train/step.h"
 #include "kernels/cpu/parallel.h"
 #include "models/unet.h"
 
@@ -178,8 +178,12 @@ inline Tensor run_pass(models::UNet& model, Loss loss, const Tensor& images, con
 
 inline StepResult train_step(models::UNet& model, Adam& adam, Loss loss, const Tensor& images, const Tensor& labels,
                              double lr) {
-  adam.commit({run_pass(model, loss, images, labels)}, lr);
-  return adam.take_result().value();
+  Step step(model.parameters(), adam);
+  step.begin({.lr = lr});
+  Tape tape;
+  step.backward(tape, loss_of(tape, loss, model.forward(tape, tape.input(images)), labels));
+  step.commit();
+  return step.take_result().value();
 }
 
 inline bool same_bytes(const Tensor& a, const Tensor& b) {

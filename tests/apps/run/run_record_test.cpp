@@ -163,5 +163,18 @@ TEST(RunRecord, AFieldThatIsMissingIsNamed) {
   }
 }
 
+TEST(RunRecord, OfATimeWithoutTheChoiceDecayedAll) {
+  const auto options = [](const char* weight_decay, const char* decay_all) {
+    RunRecord record;
+    record.options = {{"weight-decay", weight_decay}};
+    if (decay_all != nullptr) record.options["decay-all"] = decay_all;
+    return record;
+  };
+  using Lines = std::vector<std::string>;
+  EXPECT_EQ(differences(options("0.1", nullptr), options("0.1", "true")), Lines());
+  EXPECT_EQ(differences(options("0.1", nullptr), options("0.1", "false")), Lines{"--decay-all was true, is false"});
+  EXPECT_EQ(differences(options("0", nullptr), options("0", "false")), Lines()) << "nothing is decayed either way";
+}
+
 }  // namespace
 }  // namespace unet::tests

@@ -19,8 +19,9 @@ struct Model {
     parameters.initialize(7);
   }
 
-  /// Forward and backward; the kernels that backward launched beside the loss's and its own products.
-  std::uint64_t pass(std::uint64_t batch, bool with_up = true) {
+  /// Forward and backward, of `step` if given; the kernels that backward launched beside the loss's and its own
+  /// products.
+  std::uint64_t pass(std::uint64_t batch, bool with_up = true, Step* step = nullptr) {
     Tape tape;
     const Tensor images = random_images({2, 4, 6, kC}, Dtype::f32, batch);
     const Tensor x = Tensor::empty(images.shape(), Dtype::bf16, kCuda);
@@ -32,7 +33,11 @@ struct Model {
     const Var loss = tape.output(Tensor::zeros({1}, Dtype::f64, kCuda), {&y});
     tape.record([&tape, id = y.id, dy] { tape.add_gradient(id, dy); });
     const std::uint64_t before = shim::shim_runtime().launches();
-    tape.backward(loss);
+    if (step != nullptr) {
+      step->backward(tape, loss);
+    } else {
+      tape.backward(loss);
+    }
     return shim::shim_runtime().launches() - before;
   }
   std::vector<double> gradient(ParamId id) const { return parameters.gradient(id).values<double>(); }
@@ -81,37 +86,40 @@ TEST(CudaGradients, OfSeveralPassesAreSummedInF32) {
 TEST(CudaGradients, ThatAreNotFiniteNameTheirParameterInEitherRange) {
   Model model;
   Adam adam(model.parameters, {});
-  const Tensor loss = Tensor::zeros({1}, Dtype::f64, kCuda);
+  Step step(model.parameters, adam);
   for (const ParamId bad : {model.weight, model.up, model.bias}) {
-    model.pass(1);
+    step.begin({.lr = kLr});
+    model.pass(1, true, &step);
     const Tensor gradient = model.parameters.gradient(bad);
     const auto last = static_cast<std::size_t>(gradient.bytes()) - kernels::size_of(gradient.dtype());
     kernels::cuda::runtime().fill_bytes(gradient.data<std::byte>() + last, 0xff, gradient.bytes() - last);
-    adam.commit({loss}, kLr);
-    const StepResult result = adam.take_result().value();
+    step.commit();
+    const StepResult result = step.take_result().value();
     EXPECT_FALSE(result.committed);
     EXPECT_NE(result.reason.find('"' + model.parameters.name(bad) + '"'), std::string::npos) << result.reason;
   }
-  model.pass(1);
-  adam.commit({loss}, kLr);
-  EXPECT_TRUE(adam.take_result()->committed);
+  step.begin({.lr = kLr});
+  model.pass(1, true, &step);
+  step.commit();
+  EXPECT_TRUE(step.take_result()->committed);
 }
 
 TEST(CudaGradients, AreNormedAndAppliedInFewLaunches) {
   for (const Dtype activations : {Dtype::f32, Dtype::bf16}) {
     models::UNet model(kSmall.spec, 3, {.device = kCuda, .bf16_copies = activations == Dtype::bf16});
     Adam adam(model.parameters(), {});
+    Step step(model.parameters(), adam);
     const Tensor labels = batch_of(kSmall).labels.to(kCuda);
     const Tensor images = batch_of(kSmall).images.to(kCuda);
+    step.begin({.lr = kLr});
     Tape tape;
     const Var x = normalize_images(tape, images, imagenet_normalization(), image_channels(3, kCuda), activations);
-    const Var loss = loss_of(tape, Loss::cross_entropy, model.forward(tape, x), labels);
-    tape.backward(loss);
+    step.backward(tape, loss_of(tape, Loss::cross_entropy, model.forward(tape, x), labels));
     const std::uint64_t before = shim::shim_runtime().launches();
-    adam.commit({loss.value}, kLr);
-    // The step's inputs, its loss, squares of gradients and of statistics, the verdict, Adam, running statistics.
-    EXPECT_EQ(shim::shim_runtime().launches() - before, 7u);
-    EXPECT_TRUE(adam.take_result()->committed);
+    step.commit();
+    // Squares of gradients and of statistics, the verdict, Adam's clock, Adam, running statistics.
+    EXPECT_EQ(shim::shim_runtime().launches() - before, 6u);
+    EXPECT_TRUE(step.take_result()->committed);
   }
 }
 

@@ -33,10 +33,11 @@ TEST(Tape, ASharedGradientIsNotChangedByAnAddition) {
   EXPECT_EQ(tape.gradient(b).values<double>(), (std::vector<double>{1, 1}));
 }
 
-TEST(Tape, ScaleIsTheGradientOfTheLoss) {
+TEST(Tape, TheSeedIsTheGradientOfTheLoss) {
   Tape tape;
   const Var logits = tape.leaf(Tensor::zeros({1, 1, 1, 2}, Dtype::f64));
-  tape.backward(softmax_cross_entropy(tape, logits, Tensor::zeros({1, 1, 1}, Dtype::u8)), 0.5);
+  tape.backward(softmax_cross_entropy(tape, logits, Tensor::zeros({1, 1, 1}, Dtype::u8)),
+                Tensor::of<double>({1}, Dtype::f64, {0.5}));
   EXPECT_EQ(tape.gradient(logits).values<double>(), (std::vector<double>{-0.25, 0.25}));
 }
 
@@ -121,10 +122,11 @@ struct Model {
     parameters.initialize(7);
   }
   Var loss(Tape& tape, std::uint64_t batch) {
-    parameters.begin_pass();
     const Var x = tape.input(Tensor::of({2, 5, 6, 3}, parameters.dtype(), normal_values(180, batch)));
     Var y = conv2d(tape, x, tape.param(parameters, weight), {}, {.pad = 1});
-    y = norm_act(tape, y, tape.param(parameters, gamma), tape.param(parameters, beta), parameters.running(stats)).y;
+    y = norm_act(tape, y, tape.param(parameters, gamma), tape.param(parameters, beta),
+                 parameters.record_statistics(stats))
+            .y;
     y = conv2d(tape, y, tape.param(parameters, head), tape.param(parameters, bias));
     return softmax_cross_entropy(tape, y, random_labels({2, 5, 6}, 2, batch));
   }

@@ -85,11 +85,12 @@ TEST(SoftmaxCrossEntropy, LargeLogitsDoNotOverflow) {
   }
 }
 
-TEST(SoftmaxCrossEntropy, ScaleMultipliesTheGradient) {
+TEST(SoftmaxCrossEntropy, TheSeedMultipliesTheGradient) {
   const auto gradient = [](double scale) {
     Tape tape;
     const Var logits = tape.leaf(Tensor::of({2, 3, 3, 4}, Dtype::f64, normal_values(72, 1)));
-    tape.backward(softmax_cross_entropy(tape, logits, random_labels({2, 3, 3}, 4, 2)), scale);
+    tape.backward(softmax_cross_entropy(tape, logits, random_labels({2, 3, 3}, 4, 2)),
+                  Tensor::of<double>({1}, Dtype::f64, {scale}));
     return tape.gradient(logits).values<double>();
   };
   std::vector<double> scaled = gradient(1);

@@ -39,7 +39,7 @@ struct Training {
     fill(parameters.running(StatsId{0}).mean, static_cast<float>(seed) + 0.5f);
     fill(parameters.running(StatsId{0}).variance, static_cast<float>(seed) + 1.5f);
     parameters.stats()[0].batches_tracked = static_cast<std::int64_t>(seed);
-    optimizer->set_steps(static_cast<std::int64_t>(seed));
+    optimizer->set_group_steps({static_cast<std::int64_t>(seed)});
   }
 
   /// All of it, padding included, byte for byte.

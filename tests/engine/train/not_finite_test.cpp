@@ -3,11 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <functional>
 #include <limits>
 
 #include "engine/core/rng.h"
 #include "engine/ops/ops.h"
-#include "engine/train/optimizer.h"
+#include "engine/train/step.h"
 #include "kernels/cpu/parallel.h"
 #include "models/unet.h"
 
@@ -44,16 +45,16 @@ class NotFinite : public testing::Test {
   void pass() {
     Tape tape;
     const Var images = tape.input(Tensor::copy_of({2, 16, 16, 3}, Dtype::f32, images_.data()));
-    const Var loss = softmax_cross_entropy(tape, model_.forward(tape, images),
-                                           Tensor::copy_of({2, 16, 16}, Dtype::u8, labels_.data()));
-    tape.backward(loss);
-    losses_.push_back(loss.value);
+    step_.backward(tape, softmax_cross_entropy(tape, model_.forward(tape, images),
+                                               Tensor::copy_of({2, 16, 16}, Dtype::u8, labels_.data())));
   }
-  StepResult commit(double lr) {
-    if (losses_.empty()) pass();
-    adam_.commit(losses_, lr);
-    losses_.clear();
-    return adam_.take_result().value();
+  /// A step of one pass; `spoil` comes before its commit.
+  StepResult commit(double lr, const std::function<void()>& spoil = {}) {
+    step_.begin({.lr = lr});
+    pass();
+    if (spoil) spoil();
+    step_.commit();
+    return step_.take_result().value();
   }
   State state() {
     State out{floats_of(parameters_.values()),
@@ -66,9 +67,9 @@ class NotFinite : public testing::Test {
     return out;
   }
   /// The step must be dropped with these words, and nothing else happen; the next one must be committed.
-  void expect_dropped(const std::vector<std::string>& says, double lr = 1e-3) {
+  void expect_dropped(const std::vector<std::string>& says, double lr = 1e-3, const std::function<void()>& spoil = {}) {
     const State before = state();
-    const StepResult result = commit(lr);
+    const StepResult result = commit(lr, spoil);
     EXPECT_FALSE(result.committed);
     for (const std::string& word : says) EXPECT_NE(result.reason.find(word), std::string::npos) << result.reason;
     EXPECT_TRUE(state() == before) << "the dropped step left a trace";
@@ -79,7 +80,7 @@ class NotFinite : public testing::Test {
   models::UNet model_{models::SegmenterSpec{3, 2, 2, false}, 1};
   Parameters& parameters_ = model_.parameters();
   Adam adam_{parameters_, {}};
-  std::vector<Tensor> losses_;
+  Step step_{parameters_, adam_};
 };
 
 TEST_F(NotFinite, InTheInput) {
@@ -115,13 +116,12 @@ TEST_F(NotFinite, InAWeightNamesItsLayer) {
 
 TEST_F(NotFinite, InAGradientNamesItsParameter) {
   for (const float bad : {kNan, kInf, 1e19f}) {
-    pass();
     const ParamId last{static_cast<int>(parameters_.params().size()) - 1};
-    parameters_.gradient(last).data<float>()[0] = bad;
+    const auto spoil = [&] { parameters_.gradient(last).data<float>()[0] = bad; };
     if (std::isfinite(bad)) {
-      expect_dropped({"the gradients' norm is 1.000e+19"});
+      expect_dropped({"the gradients' norm is 1.000e+19"}, 1e-3, spoil);
     } else {
-      expect_dropped({"the gradients' norm is", parameters_.name(last)});
+      expect_dropped({"the gradients' norm is", parameters_.name(last)}, 1e-3, spoil);
     }
     EXPECT_TRUE(commit(1e-3).committed);
   }
@@ -129,21 +129,28 @@ TEST_F(NotFinite, InAGradientNamesItsParameter) {
 
 TEST_F(NotFinite, InTheStatisticsOfABatchNorm) {
   for (const float bad : {kNan, kInf}) {
-    pass();
     const Parameters::Stats& stats = parameters_.stats()[4];
-    parameters_.pending()[0].data<float>()[stats.variance_offset] = bad;
-    expect_dropped({"statistics", "\"" + stats.name + "\""});
+    expect_dropped({"statistics", "\"" + stats.name + "\""}, 1e-3,
+                   [&] { parameters_.pending()[0].data<float>()[stats.variance_offset] = bad; });
     EXPECT_TRUE(commit(1e-3).committed);
   }
 }
 
 TEST_F(NotFinite, InOneOfTheAccumulatedPasses) {
-  pass();
-  const float before = std::exchange(images_[7], kNan);
-  pass();
-  images_[7] = before;
-  pass();
-  expect_dropped({"the loss is nan", "inc.double_conv.1"});
+  const State before = state();
+  step_.begin({.lr = 1e-3, .images = {2, 2, 2}});
+  for (const int i : {0, 1, 2}) {
+    const float sound = std::exchange(images_[7], i == 1 ? kNan : images_[7]);
+    pass();
+    images_[7] = sound;
+  }
+  step_.commit();
+  const StepResult result = step_.take_result().value();
+  EXPECT_FALSE(result.committed);
+  for (const char* word : {"the loss is nan", "inc.double_conv.1"}) {
+    EXPECT_NE(result.reason.find(word), std::string::npos) << result.reason;
+  }
+  EXPECT_TRUE(state() == before) << "the dropped step left a trace";
   EXPECT_TRUE(commit(1e-3).committed);
 }
 

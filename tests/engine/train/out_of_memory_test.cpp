@@ -9,6 +9,7 @@
 #include "engine/core/pool.h"
 #include "engine/ops/ops.h"
 #include "engine/train/checkpoint.h"
+#include "engine/train/step.h"
 #include "kernels/cpu/parallel.h"
 #include "models/unet.h"
 #include "tests/support/data_support.h"
@@ -46,16 +47,17 @@ class OutOfMemory : public testing::Test {
   std::string train(const fs::path& file) {
     models::UNet model(models::SegmenterSpec{3, 2, 2, false}, 1);
     Adam adam(model.parameters(), {});
+    Step step(model.parameters(), adam);
     const std::vector<std::uint8_t> pixels(2 * 16 * 16 * 3, 99), labels(2 * 16 * 16, 1);
-    for (int step = 0; step < 2; ++step) {
+    for (int i = 0; i < 2; ++i) {
+      step.begin({.lr = 1e-3});
       Tape tape;
       const Tensor images = Tensor::copy_of({2, 16, 16, 3}, Dtype::u8, pixels.data());
       const Var x = normalize_images(tape, images, imagenet_normalization(), 3);
       const Tensor truth = Tensor::copy_of({2, 16, 16}, Dtype::u8, labels.data());
-      const Var loss = softmax_cross_entropy(tape, model.forward(tape, x), truth);
-      tape.backward(loss);
-      adam.commit({loss.value}, 1e-3);
-      EXPECT_TRUE(adam.take_result().value().committed);
+      step.backward(tape, softmax_cross_entropy(tape, model.forward(tape, x), truth));
+      step.commit();
+      EXPECT_TRUE(step.take_result().value().committed);
     }
     save_training(file, model.parameters(), adam, {});
     load_training(SafetensorsFile(file), model.parameters(), adam);

@@ -26,14 +26,12 @@ template <class T>
 State run(const Case& with, const std::vector<double>& start, const std::vector<std::vector<double>>& gradients,
           std::size_t stop, double grad_scale = 1) {
   Guarded<T> p(start), m(std::vector<double>(start.size())), v(std::vector<double>(start.size()));
+  AdamClock clock;
   for (std::size_t t = 0; t < stop; ++t) {
     Guarded<T> g(gradients[t]);
-    StepControl control{.steps = static_cast<std::int64_t>(t)};
-    const SquareSum nothing_bad;
-    cpu::begin_step(&control, with.lr, 0);
-    cpu::decide(&control, with.spec.beta1, with.spec.beta2, {&nothing_bad, 1}, {}, 0);
-    control.grad_scale = grad_scale;
-    cpu::adam(with.spec, &control, g.flat(), p.flat(), m.flat(), v.flat(), {});
+    const StepControl control{.lr = with.lr, .grad_scale = grad_scale};
+    cpu::adam_clock(with.spec, &control, &clock);
+    cpu::adam(with.spec, &control, &clock, g.flat(), p.flat(), m.flat(), v.flat(), {});
     EXPECT_EQ(g.values(), std::vector<T>(gradients[t].begin(), gradients[t].end()));
     EXPECT_TRUE(g.intact() && p.intact() && m.intact() && v.intact());
   }
@@ -138,11 +136,14 @@ TEST(Adam, AStepThatIsNotCommittedChangesNothing) {
   const auto start = random_values(100, 0);
   Guarded<float> p(start), m(start), v(start), g(random_values(100, 1));
   const std::vector<float> before = p.values();
-  StepControl control{.lr = 0.1, .steps = 3};
+  StepControl control{.lr = 0.1};
+  AdamClock clock{.steps = 3, .step_size = 0.1};
   for (const StepVerdict verdict :
        {StepVerdict::bad_loss, StepVerdict::bad_lr, StepVerdict::bad_gradient, StepVerdict::bad_statistics}) {
     control.verdict = verdict;
-    cpu::adam({.weight_decay = 0.1}, &control, g.flat(), p.flat(), m.flat(), v.flat(), {});
+    cpu::adam_clock({}, &control, &clock);
+    EXPECT_EQ(clock.steps, 3);
+    cpu::adam({.weight_decay = 0.1}, &control, &clock, g.flat(), p.flat(), m.flat(), v.flat(), {});
     EXPECT_EQ(p.values(), before);
     EXPECT_EQ(m.values(), before);
     EXPECT_EQ(v.values(), before);
@@ -160,26 +161,30 @@ TEST(StepControl, TheFirstReasonThatAppliesDecides) {
         Row{1, nan, nan, nan, StepVerdict::bad_lr}, Row{1, 1e30, 25, 1, StepVerdict::bad_lr},
         Row{1, -1, 25, 1, StepVerdict::bad_lr}, Row{1, 0, nan, nan, StepVerdict::bad_gradient},
         Row{1, 0, 1.1e36, 1, StepVerdict::bad_gradient}, Row{1, 0, 25, nan, StepVerdict::bad_statistics}}) {
-    StepControl control;
-    control.steps = 6;
-    // Two blocks of each; what is bad in a later one, or a later pass, is not the first.
+    StepControl control{.loss = 9};  // of the step before
+    // Two blocks of each; what is bad in a later one, or a later range, is not the first.
     const SquareSum gradients[2] = {{row.gradients, 4}, {0, 12}};
     const SquareSum statistics[4] = {{1, -1}, {1, -1}, {row.statistics, -1}, {row.statistics, 9}};
-    cpu::begin_step(&control, row.lr, 2.5);
-    cpu::add_loss(&control, &row.loss, 0.25);
-    cpu::add_loss(&control, &row.loss, 0.75);
-    cpu::decide(&control, 0.5, 0.75, {gradients, 2}, {statistics, 2}, 2);
+    const double clip_norm = 2.5, shares[2] = {0.25, 0.75}, losses[2] = {row.loss, row.loss};
+    cpu::decide(&control, {&row.lr, &clip_norm, shares, losses, 2}, {gradients, 2}, {statistics, 2}, 2);
     EXPECT_EQ(control.verdict, row.verdict);
     EXPECT_EQ(control.first_bad_gradient, 4);
     EXPECT_EQ(control.first_bad_statistic, 9);
-    EXPECT_EQ(control.steps, row.verdict == StepVerdict::commit ? 7 : 6);
     if (row.verdict != StepVerdict::commit) continue;
     EXPECT_EQ(control.loss, 1);
     EXPECT_EQ(control.grad_norm, 5);
     EXPECT_EQ(control.grad_scale, 2.5 / (5 + 1e-6));
-    EXPECT_EQ(control.step_size, row.lr / (1 - std::pow(0.5, 7)));
-    EXPECT_EQ(control.root_factor, 1 / std::sqrt(1 - std::pow(0.75, 7)));
+    EXPECT_EQ(control.lr, row.lr);
   }
+}
+
+TEST(AdamClock, GoesOnByACommittedStep) {
+  AdamClock clock{.steps = 6};
+  const StepControl control{.lr = 0.1};
+  cpu::adam_clock({.beta1 = 0.5, .beta2 = 0.75}, &control, &clock);
+  EXPECT_EQ(clock.steps, 7);
+  EXPECT_EQ(clock.step_size, 0.1 / (1 - std::pow(0.5, 7)));
+  EXPECT_EQ(clock.root_factor, 1 / std::sqrt(1 - std::pow(0.75, 7)));
 }
 
 TEST(Adam, ZeroPaddingStaysZero) {

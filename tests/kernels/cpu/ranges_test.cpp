@@ -106,6 +106,31 @@ void check_running_stats(double tolerance) {
   }
 }
 
+TEST(Ranges, AreCutAnywhere) {
+  std::vector<float> front{0, 1, 2}, back{3, 4, 5, 6};
+  const auto view = [](std::vector<float>& values) {
+    View out;
+    out.dims = {1, 1, 1, out.pitch = static_cast<std::int64_t>(values.size())};
+    out.data = values.data();
+    return out;
+  };
+  const Ranges whole(ConstView(view(front)), ConstView(view(back)));
+  for (std::int64_t begin = 0; begin <= 7; ++begin) {
+    for (std::int64_t end = begin; end <= 7; ++end) {
+      const Ranges part = whole.slice(begin, end);
+      ASSERT_EQ(part.size(), end - begin);
+      std::vector<float> values;
+      for (const ConstView& one : {part.first, part.second}) {
+        for (std::int64_t i = 0; i < one.size(); ++i) values.push_back(one.as<float>()[i]);
+      }
+      for (std::int64_t i = begin; i < end; ++i) {
+        EXPECT_EQ(values[static_cast<std::size_t>(i - begin)], static_cast<float>(i));
+      }
+      EXPECT_EQ(part.first.size(), std::max<std::int64_t>(0, std::min<std::int64_t>(3, end) - begin));
+    }
+  }
+}
+
 TEST(RunningStats, EqualsTheFormula) {
   check_running_stats<float>(1e-14);
   check_running_stats<double>(1e-30);

@@ -95,7 +95,7 @@ TEST_F(CudaStep, DecidesAsTheCpu) {
     double lr, clip, loss;
     std::vector<SquareSum> gradients;
     std::vector<SquareSum> statistics;
-    std::int64_t of_pass = 1;  // sums of a pass
+    std::int64_t of_range = 1;  // sums of a range
   };
   std::vector<SquareSum> many(700, SquareSum{0.25, -1});
   many[300].first_bad = 17;
@@ -112,31 +112,37 @@ TEST_F(CudaStep, DecidesAsTheCpu) {
                         {1e-3, 0, 0.5, {{4, -1}}, {{1, -1}, {nan, 3}, {nan, 5}}},
                         {1e-3, 0, 0.5, many, {{1, -1}, {2, -1}, {1, -1}, {nan, 4}, {nan, 2}, {nan, 1}}, 2}};
   for (const Case& c : cases) {
-    StepControl want;
-    want.steps = 41;
+    StepControl want{.loss = 9};  // of the step before
     const DeviceValues<StepControl> got(std::vector<StepControl>{want});
-    const double loss = c.loss;
-    cpu::begin_step(&want, c.lr, c.clip);
-    cpu::add_loss(&want, &loss, 0.25);
-    cpu::add_loss(&want, &loss, 0.5);
+    const std::vector<double> inputs{c.lr, c.clip, 0.25, 0.5, c.loss, c.loss};
+    const auto block = [](const double* at) { return StepInputs{at, at + 1, at + 2, at + 4, 2}; };
     const auto count = static_cast<std::int64_t>(c.gradients.size());
-    const std::int64_t passes = static_cast<std::int64_t>(c.statistics.size()) / c.of_pass;
-    cpu::decide(&want, 0.9, 0.999, {c.gradients.data(), count}, {c.statistics.data(), c.of_pass}, passes);
-    const DeviceValues<double> loss_there(std::vector<double>{loss});
+    const std::int64_t ranges = static_cast<std::int64_t>(c.statistics.size()) / c.of_range;
+    cpu::decide(&want, block(inputs.data()), {c.gradients.data(), count}, {c.statistics.data(), c.of_range}, ranges);
+    const DeviceValues<double> inputs_there(inputs);
     const DeviceValues<SquareSum> gradients(c.gradients), statistics(c.statistics);
-    cuda::begin_step(got.data(), c.lr, c.clip);
-    cuda::add_loss(got.data(), loss_there.data(), 0.25);
-    cuda::add_loss(got.data(), loss_there.data(), 0.5);
-    cuda::decide(got.data(), 0.9, 0.999, {gradients.data(), count}, {statistics.data(), c.of_pass}, passes);
+    cuda::decide(got.data(), block(inputs_there.data()), {gradients.data(), count}, {statistics.data(), c.of_range},
+                 ranges);
     const StepControl seen = got.value();
     EXPECT_EQ(seen.verdict, want.verdict);
-    EXPECT_EQ(seen.steps, want.steps);
-    expect_same({seen.lr, seen.clip_norm, seen.loss, seen.grad_norm, seen.grad_scale},
-                {want.lr, want.clip_norm, want.loss, want.grad_norm, want.grad_scale});
-    EXPECT_NEAR(seen.step_size, want.step_size, 1e-14);  // powers of another library
-    EXPECT_NEAR(seen.root_factor, want.root_factor, 1e-12);
+    expect_same({seen.lr, seen.loss, seen.grad_norm, seen.grad_scale},
+                {want.lr, want.loss, want.grad_norm, want.grad_scale});
     EXPECT_EQ(seen.first_bad_gradient, want.first_bad_gradient);
     EXPECT_EQ(seen.first_bad_statistic, want.first_bad_statistic);
+  }
+}
+
+TEST_F(CudaStep, ClocksAreTheCpus) {
+  for (const StepVerdict verdict : {StepVerdict::commit, StepVerdict::bad_loss}) {
+    AdamClock want{.steps = 41, .step_size = 7};
+    const DeviceValues<AdamClock> got(std::vector<AdamClock>{want});
+    const StepControl control{.lr = 1e-3, .verdict = verdict};
+    const DeviceValues<StepControl> there(std::vector<StepControl>{control});
+    cpu::adam_clock({}, &control, &want);
+    cuda::adam_clock({}, there.data(), got.data());
+    EXPECT_EQ(got.value().steps, want.steps);
+    EXPECT_NEAR(got.value().step_size, want.step_size, 1e-14);  // powers of another library
+    EXPECT_NEAR(got.value().root_factor, want.root_factor, 1e-12);
   }
 }
 
@@ -149,8 +155,9 @@ TEST_F(CudaStep, AdamIsTheCpus) {
         AdamSpec spec;
         spec.weight_decay = 0.125;
         spec.decoupled = decoupled;
-        StepControl control;
-        const SquareSum nothing_bad;
+        const StepControl control{.lr = 0.01, .grad_scale = 0.75};
+        const DeviceValues<StepControl> there(std::vector<StepControl>{control});
+        AdamClock clock;
         const Values g = random_values(1, gradient_dtype, size), p = random_values(2, Dtype::f32, size);
         // v is well above zero: an update of m / sqrt(v) would magnify the rounding of a gradient near zero.
         const Values m = random_values(3, Dtype::f32, size, 0, 0.1), v = random_values(4, Dtype::f32, size, 1, 0.1);
@@ -159,12 +166,10 @@ TEST_F(CudaStep, AdamIsTheCpus) {
         DeviceTensor dg(gradient_dtype, flat(size), g), dp(Dtype::f32, flat(size), p), dm(Dtype::f32, flat(size), m),
             dv(Dtype::f32, flat(size), v), copy(Dtype::bf16, flat(size));
         for (int step = 0; step < 3; ++step) {
-          cpu::begin_step(&control, 0.01, 0);
-          cpu::decide(&control, spec.beta1, spec.beta2, {&nothing_bad, 1}, {}, 0);
-          control.grad_scale = 0.75;
-          cpu::adam(spec, &control, cg.view(), cp.view(), cm.view(), cv.view(), {});
-          const DeviceValues<StepControl> there(std::vector<StepControl>{control});
-          cuda::adam(spec, there.data(), dg.view(), dp.view(), dm.view(), dv.view(), copy.view());
+          cpu::adam_clock(spec, &control, &clock);
+          cpu::adam(spec, &control, &clock, cg.view(), cp.view(), cm.view(), cv.view(), {});
+          const DeviceValues<AdamClock> clock_there(std::vector<AdamClock>{clock});
+          cuda::adam(spec, there.data(), clock_there.data(), dg.view(), dp.view(), dm.view(), dv.view(), copy.view());
         }
         expect_close(Dtype::f32, dp.values(), cp.values());
         expect_close(Dtype::f32, dm.values(), cm.values());
@@ -182,18 +187,20 @@ TEST_F(CudaStep, AdamReadsGradientsOfTwoParts) {
     SCOPED_TRACE(std::to_string(narrow) + " and " + std::to_string(wide));
     const std::int64_t size = narrow + wide;
     const TwoParts g(narrow, wide);
-    StepControl control;
-    control.lr = control.step_size = 0.01;
+    const StepControl control{.lr = 0.01};
+    const AdamClock clock{.step_size = 0.01};
     const Values p = random_values(3, Dtype::f32, size), m = random_values(4, Dtype::f32, size, 0, 0.1),
                  v = random_values(5, Dtype::f32, size, 1, 0.1);
     Buffer cg(Dtype::f32, flat(size), g.numbers), cp(Dtype::f32, flat(size), p), cm(Dtype::f32, flat(size), m),
         cv(Dtype::f32, flat(size), v);
-    cpu::adam({}, &control, cg.view(), cp.view(), cm.view(), cv.view(), {});
+    cpu::adam({}, &control, &clock, cg.view(), cp.view(), cm.view(), cv.view(), {});
     const DeviceTensor first(Dtype::bf16, flat(narrow), g.front()), second(Dtype::f32, flat(wide), g.behind);
     DeviceTensor dp(Dtype::f32, flat(size), p), dm(Dtype::f32, flat(size), m), dv(Dtype::f32, flat(size), v),
         copy(Dtype::bf16, flat(narrow));
     const DeviceValues<StepControl> there(std::vector<StepControl>{control});
-    cuda::adam({}, there.data(), {first.view(), second.view()}, dp.view(), dm.view(), dv.view(), copy.view());
+    const DeviceValues<AdamClock> clock_there(std::vector<AdamClock>{clock});
+    cuda::adam({}, there.data(), clock_there.data(), {first.view(), second.view()}, dp.view(), dm.view(), dv.view(),
+               copy.view());
     expect_close(Dtype::f32, dp.values(), cp.values());
     expect_close(Dtype::f32, dm.values(), cm.values());
     expect_close(Dtype::f32, dv.values(), cv.values());
@@ -205,15 +212,13 @@ TEST_F(CudaStep, AdamReadsGradientsOfTwoParts) {
 }
 
 TEST_F(CudaStep, AdamFollowsTheVerdict) {
-  StepControl control;
-  control.lr = 0.01;
-  control.steps = 1;
-  control.verdict = StepVerdict::bad_gradient;
+  const StepControl control{.lr = 0.01, .verdict = StepVerdict::bad_gradient};
   const DeviceValues<StepControl> there(std::vector<StepControl>{control});
+  const DeviceValues<AdamClock> clock(std::vector<AdamClock>{{.steps = 1, .step_size = 0.01}});
   const Values p = random_values(2, Dtype::f32, 128), g = random_values(1, Dtype::f32, 128), zero(128, 0.0);
   DeviceTensor dg(Dtype::f32, flat(128), g), dp(Dtype::f32, flat(128), p), dm(Dtype::f32, flat(128), zero),
       dv(Dtype::f32, flat(128), zero), copy(Dtype::bf16, flat(128), zero);
-  cuda::adam({}, there.data(), dg.view(), dp.view(), dm.view(), dv.view(), copy.view());
+  cuda::adam({}, there.data(), clock.data(), dg.view(), dp.view(), dm.view(), dv.view(), copy.view());
   expect_same(dp.values(), p);
   expect_same(dm.values(), zero);
   expect_same(dv.values(), zero);
