@@ -61,7 +61,7 @@ void add_confusion(const Predicted& predicted, std::size_t classes, std::vector<
   const auto* prediction = labels.data<std::uint8_t>();
   for (std::size_t i = 0; i < predicted.batch.labels.size(); ++i) {
     const std::uint8_t truth = predicted.batch.labels[i];
-    if (truth != ignored_label) ++confusion[truth * classes + prediction[i]];
+    if (truth != kIgnoredLabel) ++confusion[truth * classes + prediction[i]];
   }
 }
 
@@ -79,7 +79,7 @@ void add_native(const Predicted& predicted, std::vector<float> logits, Segmentat
     kernels::ClassCounts* of_image = counts.data() + n * map.classes;
     for (std::size_t i = 0; i < labels.size(); ++i) {
       const std::uint8_t claimed = labels[i], true_label = truth.pixels[i];
-      if (true_label == ignored_label) continue;
+      if (true_label == kIgnoredLabel) continue;
       ++of_image[claimed].predicted;
       ++of_image[true_label].truth;
       of_image[claimed].both += claimed == true_label;

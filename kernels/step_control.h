@@ -11,14 +11,14 @@ namespace unet::kernels {
 enum class StepVerdict : std::int64_t {
   commit,
   bad_loss,       // NaN or Inf
-  bad_lr,         // not in [0, max_lr], which bounds the size of the update
-  bad_gradient,   // NaN or Inf, or a norm above max_grad_norm, whose square the second moment could not hold
+  bad_lr,         // not in [0, kMaxLr], which bounds the size of the update
+  bad_gradient,   // NaN or Inf, or a norm above kMaxGradNorm, whose square the second moment could not hold
   bad_statistics  // NaN or Inf in the statistics of a batch norm
 };
 
 struct StepControl {
-  static constexpr double max_lr = 1e4;
-  static constexpr double max_grad_norm = 1e18;
+  static constexpr double kMaxLr = 1e4;
+  static constexpr double kMaxGradNorm = 1e18;
 
   double lr = 0;
   double loss = 0;                        // the passes' losses, each with its share

@@ -86,7 +86,7 @@ int text_width(std::string_view text, int scale) {
 void draw_text(Image& image, int left, int top, std::string_view text, int scale, Rgb colour) {
   for (const char character : text) {
     const Glyph& glyph = glyph_of(character);
-    for (int y = 0; y < text_rows; ++y) {
+    for (int y = 0; y < kTextRows; ++y) {
       for (int x = 0; x < kColumns; ++x) {
         const bool set = (glyph.rows[static_cast<std::size_t>(y)] >> (kColumns - 1 - x) & 1) != 0;
         if (set) fill_box(image, {left + x * scale, top + y * scale, scale, scale}, colour);

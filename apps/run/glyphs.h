@@ -7,7 +7,7 @@
 
 namespace unet {
 
-inline constexpr int text_rows = 9;  ///< seven on the line, two below it
+inline constexpr int kTextRows = 9;  ///< seven on the line, two below it
 
 struct Box {
   int left, top, width, height;

@@ -139,7 +139,7 @@ std::vector<Entry> entries_of(Labels truth, Labels prediction, std::size_t pixel
 
 /// Entries beside each other, a new line where the width ends; 0 and less draws nothing and tells the height.
 int draw_legend(Image* image, int top, int width, const std::vector<Entry>& entries, int scale) {
-  const int side = 7 * scale, gap = 4 * scale, line = (text_rows + 4) * scale;
+  const int side = 7 * scale, gap = 4 * scale, line = (kTextRows + 4) * scale;
   int left = gap;
   for (const Entry& entry : entries) {
     const int needed = side + gap + text_width(entry.text, scale) + 2 * gap;
@@ -181,7 +181,7 @@ Image sheet(const std::vector<Panel>& panels, const std::vector<Entry>& entries)
   int widest = w;
   for (const Panel& panel : panels) widest = std::max(widest, text_width(panel.title, scale) + 2 * gap);
   const auto count = static_cast<int>(panels.size());
-  const int width = count * widest + (count - 1) * gap, head = (text_rows + 4) * scale;
+  const int width = count * widest + (count - 1) * gap, head = (kTextRows + 4) * scale;
   const int below = head + h + 3 * scale;
   Image out = paper(width, draw_legend(nullptr, below, width, entries, scale));
   int left = 0;

@@ -13,13 +13,13 @@
 namespace unet {
 namespace {
 
-constexpr std::array<std::string_view, 3> kind_names{"none", "flip", "standard"};
+constexpr std::array<std::string_view, 3> kKindNames{"none", "flip", "standard"};
 
 constexpr double least_area = 0.7;
-constexpr double least_proportion = 0.85;
-constexpr double most_rotation = 10 * std::numbers::pi / 180;
-constexpr double color_range = 0.25;
-constexpr double most_hue = 10 * std::numbers::pi / 180;
+constexpr double kLeastProportion = 0.85;
+constexpr double kMostRotation = 10 * std::numbers::pi / 180;
+constexpr double kColorRange = 0.25;
+constexpr double kMostHue = 10 * std::numbers::pi / 180;
 
 /// The draws of one sample; the numbers are positions of the generator, so adding one moves no other.
 class Draws {
@@ -45,11 +45,11 @@ struct Affine {
 Affine draw_geometry(const Draws& draws, const Image& source, int height, int width) {
   const double area = draws.uniform(Draws::area, least_area, 1);
   const double stretch =
-      std::exp(draws.uniform(Draws::proportion, std::log(least_proportion), -std::log(least_proportion)) / 2);
+      std::exp(draws.uniform(Draws::proportion, std::log(kLeastProportion), -std::log(kLeastProportion)) / 2);
   const double crop_w = std::min(1.0, std::sqrt(area) * stretch), crop_h = std::min(1.0, std::sqrt(area) / stretch);
   const double middle_x = crop_w / 2 + draws.uniform(Draws::left, 0, 1 - crop_w);
   const double middle_y = crop_h / 2 + draws.uniform(Draws::top, 0, 1 - crop_h);
-  const double angle = draws.uniform(Draws::rotation, -most_rotation, most_rotation);
+  const double angle = draws.uniform(Draws::rotation, -kMostRotation, kMostRotation);
   const double cosine = std::cos(angle), sine = std::sin(angle), mirror = draws.flipped() ? -1 : 1;
   const double scale_x = crop_w * source.width / width, scale_y = crop_h * source.height / height;
   Affine map{};
@@ -106,11 +106,11 @@ constexpr std::array<double, 3> luma{0.299, 0.587, 0.114};
 /// hue(saturation(contrast(brightness(x)))): contrast blends with the image's mean gray, saturation with the pixel's
 /// gray, hue turns about the gray axis (Rodrigues). The last two keep grays, so the offset passes through them.
 ColorMap draw_colors(const Draws& draws, double mean_gray) {
-  const double low = 1 - color_range, high = 1 + color_range;
+  const double low = 1 - kColorRange, high = 1 + kColorRange;
   const double brightness = draws.uniform(Draws::brightness, low, high);
   const double contrast = draws.uniform(Draws::contrast, low, high);
   const double saturation = draws.uniform(Draws::saturation, low, high);
-  const double angle = draws.uniform(Draws::hue, -most_hue, most_hue);
+  const double angle = draws.uniform(Draws::hue, -kMostHue, kMostHue);
   const double cosine = std::cos(angle), gray = (1 - cosine) / 3, cross = std::sin(angle) / std::numbers::sqrt3;
   ColorMap map{};
   for (int row = 0; row < 3; ++row) {
@@ -161,11 +161,11 @@ void copy(const LabelledImage& pair, bool flipped, std::uint8_t* image, std::uin
 
 }  // namespace
 
-std::string_view name_of(Augment kind) { return kind_names[static_cast<std::size_t>(kind)]; }
+std::string_view name_of(Augment kind) { return kKindNames[static_cast<std::size_t>(kind)]; }
 
 Augment parse_augment(std::string_view name) {
-  for (std::size_t i = 0; i < kind_names.size(); ++i) {
-    if (kind_names[i] == name) return static_cast<Augment>(i);
+  for (std::size_t i = 0; i < kKindNames.size(); ++i) {
+    if (kKindNames[i] == name) return static_cast<Augment>(i);
   }
   throw Error("augmentation \"{}\": expected none, flip or standard", name);
 }

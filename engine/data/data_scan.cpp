@@ -126,7 +126,7 @@ void look_into_some(std::vector<Finding>& findings, int threads) {
   for (Finding& finding : findings) {
     const ImageHead& head = finding.photograph;
     if (!finding.corrupt.empty() || (!head.alpha && head.bits != 16)) continue;
-    if (some.size() == most_looked_into || pixels > max_image_pixels) break;
+    if (some.size() == kMostLookedInto || pixels > kMaxImagePixels) break;
     some.push_back(&finding);
     pixels += std::int64_t{head.size.width} * head.size.height;
   }

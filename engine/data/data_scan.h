@@ -33,7 +33,7 @@ struct Scan {
 };
 
 /// Photographs with alpha or 16 bits are looked into: decoding is slow, so of many the first few hundred are.
-inline constexpr std::size_t most_looked_into = 200;
+inline constexpr std::size_t kMostLookedInto = 200;
 
 /// Throws Error as Dataset says; the same one whatever the timing of the threads.
 Scan scan_pairs(const std::vector<Sample>& samples, const DatasetOptions& options);

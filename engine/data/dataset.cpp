@@ -15,9 +15,9 @@
 namespace unet {
 namespace {
 
-constexpr std::array<std::string_view, 5> split_names{"train", "val", "trainval", "test", "all"};
-constexpr std::array<std::string_view, 3> border_names{"foreground", "background", "ignore"};
-constexpr std::array<std::string_view, 3> kind_names{"trimap", "binary", "indices"};
+constexpr std::array<std::string_view, 5> kSplitNames{"train", "val", "trainval", "test", "all"};
+constexpr std::array<std::string_view, 3> kBorderNames{"foreground", "background", "ignore"};
+constexpr std::array<std::string_view, 3> kKindNames{"trimap", "binary", "indices"};
 
 template <class Enum, std::size_t count>
 Enum parse(std::string_view name, const std::array<std::string_view, count>& names, const char* what) {
@@ -32,11 +32,11 @@ Enum parse(std::string_view name, const std::array<std::string_view, count>& nam
 
 }  // namespace
 
-std::string_view name_of(Split split) { return split_names[static_cast<std::size_t>(split)]; }
-std::string_view name_of(Border border) { return border_names[static_cast<std::size_t>(border)]; }
-std::string_view name_of(MaskKind kind) { return kind_names[static_cast<std::size_t>(kind)]; }
-Split parse_split(std::string_view name) { return parse<Split>(name, split_names, "split"); }
-Border parse_border(std::string_view name) { return parse<Border>(name, border_names, "border"); }
+std::string_view name_of(Split split) { return kSplitNames[static_cast<std::size_t>(split)]; }
+std::string_view name_of(Border border) { return kBorderNames[static_cast<std::size_t>(border)]; }
+std::string_view name_of(MaskKind kind) { return kKindNames[static_cast<std::size_t>(kind)]; }
+Split parse_split(std::string_view name) { return parse<Split>(name, kSplitNames, "split"); }
+Border parse_border(std::string_view name) { return parse<Border>(name, kBorderNames, "border"); }
 
 Dataset::Dataset(const DatasetOptions& options) : options_(options) {
   if (options.classes < 2 || options.classes > 255) {
@@ -155,7 +155,7 @@ std::string Dataset::values_text() const {
     if (masks_.pixels[value] == 0) continue;
     const std::int16_t label = label_of_[value];
     text += fmt::format("{}{} -> {} {:.1f} %", text.empty() ? "" : ", ", value,
-                        label == ignored_label ? "ignored" : fmt::format("class {}", label),
+                        label == kIgnoredLabel ? "ignored" : fmt::format("class {}", label),
                         100.0 * static_cast<double>(masks_.pixels[value]) / static_cast<double>(total));
   }
   return text;

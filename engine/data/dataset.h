@@ -19,7 +19,7 @@
 
 namespace unet {
 
-inline constexpr std::uint8_t ignored_label = 255;  ///< a pixel that counts in no loss and no metric
+inline constexpr std::uint8_t kIgnoredLabel = 255;  ///< a pixel that counts in no loss and no metric
 
 enum class Split { train, val, trainval, test, all };
 /// What becomes of the trimaps' border ring.
@@ -45,7 +45,7 @@ struct Sample {
   std::string listed_at;  ///< "file:line" of the list that names it, or the image's path where there is no list
 };
 
-/// A photograph (RGB) and its labels (one channel, 0..classes-1 or ignored_label), of one size.
+/// A photograph (RGB) and its labels (one channel, 0..classes-1 or kIgnoredLabel), of one size.
 struct LabelledImage {
   Image image;
   Image labels;

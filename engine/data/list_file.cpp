@@ -9,8 +9,8 @@
 namespace unet {
 namespace {
 
-constexpr std::size_t longest_line = 4096;
-constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";
+constexpr std::size_t kLongestLine = 4096;
+constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
 constexpr std::string_view blanks = " \t\r\v\f";
 
 std::string_view trimmed(std::string_view text) {
@@ -27,9 +27,9 @@ struct Where {
 };
 
 void check_line(std::string_view line, const Where& where) {
-  if (line.size() > longest_line) {
+  if (line.size() > kLongestLine) {
     throw Error("{}: a line of {} bytes, expected a name of at most {}: is this a list of names?", where.str(),
-                line.size(), longest_line);
+                line.size(), kLongestLine);
   }
   if (line.find('\0') != std::string_view::npos) {
     throw Error("{}: a NUL byte, expected text in UTF-8: save the list as UTF-8 (UTF-16 is not read)", where.str());
@@ -62,7 +62,7 @@ Comments read_list(const std::filesystem::path& path, ListColumns columns, const
                    const std::function<void(const ListedName&)>& use) {
   const std::vector<std::uint8_t> bytes = read_file(path);
   std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  if (text.starts_with(byte_order_mark)) text.remove_prefix(byte_order_mark.size());
+  if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
   Comments comments;
   std::unordered_map<std::string, int> seen;
   for (Where where{path, 1}; !text.empty(); ++where.line) {

@@ -14,8 +14,8 @@ namespace {
 
 LoaderOptions checked(LoaderOptions options) {
   if (options.batch_size < 1) throw Error("batch size {}: expected at least 1", options.batch_size);
-  if (std::min(options.height, options.width) < 1 || std::max(options.height, options.width) > max_image_side) {
-    throw Error("image size {}x{}: expected sides of 1 to {}", options.height, options.width, max_image_side);
+  if (std::min(options.height, options.width) < 1 || std::max(options.height, options.width) > kMaxImageSide) {
+    throw Error("image size {}x{}: expected sides of 1 to {}", options.height, options.width, kMaxImageSide);
   }
   if (options.workers < 0) throw Error("{} workers: expected 0 or more", options.workers);
   options.prefetch = std::max(options.prefetch, 1);

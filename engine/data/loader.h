@@ -20,7 +20,7 @@ namespace unet {
 
 struct Batch {
   std::vector<std::uint8_t> images;  ///< [N,H,W,3]
-  std::vector<std::uint8_t> labels;  ///< [N,H,W]: a class or ignored_label
+  std::vector<std::uint8_t> labels;  ///< [N,H,W]: a class or kIgnoredLabel
   std::int64_t N = 0, H = 0, W = 0;
   std::vector<std::int64_t> indices;  ///< [N] positions in Dataset::samples(split)
   std::vector<Image> full_labels;     ///< [N] at the masks' own sizes, if asked for

@@ -42,7 +42,7 @@ LabelTable label_table(MaskKind kind, int classes, Border border) {
     case MaskKind::trimap:
       labels[1] = 1;
       labels[2] = 0;
-      labels[3] = border == Border::foreground ? 1 : border == Border::background ? 0 : ignored_label;
+      labels[3] = border == Border::foreground ? 1 : border == Border::background ? 0 : kIgnoredLabel;
       break;
     case MaskKind::binary:
       labels[0] = 0;
@@ -50,7 +50,7 @@ LabelTable label_table(MaskKind kind, int classes, Border border) {
       break;
     case MaskKind::indices:
       for (int c = 0; c < classes; ++c) labels[static_cast<std::size_t>(c)] = static_cast<std::int16_t>(c);
-      labels[255] = ignored_label;
+      labels[255] = kIgnoredLabel;
       break;
   }
   return labels;

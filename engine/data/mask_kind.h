@@ -10,7 +10,7 @@
 
 namespace unet {
 
-/// The label of each value: a class, ignored_label, or -1 where the value is not allowed.
+/// The label of each value: a class, kIgnoredLabel, or -1 where the value is not allowed.
 using LabelTable = std::array<std::int16_t, 256>;
 LabelTable label_table(MaskKind kind, int classes, Border border);
 
@@ -21,7 +21,7 @@ MaskKind kind_of(const std::vector<Finding>& findings, const DatasetOptions& opt
 /// 255 and nothing but 0 besides: with two classes most likely the foreground, and ignored in an index mask.
 bool holds_0_and_255_alone(const std::bitset<256>& values);
 
-/// The classes (and ignored_label) that a mask of these values has.
+/// The classes (and kIgnoredLabel) that a mask of these values has.
 std::bitset<256> labels_of(const std::bitset<256>& values, const LabelTable& labels);
 
 /// Throws Error naming the first mask with a value that is not allowed.

@@ -110,12 +110,12 @@ void on_vanishing(const std::vector<Finding>& findings, const DatasetOptions& op
   std::vector<std::int64_t> held(256), vanished(256);
   for (const Finding& finding : findings) {
     const std::bitset<256> before = labels_of(finding.values, labels), after = labels_of(finding.kept, labels);
-    for (std::size_t c = 0; c < ignored_label; ++c) {
+    for (std::size_t c = 0; c < kIgnoredLabel; ++c) {
       held[c] += before[c];
       vanished[c] += before[c] && !after[c];
     }
   }
-  for (std::size_t c = 0; c < ignored_label; ++c) {
+  for (std::size_t c = 0; c < kIgnoredLabel; ++c) {
     if (vanished[c] == 0) continue;
     auto& lines = vanished[c] == held[c] ? remarks.warnings : remarks.notes;
     lines.push_back(

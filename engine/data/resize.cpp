@@ -11,8 +11,8 @@ namespace unet {
 namespace {
 
 /// 8 bits of value, 2 bits of head room for the sum, the rest of an int32 for the weight.
-constexpr int weight_bits = 32 - 8 - 2;
-constexpr std::int32_t half = 1 << (weight_bits - 1);
+constexpr int kWeightBits = 32 - 8 - 2;
+constexpr std::int32_t half = 1 << (kWeightBits - 1);
 
 /// For each output position: the first input position, how many follow, and their weights (taps of them, zero-padded).
 struct Filter {
@@ -41,7 +41,7 @@ Filter triangle_filter(int from, int to) {
     }
     std::int32_t* weights = filter.weights.data() + static_cast<std::size_t>(x) * filter.taps;
     for (int i = 0; i < count; ++i) {
-      weights[i] = static_cast<std::int32_t>(0.5 + exact[static_cast<std::size_t>(i)] / sum * (1 << weight_bits));
+      weights[i] = static_cast<std::int32_t>(0.5 + exact[static_cast<std::size_t>(i)] / sum * (1 << kWeightBits));
     }
     filter.first[static_cast<std::size_t>(x)] = first;
     filter.count[static_cast<std::size_t>(x)] = count;
@@ -49,7 +49,7 @@ Filter triangle_filter(int from, int to) {
   return filter;
 }
 
-std::uint8_t rounded(std::int32_t sum) { return static_cast<std::uint8_t>(std::clamp(sum >> weight_bits, 0, 255)); }
+std::uint8_t rounded(std::int32_t sum) { return static_cast<std::uint8_t>(std::clamp(sum >> kWeightBits, 0, 255)); }
 
 template <int C>
 void filter_row(const Filter& filter, const std::uint8_t* from, std::uint8_t* to) {

@@ -15,7 +15,7 @@ namespace unet::codec {
 
 using Bytes = std::span<const std::uint8_t>;
 
-/// Throws Error unless 1 <= sides <= max_image_side and width * height <= max_image_pixels.
+/// Throws Error unless 1 <= sides <= kMaxImageSide and width * height <= kMaxImagePixels.
 void check_limits(std::int64_t width, std::int64_t height, const std::string& name);
 
 ImageHead jpeg_head(Bytes bytes, const std::string& name);

@@ -95,9 +95,9 @@ std::vector<std::uint8_t> read_start(const std::filesystem::path& path, std::int
     throw Error("{}: found {}, expected a regular file", path.string(),
                 S_ISDIR(status.st_mode) ? "a folder" : "a device or pipe");
   }
-  if (status.st_size > max_file_bytes) {
+  if (status.st_size > kMaxFileBytes) {
     throw Error("{}: {} bytes, at most {} are read: replace the file by a smaller one", path.string(), status.st_size,
-                max_file_bytes);
+                kMaxFileBytes);
   }
   std::vector<std::uint8_t> bytes(static_cast<std::size_t>(std::min<std::int64_t>(status.st_size, limit)));
   std::size_t done = 0;
@@ -114,7 +114,7 @@ std::vector<std::uint8_t> read_start(const std::filesystem::path& path, std::int
 
 void check_encodable(const Image& image, const char* what, std::size_t sample_bytes = 1) {
   const auto expected = static_cast<std::size_t>(image.width) * image.height * image.channels * sample_bytes;
-  if (image.width < 1 || image.height < 1 || image.width > max_image_side || image.height > max_image_side ||
+  if (image.width < 1 || image.height < 1 || image.width > kMaxImageSide || image.height > kMaxImageSide ||
       (image.channels != 1 && image.channels != 3) || image.pixels.size() != expected) {
     throw Error("cannot encode {} of {}x{} with {} channels and {} bytes, expected gray or RGB of matching size", what,
                 image.width, image.height, image.channels, image.pixels.size());
@@ -124,10 +124,9 @@ void check_encodable(const Image& image, const char* what, std::size_t sample_by
 }  // namespace
 
 void codec::check_limits(std::int64_t width, std::int64_t height, const std::string& name) {
-  if (width < 1 || height < 1 || width > max_image_side || height > max_image_side ||
-      width * height > max_image_pixels) {
+  if (width < 1 || height < 1 || width > kMaxImageSide || height > kMaxImageSide || width * height > kMaxImagePixels) {
     throw Error("{}: image of {}x{} pixels, expected 1 to {} a side and at most {} in all: shrink the image", name,
-                width, height, max_image_side, max_image_pixels);
+                width, height, kMaxImageSide, kMaxImagePixels);
   }
 }
 
@@ -137,7 +136,7 @@ Image::Image(int image_width, int image_height, int image_channels)
       channels(image_channels),
       pixels(static_cast<std::size_t>(image_width) * image_height * image_channels) {}
 
-std::vector<std::uint8_t> read_file(const std::filesystem::path& path) { return read_start(path, max_file_bytes); }
+std::vector<std::uint8_t> read_file(const std::filesystem::path& path) { return read_start(path, kMaxFileBytes); }
 
 void write_file(const std::filesystem::path& path, std::span<const std::uint8_t> bytes) {
   DurableFile file(path, bytes.size(), DurableFile::Outlives::process);

@@ -15,13 +15,13 @@
 
 namespace unet {
 
-inline constexpr std::int64_t max_image_pixels = 100'000'000;
-inline constexpr int max_image_side = 65'500;  ///< the most libjpeg can hold
-inline constexpr int max_jpeg_scans = 1'000;
+inline constexpr std::int64_t kMaxImagePixels = 100'000'000;
+inline constexpr int kMaxImageSide = 65'500;  ///< the most libjpeg can hold
+inline constexpr int kMaxJpegScans = 1'000;
 /// Each scan of a progressive JPEG walks the whole image again: sums over all of them. Ordinary ones have ten.
-inline constexpr std::int64_t max_jpeg_scan_pixels = 12 * max_image_pixels;
-inline constexpr std::int64_t max_arithmetic_scan_pixels = 12'000'000;
-inline constexpr std::int64_t max_file_bytes = std::int64_t{1} << 30;
+inline constexpr std::int64_t kMaxJpegScanPixels = 12 * kMaxImagePixels;
+inline constexpr std::int64_t kMaxArithmeticScanPixels = 12'000'000;
+inline constexpr std::int64_t kMaxFileBytes = std::int64_t{1} << 30;
 
 /// Pixels [height, width, channels]; channels 1 gray, 2 gray + alpha, 3 RGB, 4 RGBA.
 struct Image {
@@ -63,7 +63,7 @@ struct ImageHead {
   }
 };
 
-/// A regular file's bytes. Throws Error when it cannot be read, is no regular file or exceeds max_file_bytes.
+/// A regular file's bytes. Throws Error when it cannot be read, is no regular file or exceeds kMaxFileBytes.
 std::vector<std::uint8_t> read_file(const std::filesystem::path& path);
 
 /// Writes a file that is whole or as before, though not secured against a power cut (see DurableFile). Throws Error

@@ -107,12 +107,12 @@ int count_scans(Bytes bytes) {
 /// coefficient even where its bytes have run out.
 void check_scans(const JpegReader& reader, Bytes bytes, const std::string& name) {
   const int scans = count_scans(bytes);
-  if (scans > max_jpeg_scans) {
+  if (scans > kMaxJpegScans) {
     throw Error("{}: JPEG with {} scans, at most {} are read: save it again as an ordinary JPEG or PNG", name, scans,
-                max_jpeg_scans);
+                kMaxJpegScans);
   }
   const auto padded = [](std::int64_t side) { return (side + 31) / 32 * 32; };  // to whole units of any sampling
-  const std::int64_t most = reader.info.arith_code ? max_arithmetic_scan_pixels : max_jpeg_scan_pixels;
+  const std::int64_t most = reader.info.arith_code ? kMaxArithmeticScanPixels : kMaxJpegScanPixels;
   if (scans * padded(reader.info.image_width) * padded(reader.info.image_height) <= most) return;
   throw Error(
       "{}: JPEG of {}x{} pixels in {} scans{}, expected at most {} pixels times scans: save it again as an "

@@ -13,13 +13,13 @@ namespace unet::codec {
 namespace {
 
 /// Signature and the IHDR chunk: 8 + length 4, type 4, data 13.
-constexpr std::size_t head_bytes = 29;
+constexpr std::size_t kHeadBytes = 29;
 
 /// What libpng may take at once (a row is 0.5 MB at most), as its own limits only warn.
-constexpr png_alloc_size_t max_allocation = 8'000'000;
+constexpr png_alloc_size_t kMaxAllocation = 8'000'000;
 /// A profile and each of the packed texts, which nobody looks at here: but for their faults they are passed over.
-constexpr png_alloc_size_t max_unpacked = 1'000'000;
-constexpr png_uint_32 max_packed_texts = 8;
+constexpr png_alloc_size_t kMaxUnpacked = 1'000'000;
+constexpr png_uint_32 kMaxPackedTexts = 8;
 
 struct PngState {
   png_structp png = nullptr;
@@ -58,7 +58,7 @@ void on_read(png_structp png, png_bytep to, png_size_t count) {
   state->at += count;
 }
 
-png_voidp allocate(png_structp, png_alloc_size_t size) { return size <= max_allocation ? std::malloc(size) : nullptr; }
+png_voidp allocate(png_structp, png_alloc_size_t size) { return size <= kMaxAllocation ? std::malloc(size) : nullptr; }
 
 void release(png_structp, png_voidp block) { std::free(block); }
 
@@ -66,8 +66,8 @@ void release(png_structp, png_voidp block) { std::free(block); }
 void bound_chunks(png_structp png) {
   static const png_byte unused[] = "tEXt\0iTXt\0sPLT";
   png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, unused, 3);
-  png_set_chunk_malloc_max(png, max_unpacked);
-  png_set_chunk_cache_max(png, max_packed_texts + 2);  // its last place is never given
+  png_set_chunk_malloc_max(png, kMaxUnpacked);
+  png_set_chunk_cache_max(png, kMaxPackedTexts + 2);  // its last place is never given
 }
 
 bool read_header(PngState& state) {
@@ -76,7 +76,7 @@ bool read_header(PngState& state) {
   if (setjmp(png_jmpbuf(state.png)) != 0) return false;
   state.info = png_create_info_struct(state.png);
   if (!state.info) return false;
-  png_set_user_limits(state.png, max_image_side, max_image_side);
+  png_set_user_limits(state.png, kMaxImageSide, kMaxImageSide);
   bound_chunks(state.png);
   png_set_read_fn(state.png, &state, on_read);
   png_read_info(state.png, state.info);
@@ -138,7 +138,7 @@ void check_palette(const Image& mask, int entries, const std::string& name) {
 
 /// The limits, before libpng allocates.
 void check_size(Bytes bytes, const std::string& name) {
-  if (bytes.size() < head_bytes || std::memcmp(bytes.data() + 12, "IHDR", 4) != 0) refuse(name, "it has no header");
+  if (bytes.size() < kHeadBytes || std::memcmp(bytes.data() + 12, "IHDR", 4) != 0) refuse(name, "it has no header");
   check_limits(big_endian(bytes.data() + 16), big_endian(bytes.data() + 20), name);
 }
 

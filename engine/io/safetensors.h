@@ -17,8 +17,8 @@
 
 namespace unet {
 
-// Limits of what is read and written: kSafeHeaderBytes is the format's own, the others bound what a hostile header can
-// make the reader hold.
+/// Limits of what is read and written: kSafeHeaderBytes is the format's own, the others bound what a hostile header can
+/// make the reader hold.
 inline constexpr std::uint64_t kSafeHeaderBytes = 100'000'000;
 inline constexpr std::size_t kSafeTensors = std::size_t{1} << 17;
 inline constexpr std::size_t kSafeRank = 8;
@@ -42,7 +42,7 @@ struct TensorInfo {
 
 class SafetensorsFile {
  public:
-  // Opens and validates. Throws unet::Error naming file, tensor and reason.
+  /// Opens and validates. Throws unet::Error naming file, tensor and reason.
   explicit SafetensorsFile(const std::filesystem::path& path);
   ~SafetensorsFile();
   SafetensorsFile(const SafetensorsFile&) = delete;
@@ -50,11 +50,11 @@ class SafetensorsFile {
 
   const std::filesystem::path& path() const { return path_; }
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
-  // In the order of their data.
+  /// In the order of their data.
   const std::vector<TensorInfo>& tensors() const { return tensors_; }
-  // Null if there is none of this name.
+  /// Null if there is none of this name.
   const TensorInfo* find(std::string_view name) const;
-  // Copies the info.bytes() bytes of one of tensors() to `destination`. Safe from several threads.
+  /// Copies the info.bytes() bytes of one of tensors() to `destination`. Safe from several threads.
   void read(const TensorInfo& info, void* destination) const;
 
  private:
@@ -66,8 +66,8 @@ class SafetensorsFile {
   std::vector<std::uint32_t> by_name_;
 };
 
-// One tensor to write: `data` points to all of its bytes, or `fill` produces them. fill(offset, chunk) is called with
-// consecutive chunks of at most 1 MiB, whole elements, `offset` in bytes from the tensor's start.
+/// One tensor to write: `data` points to all of its bytes, or `fill` produces them. fill(offset, chunk) is called with
+/// consecutive chunks of at most 1 MiB, whole elements, `offset` in bytes from the tensor's start.
 struct SafetensorsEntry {
   std::string name;
   SafeDtype dtype = SafeDtype::kF32;
@@ -76,9 +76,9 @@ struct SafetensorsEntry {
   std::function<void(std::uint64_t offset, std::span<std::byte> chunk)> fill;
 };
 
-// Writes atomically and durably (durable_file.h); entries in any order, data ordered by descending alignment, then
-// name; the same content gives the same bytes. Throws unet::Error on a duplicate name, on `__metadata__` as a name, on
-// text that is not UTF-8, on a negative dimension, on what the reader would refuse, and on errors of the disk.
+/// Writes atomically and durably (durable_file.h); entries in any order, data ordered by descending alignment, then
+/// name; the same content gives the same bytes. Throws unet::Error on a duplicate name, on `__metadata__` as a name, on
+/// text that is not UTF-8, on a negative dimension, on what the reader would refuse, and on errors of the disk.
 void write_safetensors(const std::filesystem::path& path, const std::map<std::string, std::string>& metadata,
                        const std::vector<SafetensorsEntry>& entries);
 

@@ -18,8 +18,8 @@ const MaxPoolLoops<T>& loops(T of) {
 
 /// Pairs of x's rows, an odd last row counting as one.
 Blocks cut_pairs(const Extent& x, std::int64_t pairs) {
-  constexpr std::int64_t block_elements = std::int64_t{1} << 16;
-  return cut(pairs, block_elements / std::max<std::int64_t>(1, 2 * x.w() * x.c()), 4096);
+  constexpr std::int64_t kBlockElements = std::int64_t{1} << 16;
+  return cut(pairs, kBlockElements / std::max<std::int64_t>(1, 2 * x.w() * x.c()), 4096);
 }
 
 template <class T>

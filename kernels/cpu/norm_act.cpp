@@ -19,12 +19,12 @@ const NormActLoops<T>& loops(T of) {
 }
 
 // Elements of x in a block: large enough that what a block costs by itself (its sums) is small against its work.
-constexpr std::int64_t block_elements = std::int64_t{1} << 17;
+constexpr std::int64_t kBlockElements = std::int64_t{1} << 17;
 
 /// Blocks of `item_pixels` pixels (1, or the two rows of a pool), for passes over x.
 Blocks cut_pixels(const Extent& x, std::int64_t items, std::int64_t item_pixels) {
   const std::int64_t item_elements = std::max<std::int64_t>(1, item_pixels * x.c());
-  return cut(items, (block_elements + item_elements - 1) / item_elements);
+  return cut(items, (kBlockElements + item_elements - 1) / item_elements);
 }
 
 /// The rows that one block handles: x as one long row or, with a pool, as pairs of rows (an odd last one by itself).

@@ -25,10 +25,10 @@ void pad_or_crop(ConstView x, View y) {
     }
   };
 
-  constexpr std::int64_t block_elements = std::int64_t{1} << 16;
+  constexpr std::int64_t kBlockElements = std::int64_t{1} << 16;
   const std::int64_t rows = y.n() * y.h();
   const std::int64_t inside = std::min(x.w(), y.w());
-  const Blocks blocks = cut(rows, block_elements / std::max<std::int64_t>(1, y.w() * y.c()), 4096);
+  const Blocks blocks = cut(rows, kBlockElements / std::max<std::int64_t>(1, y.w() * y.c()), 4096);
   parallel_for(blocks.count, [&](std::int64_t block) {
     for (std::int64_t row = blocks.begin(block); row < blocks.end(block); ++row) {
       const std::int64_t n = row / y.h();

@@ -34,11 +34,11 @@ void decide(StepControl* control, const StepInputs& inputs, SquareSums gradients
     finite_statistics = std::isfinite(of_range.sum);
     c.first_bad_statistic = of_range.first_bad;
   }
-  c.verdict = !std::isfinite(c.loss)                         ? StepVerdict::bad_loss
-              : !(c.lr >= 0 && c.lr <= StepControl::max_lr)  ? StepVerdict::bad_lr
-              : !(c.grad_norm <= StepControl::max_grad_norm) ? StepVerdict::bad_gradient
-              : !finite_statistics                           ? StepVerdict::bad_statistics
-                                                             : StepVerdict::commit;
+  c.verdict = !std::isfinite(c.loss)                        ? StepVerdict::bad_loss
+              : !(c.lr >= 0 && c.lr <= StepControl::kMaxLr) ? StepVerdict::bad_lr
+              : !(c.grad_norm <= StepControl::kMaxGradNorm) ? StepVerdict::bad_gradient
+              : !finite_statistics                          ? StepVerdict::bad_statistics
+                                                            : StepVerdict::commit;
 }
 
 }  // namespace unet::kernels::cpu

@@ -13,7 +13,7 @@ struct Stretch {
 };
 
 /// Elements in a block.
-inline constexpr std::int64_t stretch_elements = std::int64_t{1} << 16;
+inline constexpr std::int64_t kStretchElements = std::int64_t{1} << 16;
 
 /// What to multiply Stretch::first with: a dense operand's elements count as pixels of one channel.
 inline std::int64_t stretch_pitch(const Extent& view, bool all_dense) { return all_dense ? 1 : view.pitch; }
@@ -23,7 +23,7 @@ template <class Body>
 void for_stretches(const Extent& shape, bool all_dense, Body&& body) {
   const std::int64_t channels = std::max<std::int64_t>(1, all_dense ? 1 : shape.c());
   const std::int64_t pixels = all_dense ? shape.size() : shape.pixels();
-  const Blocks blocks = cut(pixels, (stretch_elements + channels - 1) / channels, 4096);
+  const Blocks blocks = cut(pixels, (kStretchElements + channels - 1) / channels, 4096);
   parallel_for(blocks.count, [&](std::int64_t block) {
     const std::int64_t count = blocks.end(block) - blocks.begin(block);
     body(all_dense ? Stretch{blocks.begin(block), 1, count} : Stretch{blocks.begin(block), count, shape.c()});

@@ -33,7 +33,7 @@ __global__ void adam_clock_kernel(AdamSpec spec, const StepControl* control, Ada
 
 /// copy: null, or bf16, of the elements before `copied`, where a part ends.
 template <int N>
-__global__ void __launch_bounds__(block_threads)
+__global__ void __launch_bounds__(kBlockThreads)
     adam_kernel(AdamSpec spec, const StepControl* control, const AdamClock* clock, Parts gradients, float* p, float* m,
                 float* v, bf16* copy, std::int64_t copied) {
   if (control->verdict != StepVerdict::commit) return;
@@ -41,7 +41,7 @@ __global__ void __launch_bounds__(block_threads)
   with_part(gradients, blockIdx.x, [&]<class T>(const T* g, std::int64_t begin, std::int64_t end, std::int64_t offset) {
     const bool copies = offset + begin < copied;
 #pragma unroll 2
-    for (std::int64_t i = begin + threadIdx.x * N; i < end; i += block_threads * N) {
+    for (std::int64_t i = begin + threadIdx.x * N; i < end; i += kBlockThreads * N) {
       const std::int64_t at = offset + i;
       const Chunk<T, N> gradient = load<N>(g + i);
       const Chunk<float, N> p_old = load<N>(p + at), m_old = load<N>(m + at), v_old = load<N>(v + at);
@@ -72,7 +72,7 @@ void adam(const AdamSpec& spec, const StepControl* control, const AdamClock* clo
   const Parts parts = parts_of(gradients, 4096, 16384);
   with_chunks<4>(
       [&](auto N) {
-        launch(adam_kernel<decltype(N)::value>, Grid{parts.blocks(), 1, 1}, Grid{block_threads, 1, 1}, spec, control,
+        launch(adam_kernel<decltype(N)::value>, Grid{parts.blocks(), 1, 1}, Grid{kBlockThreads, 1, 1}, spec, control,
                clock, parts, parameters.as<float>(), m.as<float>(), v.as<float>(), copy.as<bf16>(), copy.size());
       },
       gradients.first, gradients.second, parameters, m, v, copy);

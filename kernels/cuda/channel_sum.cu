@@ -9,9 +9,9 @@ constexpr int unroll = 4;
 
 /// partials [grid.x][channels]
 template <class T, int N>
-__global__ void __launch_bounds__(block_threads)
+__global__ void __launch_bounds__(kBlockThreads)
     channel_sum_kernel(const T* x, std::int64_t pitch, int pixels, int chunks, int per_block, float* partials) {
-  __shared__ float memory[N][block_threads];
+  __shared__ float memory[N][kBlockThreads];
   const int chunk = own_chunk();
   const Range range = items_of(static_cast<int>(blockIdx.x), pixels, per_block);
   const int down = static_cast<int>(blockDim.y);

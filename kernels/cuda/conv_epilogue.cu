@@ -6,7 +6,7 @@ namespace unet::kernels::cuda {
 namespace {
 
 template <class T, int N>
-__global__ void __launch_bounds__(block_threads)
+__global__ void __launch_bounds__(kBlockThreads)
     bias_relu_kernel(T* y, const float* bias, bool relu, std::int64_t pixels, std::int64_t chunks,
                      std::int64_t per_block) {
   const std::int64_t chunk = own_chunk();
@@ -31,11 +31,11 @@ __global__ void __launch_bounds__(block_threads)
   }
 }
 
-constexpr int side = 32, rows = block_threads / side;
+constexpr int side = 32, rows = kBlockThreads / side;
 
 /// grid.z: taps; each is a transposition [Cout,Cin] -> [Cin,Cout] by tiles.
 template <class T>
-__global__ void __launch_bounds__(block_threads)
+__global__ void __launch_bounds__(kBlockThreads)
     rotate_weights_kernel(const T* weights, T* rotated, int Cout, int taps, int Cin) {
   __shared__ float tiles[side][side + 1];  // one more: columns fall into different banks
   const int tap = static_cast<int>(blockIdx.z);

@@ -25,7 +25,7 @@ struct Places {
 
 /// image = matrix + bias
 template <class T, int N>
-__global__ void __launch_bounds__(block_threads)
+__global__ void __launch_bounds__(kBlockThreads)
     scatter_kernel(const T* __restrict__ matrix, const float* __restrict__ bias, T* __restrict__ image, Places places,
                    int items, int chunks, int per_block) {
   const int chunk = own_chunk();
@@ -57,10 +57,10 @@ __global__ void __launch_bounds__(block_threads)
 
 /// matrix = image; partials, if wanted: [grid.x][Cout], the sums of what a block has read.
 template <class T, int N>
-__global__ void __launch_bounds__(block_threads)
+__global__ void __launch_bounds__(kBlockThreads)
     gather_kernel(const T* __restrict__ image, T* __restrict__ matrix, float* __restrict__ partials, Places places,
                   int items, int chunks, int per_block) {
-  __shared__ float memory[N][block_threads];
+  __shared__ float memory[N][kBlockThreads];
   const int chunk = own_chunk();
   const Range range = items_of(static_cast<int>(blockIdx.x), items, per_block);
   const int down = static_cast<int>(blockDim.y);
@@ -142,7 +142,7 @@ void conv_transpose_backward(ConstView x, ConstView weights, ConstView dy, View 
 
 std::size_t conv_transpose_scratch(ConstView x, std::int64_t Cout) {
   // The partial sums are added up before the first product needs its workspace, which begins where they do.
-  std::size_t behind = gemm_workspace;
+  std::size_t behind = kGemmWorkspace;
   for (const std::int64_t lanes : {std::int64_t{1}, 16 / static_cast<std::int64_t>(size_of(x.dtype))}) {
     const auto blocks = static_cast<std::size_t>(gathering_tile(4 * x.pixels(), Cout / lanes).grid.x);
     behind = std::max(behind, blocks * static_cast<std::size_t>(Cout) * sizeof(float));

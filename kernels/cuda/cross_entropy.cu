@@ -29,16 +29,16 @@ __device__ inline Softmax softmax_of(const float* x, int C) {
   return out;
 }
 
-__global__ void __launch_bounds__(block_threads)
+__global__ void __launch_bounds__(kBlockThreads)
     cross_entropy_kernel(const float* logits, const std::uint8_t* labels, const float* class_weights,
                          std::int64_t pixels, std::int64_t per_block, int C, int ignore_index,
                          CrossEntropySums* partial) {
-  __shared__ double doubles[block_threads];
-  __shared__ std::int64_t integers[block_threads];
+  __shared__ double doubles[kBlockThreads];
+  __shared__ std::int64_t integers[kBlockThreads];
   const std::int64_t begin = blockIdx.x * per_block, end = min(begin + per_block, pixels);
   double loss = 0, weight = 0;
   std::int64_t invalid = 0;
-  for (std::int64_t i = begin + threadIdx.x; i < end; i += block_threads) {
+  for (std::int64_t i = begin + threadIdx.x; i < end; i += kBlockThreads) {
     const int label = labels[i];
     if (label == ignore_index) continue;
     if (label >= C) {
@@ -61,13 +61,13 @@ __global__ void __launch_bounds__(block_threads)
   }
 }
 
-__global__ void __launch_bounds__(block_threads)
+__global__ void __launch_bounds__(kBlockThreads)
     add_cross_entropy_kernel(const CrossEntropySums* partial, std::int64_t count, CrossEntropySums* out) {
-  __shared__ double doubles[block_threads];
-  __shared__ std::int64_t integers[block_threads];
+  __shared__ double doubles[kBlockThreads];
+  __shared__ std::int64_t integers[kBlockThreads];
   double loss = 0, weight = 0;
   std::int64_t invalid = 0;
-  for (std::int64_t b = threadIdx.x; b < count; b += block_threads) {
+  for (std::int64_t b = threadIdx.x; b < count; b += kBlockThreads) {
     loss += partial[b].loss;
     weight += partial[b].weight;
     invalid += partial[b].invalid;
@@ -81,11 +81,11 @@ __global__ void __launch_bounds__(block_threads)
   out->mean = invalid_sum > 0 ? nan("") : weight_sum == 0 ? 0 : loss_sum / weight_sum;
 }
 
-__global__ void __launch_bounds__(block_threads)
+__global__ void __launch_bounds__(kBlockThreads)
     cross_entropy_backward_kernel(const float* logits, const std::uint8_t* labels, const float* class_weights,
                                   std::int64_t pixels, int C, int ignore_index, const CrossEntropySums* sums,
                                   const double* dloss, float* dlogits) {
-  const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * block_threads + threadIdx.x;
+  const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * kBlockThreads + threadIdx.x;
   if (i >= pixels) return;
   const float* x = logits + i * C;
   float* dx = dlogits + i * C;
@@ -118,7 +118,7 @@ void cross_entropy_forward(const CrossEntropySpec& spec, ConstView logits, Const
                            CrossEntropySums* sums, void* scratch) {
   const Cut blocks = cut_of(logits);
   auto* partial = static_cast<CrossEntropySums*>(scratch);
-  const Grid block{block_threads, 1, 1};
+  const Grid block{kBlockThreads, 1, 1};
   launch(cross_entropy_kernel, Grid{static_cast<unsigned>(blocks.count), 1, 1}, block, logits.as<float>(),
          labels.as<std::uint8_t>(), class_weights.as<float>(), logits.pixels(), blocks.per_block,
          static_cast<int>(logits.c()), spec.ignore_index, partial);
@@ -128,8 +128,8 @@ void cross_entropy_forward(const CrossEntropySpec& spec, ConstView logits, Const
 void cross_entropy_backward(const CrossEntropySpec& spec, ConstView logits, ConstView labels, ConstView class_weights,
                             const CrossEntropySums* sums, const double* dloss, View dlogits) {
   const std::int64_t pixels = logits.pixels();
-  launch(cross_entropy_backward_kernel, Grid{static_cast<unsigned>((pixels + block_threads - 1) / block_threads), 1, 1},
-         Grid{block_threads, 1, 1}, logits.as<float>(), labels.as<std::uint8_t>(), class_weights.as<float>(), pixels,
+  launch(cross_entropy_backward_kernel, Grid{static_cast<unsigned>((pixels + kBlockThreads - 1) / kBlockThreads), 1, 1},
+         Grid{kBlockThreads, 1, 1}, logits.as<float>(), labels.as<std::uint8_t>(), class_weights.as<float>(), pixels,
          static_cast<int>(logits.c()), spec.ignore_index, sums, dloss, dlogits.as<float>());
 }
 

@@ -95,7 +95,7 @@ Plan make_plan(const GemmShape& s, Dtype in, Dtype out) {
 
   cublasLtMatmulPreference_t preference = nullptr;
   ok(api().create_preference(&preference));
-  const std::uint64_t bytes = gemm_workspace;
+  const std::uint64_t bytes = kGemmWorkspace;
   // Partial sums of a split k are added up from the workspace, in order; not in place, in the order of arrival.
   const std::uint32_t schemes = CUBLASLT_REDUCTION_SCHEME_NONE | CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
   cublasLtMatmulHeuristicResult_t found{};
@@ -104,7 +104,7 @@ Plan make_plan(const GemmShape& s, Dtype in, Dtype out) {
   ok(api().set_preference(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &schemes, sizeof schemes));
   for (const auto operand : {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
                              CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES}) {
-    ok(api().set_preference(preference, operand, &gemm_alignment, sizeof gemm_alignment));
+    ok(api().set_preference(preference, operand, &kGemmAlignment, sizeof kGemmAlignment));
   }
   ok(api().heuristic(api().handle, plan.operation, plan.first, plan.second, plan.result, plan.result, preference, 1,
                      &found, &count));
@@ -124,7 +124,7 @@ void gemm(const GemmShape& shape, const void* a, const void* b, Dtype in, void* 
   const float one = 1, zero = 0;
   check(api(),
         api().matmul(api().handle, plan.operation, &one, b, plan.first, a, plan.second, &zero, c, plan.result, c,
-                     plan.result, &plan.algorithm, workspace, gemm_workspace,
+                     plan.result, &plan.algorithm, workspace, kGemmWorkspace,
                      static_cast<cudaStream_t>(runtime().stream())),
         [&] { return fmt::format("multiplying [{},{}] * [{},{}]", shape.m, shape.k, shape.k, shape.n); });
 }

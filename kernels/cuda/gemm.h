@@ -16,11 +16,11 @@ struct GemmShape {
 };
 
 /// Bytes that gemm's workspace must have, 256-byte aligned.
-inline constexpr std::size_t gemm_workspace = std::size_t{32} << 20;
+inline constexpr std::size_t kGemmWorkspace = std::size_t{32} << 20;
 
 /// Bytes that A, B and C are aligned to: slices of an arena of bf16 lie at less than the 256 that cuBLASLt takes for
 /// granted.
-inline constexpr std::uint32_t gemm_alignment = 16;
+inline constexpr std::uint32_t kGemmAlignment = 16;
 
 /// A and B of dtype `in`, C of dtype `out`: f32 to f32, bf16 to bf16 or bf16 to f32. C is overwritten. How is decided
 /// once for each kind of product and kept. Throws std::runtime_error if cuBLASLt is missing or has no kernel, naming

@@ -10,11 +10,11 @@ Parts cut_of(const Ranges& x) { return parts_of(x, 16384, 2048); }
 
 /// aligned: both parts can be read 16 bytes at a time.
 template <bool aligned>
-__global__ void __launch_bounds__(block_threads) square_sums_kernel(Parts parts, SquareSum* out) {
-  __shared__ double sums[block_threads];
-  __shared__ std::int64_t firsts[block_threads];
+__global__ void __launch_bounds__(kBlockThreads) square_sums_kernel(Parts parts, SquareSum* out) {
+  __shared__ double sums[kBlockThreads];
+  __shared__ std::int64_t firsts[kBlockThreads];
   double sum = 0;
-  std::int64_t first = no_element;
+  std::int64_t first = kNoElement;
   with_part(parts, blockIdx.x, [&]<class T>(const T* x, std::int64_t begin, std::int64_t end, std::int64_t offset) {
     constexpr int N = aligned ? full<T> : 1;
     const auto take = [&](float value, std::int64_t at) {
@@ -23,7 +23,7 @@ __global__ void __launch_bounds__(block_threads) square_sums_kernel(Parts parts,
     };
     std::int64_t i = begin + threadIdx.x * N;
 #pragma unroll 4
-    for (; i + N <= end; i += block_threads * N) {
+    for (; i + N <= end; i += kBlockThreads * N) {
       const Chunk<T, N> values = load<N>(x + i);
 #pragma unroll
       for (int k = 0; k < N; ++k) take(values[k], i + k);
@@ -40,7 +40,7 @@ std::int64_t square_sums(const Ranges& x) { return cut_of(x).blocks(); }
 
 void sum_of_squares(const Ranges& x, SquareSum* sums) {
   const Parts parts = cut_of(x);
-  const Grid grid{parts.blocks(), 1, 1}, block{block_threads, 1, 1};
+  const Grid grid{parts.blocks(), 1, 1}, block{kBlockThreads, 1, 1};
   const auto aligned = [](const Part& part) { return reinterpret_cast<std::uintptr_t>(part.data) % 16 == 0; };
   if (aligned(parts.first) && aligned(parts.second)) {
     launch(square_sums_kernel<true>, grid, block, parts, sums);

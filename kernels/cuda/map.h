@@ -12,18 +12,18 @@ struct Operand {
   std::int64_t pitch;
 };
 
-inline constexpr int map_unroll = 4;
+inline constexpr int kMapUnroll = 4;
 
-/// A thread treats chunks of N elements, of map_unroll pixels at a time so that their loads are in flight together.
+/// A thread treats chunks of N elements, of kMapUnroll pixels at a time so that their loads are in flight together.
 template <class F, int N, class TY, class... TX>
-__global__ void __launch_bounds__(block_threads)
+__global__ void __launch_bounds__(kBlockThreads)
     map_kernel(F f, int pixels, int chunks, int per_block, Operand<TY> y, Operand<const TX>... x) {
   const int chunk = own_chunk();
   if (chunk >= chunks) return;
   const Range range = items_of(static_cast<int>(blockIdx.x), pixels, per_block);
   const int down = static_cast<int>(blockDim.y);
-  for (int p = range.begin + static_cast<int>(threadIdx.y); p < range.end; p += map_unroll * down) {
-    Chunk<TY, N> out[map_unroll];
+  for (int p = range.begin + static_cast<int>(threadIdx.y); p < range.end; p += kMapUnroll * down) {
+    Chunk<TY, N> out[kMapUnroll];
     // Past the end the last pixel is read again: a load without a branch before it can be in flight with the others.
     [[maybe_unused]] const auto readable = [&](int u) {
       return static_cast<std::int64_t>(min(p + u * down, range.end - 1));
@@ -35,9 +35,9 @@ __global__ void __launch_bounds__(block_threads)
       return Chunk<TY, N>::of(values);
     };
 #pragma unroll
-    for (int u = 0; u < map_unroll; ++u) out[u] = of(load<N>(x.data + readable(u) * x.pitch + chunk * N)...);
+    for (int u = 0; u < kMapUnroll; ++u) out[u] = of(load<N>(x.data + readable(u) * x.pitch + chunk * N)...);
 #pragma unroll
-    for (int u = 0; u < map_unroll; ++u) {
+    for (int u = 0; u < kMapUnroll; ++u) {
       const int at = p + u * down;
       if (at < range.end) store(y.data + at * y.pitch + chunk * N, out[u]);
     }
@@ -47,7 +47,7 @@ __global__ void __launch_bounds__(block_threads)
 /// Launches f over `pixels` pixels of `channels` channels.
 template <int N, class F, class TY, class... TX>
 void launch_map(F f, std::int64_t pixels, std::int64_t channels, Operand<TY> y, Operand<const TX>... x) {
-  const Tile cut = tile(pixels, channels / N, map_unroll);
+  const Tile cut = tile(pixels, channels / N, kMapUnroll);
   launch(map_kernel<F, N, TY, TX...>, cut.grid, cut.block, f, cut.items, cut.chunks, cut.per_block, y, x...);
 }
 

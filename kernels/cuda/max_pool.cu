@@ -15,7 +15,7 @@ struct MaxPoolRun {
 };
 
 template <class T, int N>
-__global__ void __launch_bounds__(block_threads) max_pool_forward_kernel(MaxPoolRun<T> run) {
+__global__ void __launch_bounds__(kBlockThreads) max_pool_forward_kernel(MaxPoolRun<T> run) {
   const int channel = own_chunk() * N;
   if (own_chunk() >= run.groups.chunks) return;
   for_groups<true>(run.groups, static_cast<int>(blockIdx.x), [&](const Group& group) {
@@ -30,7 +30,7 @@ __global__ void __launch_bounds__(block_threads) max_pool_forward_kernel(MaxPool
 }
 
 template <class T, int N>
-__global__ void __launch_bounds__(block_threads) max_pool_backward_kernel(MaxPoolRun<T> run) {
+__global__ void __launch_bounds__(kBlockThreads) max_pool_backward_kernel(MaxPoolRun<T> run) {
   const int channel = own_chunk() * N;
   if (own_chunk() >= run.groups.chunks) return;
   for_groups<true>(run.groups, static_cast<int>(blockIdx.x), [&](const Group& group) {

@@ -15,8 +15,8 @@ constexpr int blocks_at_once(bool crowded) { return crowded ? 1 : 2; }
 __device__ inline int block_from_the_end() { return static_cast<int>(gridDim.x - 1 - blockIdx.x); }
 
 template <class T, int N, bool Windows, bool Residual>
-__global__ void __launch_bounds__(block_threads, blocks_at_once(false)) norm_act_forward_kernel(NormActRun<T> run) {
-  constexpr int M = channels_at_once<N>;
+__global__ void __launch_bounds__(kBlockThreads, blocks_at_once(false)) norm_act_forward_kernel(NormActRun<T> run) {
+  constexpr int M = kChannelsAtOnce<N>;
   const int channel = own_chunk() * N;
   if (own_chunk() >= run.groups.chunks) return;
   for_groups<Windows>(run.groups, block_from_the_end(), [&](const Group& group) {
@@ -91,10 +91,10 @@ struct Incoming {
 
 /// partials [grid.x][2][channels]: sums of dz and of dz * (x - mean).
 template <class T, int N, bool Windows, bool Residual>
-__global__ void __launch_bounds__(block_threads, blocks_at_once(Windows))
+__global__ void __launch_bounds__(kBlockThreads, blocks_at_once(Windows))
     norm_act_reduce_kernel(NormActRun<T> run, float* partials) {
-  __shared__ float memory[2 * N][block_threads];
-  constexpr int M = channels_at_once<N>;
+  __shared__ float memory[2 * N][kBlockThreads];
+  constexpr int M = kChannelsAtOnce<N>;
   const int channel = own_chunk() * N;
   float sums[2 * N] = {};
   if (own_chunk() < run.groups.chunks) {
@@ -127,9 +127,9 @@ __global__ void __launch_bounds__(block_threads, blocks_at_once(Windows))
 }
 
 template <class T, int N, bool Windows, bool Residual>
-__global__ void __launch_bounds__(block_threads, blocks_at_once(Windows&& Residual))
+__global__ void __launch_bounds__(kBlockThreads, blocks_at_once(Windows&& Residual))
     norm_act_apply_kernel(NormActRun<T> run) {
-  constexpr int M = channels_at_once<N>;
+  constexpr int M = kChannelsAtOnce<N>;
   const int channel = own_chunk() * N;
   if (own_chunk() >= run.groups.chunks) return;
   const bool through_statistics = run.through_mean != nullptr;

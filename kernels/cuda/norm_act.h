@@ -28,7 +28,7 @@ inline Tile norm_act_reducing_tile(const Extent& x, int lanes, bool windows) {
 /// Channels whose constants a thread holds at a time. They are loaded again for every group, from the first cache: in
 /// registers, those of 8 channels would leave room for half as many threads.
 template <int N>
-inline constexpr int channels_at_once = N < 4 ? N : 4;
+inline constexpr int kChannelsAtOnce = N < 4 ? N : 4;
 
 /// M numbers of a [channels] vector; channel is a multiple of M.
 template <int M>
@@ -72,7 +72,7 @@ __device__ inline float activated(float z, float floor) { return z < floor ? flo
 /// Calls body(first, Normalised) for the channels of a chunk, a few at a time.
 template <int N, class T, class Body>
 __device__ inline void for_channels(const NormActRun<T>& run, int channel, Body&& body) {
-  constexpr int M = channels_at_once<N>;
+  constexpr int M = kChannelsAtOnce<N>;
 #pragma unroll
   for (int first = 0; first < N; first += M) body(first, Normalised<M>(run, channel + first));
 }

@@ -12,9 +12,9 @@ constexpr int together = 4;
 /// partials [grid.x][3][channels]: the first pixel of a block, and mean and sum of squared deviations of its pixels
 /// less the first.
 template <class T, int N>
-__global__ void __launch_bounds__(block_threads)
+__global__ void __launch_bounds__(kBlockThreads)
     moments_kernel(const T* x, std::int64_t pitch, int pixels, int chunks, int per_block, float* partials) {
-  __shared__ float means[N][block_threads], squares[N][block_threads], counts[block_threads];
+  __shared__ float means[N][kBlockThreads], squares[N][kBlockThreads], counts[kBlockThreads];
   const int chunk = own_chunk();
   const Range range = items_of(static_cast<int>(blockIdx.x), pixels, per_block);
   const int step = static_cast<int>(blockDim.y);

@@ -13,10 +13,10 @@ struct Affine {
 };
 
 template <class T, int N>
-__global__ void __launch_bounds__(block_threads)
+__global__ void __launch_bounds__(kBlockThreads)
     normalize_images_kernel(Affine affine, const std::uint8_t* images, std::int64_t Cin, std::int64_t pixels, int given,
                             int wanted, T* y, std::int64_t pitch) {
-  const std::int64_t p = static_cast<std::int64_t>(blockIdx.x) * block_threads + threadIdx.x;
+  const std::int64_t p = static_cast<std::int64_t>(blockIdx.x) * kBlockThreads + threadIdx.x;
   if (p >= pixels) return;
   float values[group];
 #pragma unroll
@@ -36,7 +36,7 @@ __global__ void __launch_bounds__(block_threads)
 
 void normalize_images(const NormalizeSpec& spec, ConstView images, View y) {
   const std::int64_t pixels = images.pixels();
-  const Grid grid{static_cast<unsigned>((pixels + block_threads - 1) / block_threads), 1, 1};
+  const Grid grid{static_cast<unsigned>((pixels + kBlockThreads - 1) / kBlockThreads), 1, 1};
   dispatch(y.dtype, [&]<class T>(T) {
     for (std::int64_t first = 0; first < y.c(); first += group) {
       Affine affine{};
@@ -50,7 +50,7 @@ void normalize_images(const NormalizeSpec& spec, ConstView images, View y) {
       const int wanted = static_cast<int>(std::min<std::int64_t>(y.c() - first, group));
       with_chunks<full<T>>(
           [&](auto N) {
-            launch(normalize_images_kernel<T, decltype(N)::value>, grid, Grid{block_threads, 1, 1}, affine,
+            launch(normalize_images_kernel<T, decltype(N)::value>, grid, Grid{kBlockThreads, 1, 1}, affine,
                    images.as<std::uint8_t>() + (given > 0 ? first : 0), images.c(), pixels, given, wanted,
                    y.as<T>() + first, y.pitch);
           },

@@ -16,7 +16,7 @@ Image image_of(const View& view) {
 }
 
 template <class T, int N>
-__global__ void __launch_bounds__(block_threads)
+__global__ void __launch_bounds__(kBlockThreads)
     pad_kernel(const T* x, Image from, T* y, Image to, int pixels, int chunks, int per_block) {
   const int chunk = own_chunk();
   if (chunk >= chunks) return;

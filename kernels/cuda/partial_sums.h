@@ -19,38 +19,38 @@ inline Cut cut(std::int64_t items, std::int64_t least, std::int64_t most) {
   return out;
 }
 
-/// The sum over a block of block_threads x 1 threads, given to all of them. shared: [block_threads].
+/// The sum over a block of kBlockThreads x 1 threads, given to all of them. shared: [kBlockThreads].
 template <class T>
 __device__ inline T block_sum(T value, T* shared) {
   __syncthreads();  // the sum before this one has been read
   shared[threadIdx.x] = value;
   __syncthreads();
-  for (unsigned half = block_threads / 2; half > 0; half /= 2) {
+  for (unsigned half = kBlockThreads / 2; half > 0; half /= 2) {
     if (threadIdx.x < half) shared[threadIdx.x] += shared[threadIdx.x + half];
     __syncthreads();
   }
   return shared[0];
 }
 
-inline constexpr int columns_at_once = 8;
+inline constexpr int kColumnsAtOnce = 8;
 
 /// store(g * width + e, the sum over b < count of partial[(g * count + b) * stride + e]), e < width; grid.y: the g.
 template <class Store>
-__global__ void __launch_bounds__(block_threads)
+__global__ void __launch_bounds__(kBlockThreads)
     sum_columns_kernel(const double* partial, std::int64_t count, std::int64_t stride, std::int64_t width,
                        Store store) {
-  __shared__ double sums[block_threads];
-  const std::int64_t e = static_cast<std::int64_t>(blockIdx.x) * columns_at_once + threadIdx.x;
+  __shared__ double sums[kBlockThreads];
+  const std::int64_t e = static_cast<std::int64_t>(blockIdx.x) * kColumnsAtOnce + threadIdx.x;
   const std::int64_t first = blockIdx.y * count;
   double sum = 0;
   if (e < width) {
     for (std::int64_t b = threadIdx.y; b < count; b += blockDim.y) sum += partial[(first + b) * stride + e];
   }
-  const unsigned at = threadIdx.y * columns_at_once + threadIdx.x;
+  const unsigned at = threadIdx.y * kColumnsAtOnce + threadIdx.x;
   sums[at] = sum;
   __syncthreads();
   for (unsigned half = blockDim.y / 2; half > 0; half /= 2) {
-    if (threadIdx.y < half) sums[at] += sums[at + half * columns_at_once];
+    if (threadIdx.y < half) sums[at] += sums[at + half * kColumnsAtOnce];
     __syncthreads();
   }
   if (threadIdx.y == 0 && e < width) store(blockIdx.y * width + e, sums[at]);
@@ -59,9 +59,9 @@ __global__ void __launch_bounds__(block_threads)
 template <class Store>
 void sum_columns(const double* partial, std::int64_t groups, std::int64_t count, std::int64_t stride,
                  std::int64_t width, Store store) {
-  const Grid grid{static_cast<unsigned>((width + columns_at_once - 1) / columns_at_once), static_cast<unsigned>(groups),
+  const Grid grid{static_cast<unsigned>((width + kColumnsAtOnce - 1) / kColumnsAtOnce), static_cast<unsigned>(groups),
                   1};
-  launch(sum_columns_kernel<Store>, grid, Grid{columns_at_once, block_threads / columns_at_once, 1}, partial, count,
+  launch(sum_columns_kernel<Store>, grid, Grid{kColumnsAtOnce, kBlockThreads / kColumnsAtOnce, 1}, partial, count,
          stride, width, store);
 }
 

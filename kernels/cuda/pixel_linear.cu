@@ -1,6 +1,6 @@
 // A pixel's channels are spread over neighbouring threads, a 16-byte chunk each; a warp holds several pixels, a thread
 // `together` pixels at a time, whose loads are in flight together. The case of two outputs has kernels of its own, free
-// of checks; any other number is treated outputs_at_once at a time (grid.z).
+// of checks; any other number is treated kOutputsAtOnce at a time (grid.z).
 #include "kernels/pixel_linear.h"
 
 #include "kernels/cuda/partial_sums.h"
@@ -8,17 +8,17 @@
 namespace unet::kernels::cuda {
 namespace {
 
-constexpr int outputs_at_once = 4;
-constexpr int most_together = 4;
-constexpr int warps = block_threads / 32;
+constexpr int kOutputsAtOnce = 4;
+constexpr int kMostTogether = 4;
+constexpr int warps = kBlockThreads / 32;
 
-/// Outputs that a thread treats: 2 where there are exactly two, else outputs_at_once of any number.
+/// Outputs that a thread treats: 2 where there are exactly two, else kOutputsAtOnce of any number.
 template <int KT>
-constexpr bool exact = KT != outputs_at_once;
+constexpr bool exact = KT != kOutputsAtOnce;
 /// Pixels; so many that their sums stay in registers.
 template <int KT>
 constexpr int together = 8 / KT;
-static_assert(together<2> == most_together);
+static_assert(together<2> == kMostTogether);
 
 template <int N, int KT>
 struct Weights {
@@ -81,13 +81,13 @@ __device__ inline void sum_and_share(float (&values)[M], int lane) {
 
 /// Lanes: blockDim.x; fewer than 32 of them hold a whole pixel, a chunk each, and its weights in registers.
 template <class T, int N, int Lanes, int KT>
-__global__ void __launch_bounds__(block_threads)
+__global__ void __launch_bounds__(kBlockThreads)
     pixel_linear_kernel(const T* __restrict__ x, const float* __restrict__ weights, const float* __restrict__ bias,
                         float* __restrict__ y, int pixels, int per_block, int C, int K) {
   constexpr bool whole = Lanes < 32;
   using Own = Share<Lanes, together<KT> * KT>;
   const int lane = static_cast<int>(threadIdx.x), chunks = C / N;
-  const int first = exact<KT> ? 0 : static_cast<int>(blockIdx.z) * outputs_at_once;
+  const int first = exact<KT> ? 0 : static_cast<int>(blockIdx.z) * kOutputsAtOnce;
   const bool mine = lane < chunks;
   Weights<N, KT> own{};
   if (whole && mine) own = weights_of<N, KT>(weights, C, K, first, lane);
@@ -154,13 +154,13 @@ __device__ inline Slopes<KT> slopes_of(const float* dy, std::int64_t pixel, int 
 /// partial: of every stretch of pixels (grid.x) dweights [K,C], then dbias [K]; null: not wanted. grid.y: groups of
 /// chunks. dx, if wanted, is written by the blocks of the first outputs.
 template <class T, int N, int KT>
-__global__ void __launch_bounds__(block_threads)
+__global__ void __launch_bounds__(kBlockThreads)
     pixel_linear_backward_kernel(const T* __restrict__ x, const float* __restrict__ weights,
                                  const float* __restrict__ dy, T* __restrict__ dx, double* __restrict__ partial,
                                  int pixels, int per_block, int C, int K) {
   __shared__ float sums[warps][32 * KT * N];
   __shared__ float bias_sums[warps][KT];
-  const int chunks = C / N, first = exact<KT> ? 0 : static_cast<int>(blockIdx.z) * outputs_at_once;
+  const int chunks = C / N, first = exact<KT> ? 0 : static_cast<int>(blockIdx.z) * kOutputsAtOnce;
   const int chunk = own_chunk();
   const Range range = items_of(static_cast<int>(blockIdx.x), pixels, per_block);
   const int down = static_cast<int>(blockDim.y);
@@ -192,7 +192,7 @@ __global__ void __launch_bounds__(block_threads)
           }
         }
         if (dx == nullptr || first != 0) continue;
-        for (int k = outputs_at_once; !exact<KT> && k < K; ++k) {
+        for (int k = kOutputsAtOnce; !exact<KT> && k < K; ++k) {
           const float more = dy[pixel * K + k];
 #pragma unroll
           for (int i = 0; i < N; ++i) out[i] += more * weights[static_cast<std::int64_t>(k) * C + chunk * N + i];
@@ -227,7 +227,7 @@ __global__ void __launch_bounds__(block_threads)
   __syncthreads();
   double* const out = partial + static_cast<std::int64_t>(blockIdx.x) * K * (C + 1);
   const int width = static_cast<int>(blockDim.x) * N, column = static_cast<int>(blockIdx.y) * width;
-  for (int e = static_cast<int>(thread); e < KT * width; e += block_threads) {
+  for (int e = static_cast<int>(thread); e < KT * width; e += kBlockThreads) {
     const int k = first + e / width, c = column + e % width;
     if (k >= K || c >= C) continue;
     double sum = 0;
@@ -252,10 +252,10 @@ struct StoreGradients {
   }
 };
 
-unsigned output_groups(std::int64_t K) { return static_cast<unsigned>((K + outputs_at_once - 1) / outputs_at_once); }
+unsigned output_groups(std::int64_t K) { return static_cast<unsigned>((K + kOutputsAtOnce - 1) / kOutputsAtOnce); }
 
 /// A thread adds up at most 64 pixels in f32.
-Tile cut_backward(std::int64_t pixels, std::int64_t chunks) { return tile(pixels, chunks, most_together, 16, 1024); }
+Tile cut_backward(std::int64_t pixels, std::int64_t chunks) { return tile(pixels, chunks, kMostTogether, 16, 1024); }
 
 /// Calls body with the outputs that a thread treats; dy: what two of each pixel would be read from, if any.
 template <class Body>
@@ -263,7 +263,7 @@ void with_outputs(std::int64_t K, ConstView dy, Body&& body) {
   if (K == 2 && in_chunks_of(2, dy)) {
     body(std::integral_constant<int, 2>{});
   } else {
-    body(std::integral_constant<int, outputs_at_once>{});
+    body(std::integral_constant<int, kOutputsAtOnce>{});
   }
 }
 
@@ -290,7 +290,7 @@ void pixel_linear_forward(ConstView x, ConstView weights, ConstView bias, View y
           with_lanes<N>(C / N, [&](auto lanes) {
             with_outputs(K, {}, [&](auto outputs) {
               constexpr int Lanes = decltype(lanes)::value, KT = decltype(outputs)::value;
-              Tile cut = tile(x.pixels(), Lanes, most_together);
+              Tile cut = tile(x.pixels(), Lanes, kMostTogether);
               cut.grid.z = output_groups(K);
               launch(pixel_linear_kernel<T, N, Lanes, KT>, cut.grid, cut.block, x.as<T>(), weights.as<float>(),
                      bias.as<float>(), y.as<float>(), cut.items, cut.per_block, C, K);

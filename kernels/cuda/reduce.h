@@ -13,9 +13,9 @@ inline Tile reducing_tile(std::int64_t items, std::int64_t chunks, int per_threa
 }
 
 /// Sums values[] over the block's threads of one chunk; the thread with threadIdx.y == 0 gets the result. All threads
-/// of the block call it. memory: K rows of block_threads floats, shared.
+/// of the block call it. memory: K rows of kBlockThreads floats, shared.
 template <int K>
-__device__ inline void sum_over_items(float (&values)[K], float (*memory)[block_threads]) {
+__device__ inline void sum_over_items(float (&values)[K], float (*memory)[kBlockThreads]) {
   const unsigned own = threadIdx.y * blockDim.x + threadIdx.x;
 #pragma unroll
   for (int k = 0; k < K; ++k) memory[k][own] = values[k];
@@ -37,20 +37,20 @@ struct Sums {
 };
 
 /// Few channels a block, so that many blocks share the work; 8 floats are one sector of memory.
-inline constexpr int combined_channels = 8;
-inline constexpr int combining_rows = 64;
+inline constexpr int kCombinedChannels = 8;
+inline constexpr int kCombiningRows = 64;
 
 /// For every channel c: finish(c, the sum over b of source(b, c)), b: the blocks of the pass before along grid.x.
 template <class Source, class Finish>
-__global__ void __launch_bounds__(combined_channels* combining_rows)
+__global__ void __launch_bounds__(kCombinedChannels* kCombiningRows)
     combine_kernel(int partials, int channels, Source source, Finish finish) {
-  __shared__ double first[combining_rows][combined_channels], second[combining_rows][combined_channels];
+  __shared__ double first[kCombiningRows][kCombinedChannels], second[kCombiningRows][kCombinedChannels];
   const int lane = static_cast<int>(threadIdx.x), row = static_cast<int>(threadIdx.y);
-  const int c = static_cast<int>(blockIdx.x) * combined_channels + lane;
+  const int c = static_cast<int>(blockIdx.x) * kCombinedChannels + lane;
   Sums sum{0, 0};
   if (c < channels) {
 #pragma unroll 8
-    for (int b = row; b < partials; b += combining_rows) {
+    for (int b = row; b < partials; b += kCombiningRows) {
       const Sums part = source(b, c);
       sum.first += part.first;
       sum.second += part.second;
@@ -59,7 +59,7 @@ __global__ void __launch_bounds__(combined_channels* combining_rows)
   first[row][lane] = sum.first;
   second[row][lane] = sum.second;
   __syncthreads();
-  for (int half = combining_rows / 2; half > 0; half /= 2) {
+  for (int half = kCombiningRows / 2; half > 0; half /= 2) {
     if (row < half) {
       first[row][lane] += first[row + half][lane];
       second[row][lane] += second[row + half][lane];
@@ -71,15 +71,15 @@ __global__ void __launch_bounds__(combined_channels* combining_rows)
 
 template <class Source, class Finish>
 void combine(const Tile& cut, std::int64_t channels, Source source, Finish finish) {
-  const auto blocks = static_cast<unsigned>((channels + combined_channels - 1) / combined_channels);
-  launch(combine_kernel<Source, Finish>, {blocks}, {combined_channels, combining_rows}, cut.grid.x, channels, source,
+  const auto blocks = static_cast<unsigned>((channels + kCombinedChannels - 1) / kCombinedChannels);
+  launch(combine_kernel<Source, Finish>, {blocks}, {kCombinedChannels, kCombiningRows}, cut.grid.x, channels, source,
          finish);
 }
 
 /// The sums of a block's threads into partials [grid.x][chunks * K]. All threads of the block call it. memory: as
 /// above.
 template <int K>
-__device__ inline void leave_partials(float (&sums)[K], float (*memory)[block_threads], int chunk, int chunks,
+__device__ inline void leave_partials(float (&sums)[K], float (*memory)[kBlockThreads], int chunk, int chunks,
                                       float* partials) {
   sum_over_items(sums, memory);
   if (threadIdx.y != 0 || chunk >= chunks) return;

@@ -5,7 +5,7 @@
 namespace unet::kernels::cuda {
 namespace {
 
-__global__ void __launch_bounds__(block_threads)
+__global__ void __launch_bounds__(kBlockThreads)
     running_stats_kernel(float keep, float take, const StepControl* control, const float* batch, std::int64_t count,
                          float* running) {
   if (control->verdict != StepVerdict::commit) return;
@@ -16,8 +16,8 @@ __global__ void __launch_bounds__(block_threads)
 }  // namespace
 
 void update_running_stats(double momentum, const StepControl* control, ConstView batch, View running) {
-  const auto blocks = static_cast<unsigned>((running.size() + block_threads - 1) / block_threads);
-  launch(running_stats_kernel, {blocks}, {block_threads}, static_cast<float>(1 - momentum),
+  const auto blocks = static_cast<unsigned>((running.size() + kBlockThreads - 1) / kBlockThreads);
+  launch(running_stats_kernel, {blocks}, {kBlockThreads}, static_cast<float>(1 - momentum),
          static_cast<float>(momentum), control, batch.as<float>(), running.size(), running.as<float>());
 }
 

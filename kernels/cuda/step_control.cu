@@ -7,19 +7,19 @@ namespace {
 
 /// By one block.
 __device__ SquareSum total(SquareSums all, double* shared_sums, std::int64_t* shared_firsts) {
-  SquareSum own{0, no_element};
-  for (std::int64_t i = threadIdx.x; i < all.count; i += block_threads) {
+  SquareSum own{0, kNoElement};
+  for (std::int64_t i = threadIdx.x; i < all.count; i += kBlockThreads) {
     own.sum += all.of[i].sum;
     if (all.of[i].first_bad >= 0) own.first_bad = min(own.first_bad, all.of[i].first_bad);
   }
   return block_total(own, shared_sums, shared_firsts);
 }
 
-__global__ void __launch_bounds__(block_threads)
+__global__ void __launch_bounds__(kBlockThreads)
     decide_kernel(StepControl* control, StepInputs inputs, SquareSums gradients, SquareSums statistics,
                   std::int64_t ranges) {
-  __shared__ double sums[block_threads];
-  __shared__ std::int64_t firsts[block_threads];
+  __shared__ double sums[kBlockThreads];
+  __shared__ std::int64_t firsts[kBlockThreads];
   const SquareSum of_gradients = total(gradients, sums, firsts);
   SquareSum of_statistics;  // of the first range that has something bad
   for (std::int64_t i = 0; i < ranges && isfinite(of_statistics.sum); ++i) {
@@ -34,11 +34,11 @@ __global__ void __launch_bounds__(block_threads)
   c.first_bad_statistic = of_statistics.first_bad;
   const double clip_norm = *inputs.clip_norm, scale = clip_norm / (c.grad_norm + 1e-6);
   c.grad_scale = clip_norm > 0 && scale < 1 ? scale : 1.0;
-  c.verdict = !isfinite(c.loss)                              ? StepVerdict::bad_loss
-              : !(c.lr >= 0 && c.lr <= StepControl::max_lr)  ? StepVerdict::bad_lr
-              : !(c.grad_norm <= StepControl::max_grad_norm) ? StepVerdict::bad_gradient
-              : !isfinite(of_statistics.sum)                 ? StepVerdict::bad_statistics
-                                                             : StepVerdict::commit;
+  c.verdict = !isfinite(c.loss)                             ? StepVerdict::bad_loss
+              : !(c.lr >= 0 && c.lr <= StepControl::kMaxLr) ? StepVerdict::bad_lr
+              : !(c.grad_norm <= StepControl::kMaxGradNorm) ? StepVerdict::bad_gradient
+              : !isfinite(of_statistics.sum)                ? StepVerdict::bad_statistics
+                                                            : StepVerdict::commit;
   *control = c;
 }
 
@@ -46,7 +46,7 @@ __global__ void __launch_bounds__(block_threads)
 
 void decide(StepControl* control, const StepInputs& inputs, SquareSums gradients, SquareSums statistics,
             std::int64_t ranges) {
-  launch(decide_kernel, Grid{}, Grid{block_threads, 1, 1}, control, inputs, gradients, statistics, ranges);
+  launch(decide_kernel, Grid{}, Grid{kBlockThreads, 1, 1}, control, inputs, gradients, statistics, ranges);
 }
 
 }  // namespace unet::kernels::cuda

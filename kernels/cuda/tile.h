@@ -14,7 +14,7 @@
 
 namespace unet::kernels::cuda {
 
-inline constexpr int block_threads = 256;
+inline constexpr int kBlockThreads = 256;
 
 /// A block is `across` threads over the chunks of a pixel (neighbours in memory) times `down` threads over items
 /// (pixels, windows); it handles per_block items, `down` of them at a time. grid.x counts runs of items, grid.y groups
@@ -41,7 +41,7 @@ inline Tile tile(std::int64_t items, std::int64_t chunks, int per_thread, int mo
   out.items = static_cast<int>(items);
   out.chunks = static_cast<int>(chunks);
   const unsigned across = std::min(32u, std::bit_ceil(static_cast<unsigned>(std::max<std::int64_t>(1, chunks))));
-  out.block = {across, block_threads / across, 1};
+  out.block = {across, kBlockThreads / across, 1};
   out.grid.y = (static_cast<unsigned>(chunks) + across - 1) / across;
   const std::int64_t step = static_cast<std::int64_t>(out.block.y) * per_thread;
   const std::int64_t steps = (items + step - 1) / step;

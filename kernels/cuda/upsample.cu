@@ -46,7 +46,7 @@ __device__ inline void weights_of(const Axis& axis, int in, float (&weight)[4]) 
 
 /// y [N, 2H, 2W, C] from x [N,H,W,C]; rows, columns: the axes of x.
 template <class T, int N>
-__global__ void __launch_bounds__(block_threads)
+__global__ void __launch_bounds__(kBlockThreads)
     upsample_forward_kernel(const T* x, std::int64_t x_pitch, Axis rows, Axis columns, T* y, std::int64_t y_pitch,
                             int pixels, int chunks, int per_block) {
   const int chunk = own_chunk();
@@ -75,7 +75,7 @@ __global__ void __launch_bounds__(block_threads)
 }
 
 template <class T, int N>
-__global__ void __launch_bounds__(block_threads)
+__global__ void __launch_bounds__(kBlockThreads)
     upsample_backward_kernel(const T* dy, std::int64_t dy_pitch, Axis rows, Axis columns, T* dx, std::int64_t dx_pitch,
                              int pixels, int chunks, int per_block) {
   const int chunk = own_chunk();

@@ -20,7 +20,7 @@ bool is_large(Bytes bytes) {
 }
 
 void check_pixels(const Image& image) {
-  require(image.width >= 1 && image.height >= 1 && image.width <= max_image_side && image.height <= max_image_side,
+  require(image.width >= 1 && image.height >= 1 && image.width <= kMaxImageSide && image.height <= kMaxImageSide,
           "sides are within the limits");
   require(image.channels >= 1 && image.channels <= 4, "an image has 1 to 4 channels");
   require(image.pixels.size() == static_cast<std::size_t>(image.width) * image.height * image.channels,

@@ -1,8 +1,8 @@
 // Groups of parameters on a device: freezing, decay and what follows a step, as on the CPU.
 #include "engine/core/dispatch.h"
 #include "kernels/running_stats.h"
-#include "tests/support/needs_device.h"
 #include "tests/engine/train/toy.h"
+#include "tests/support/needs_device.h"
 
 namespace unet::test {
 namespace {

@@ -25,12 +25,12 @@ void add(const AddRun<T>& given, std::int64_t first, std::int64_t pixels, std::i
 
 void copy(const CopyRun& given, std::int64_t first, std::int64_t pixels, std::int64_t bytes) {
   const CopyRun run = given;
-  constexpr int words = vector_bytes / 4;
+  constexpr int words = kVectorBytes / 4;
   for (std::int64_t p = first; p < first + pixels; ++p) {
     const unsigned char* from = run.from + p * run.from_pitch;
     unsigned char* to = run.to + p * run.to_pitch;
     std::int64_t i = 0;
-    for (; i + vector_bytes <= bytes; i += vector_bytes) {
+    for (; i + kVectorBytes <= bytes; i += kVectorBytes) {
       prefetch(from + i, run.from_ahead);
       const auto vector = load<float, words>(reinterpret_cast<const float*>(from + i));
       put<float, words>(reinterpret_cast<float*>(to + i), vector, run.stream);

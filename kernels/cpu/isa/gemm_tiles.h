@@ -9,13 +9,13 @@ namespace {
 
 // Two vectors a row; the accumulators fill three quarters of the registers and the rest holds two vectors of B and a
 // broadcast of A: 12 x 2 of 32 with AVX-512, 6 x 2 of 16 otherwise.
-constexpr int kRowStep = vector_bytes == 64 ? 4 : 2;
+constexpr int kRowStep = kVectorBytes == 64 ? 4 : 2;
 constexpr int kTileRows = 3 * kRowStep;
 constexpr int kTileVectors = 2;
 
 /// Sums in a register; as many operands T fill one.
 template <class T>
-constexpr int kLanes = vector_bytes / static_cast<int>(sizeof(T));
+constexpr int kLanes = kVectorBytes / static_cast<int>(sizeof(T));
 
 template <class T>
 struct Operand {

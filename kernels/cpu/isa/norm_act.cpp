@@ -7,7 +7,7 @@ namespace unet::kernels::cpu::UNET_ISA {
 namespace {
 
 // Sums are kept in the computing type for so many pixels, then added to the f64 sums.
-constexpr int pixels_per_run = 64;
+constexpr int kPixelsPerRun = 64;
 
 /// Pixels that are treated together: one; or four that share the loads of gamma, beta, ...: four neighbours of a row or
 /// the cells of a 2x2 window (pooled >= 0: the window's pixel in pooled).
@@ -171,8 +171,8 @@ void moments(const NormActRun<T>& run, std::int64_t first, std::int64_t pixels, 
     sums.first[c] = sums.second[c] = 0;
   }
   const std::int64_t end = first + pixels;
-  for (std::int64_t p = first; p < end; p += pixels_per_run) {
-    add_moments_run(run, p, p + pixels_per_run < end ? p + pixels_per_run : end, sums);
+  for (std::int64_t p = first; p < end; p += kPixelsPerRun) {
+    add_moments_run(run, p, p + kPixelsPerRun < end ? p + kPixelsPerRun : end, sums);
   }
   const auto n = static_cast<double>(pixels);
   for (std::int64_t c = 0; c < C; ++c) {
@@ -312,7 +312,7 @@ void reduce(const NormActRun<T>& given, const NormActRows& rows, const NormActSu
             run.channels, [&](auto n, std::int64_t c)
                               __attribute__((always_inline)) { reduce_group<T, n.count>(run, group, c, sums); });
         pixels += group.count;
-        if (pixels < pixels_per_run) return;
+        if (pixels < kPixelsPerRun) return;
         end_run(run.channels, sums);
         pixels = 0;
       });

@@ -7,7 +7,7 @@ namespace {
 
 // Pixels that the weights' gradient is summed over in the computing type before the sum goes to f64; with a UNet's
 // channels they fit the first-level cache, for every further pair of outputs reads them again.
-constexpr std::int64_t pixels_per_run = 64;
+constexpr std::int64_t kPixelsPerRun = 64;
 
 /// Halves are added until one number is left.
 template <class A, int N>
@@ -56,8 +56,8 @@ void forward_outputs(const PixelLinearRun<T>& run, std::int64_t p, std::int64_t 
 template <class T>
 void forward(const PixelLinearRun<T>& given, std::int64_t first, std::int64_t pixels) {
   const PixelLinearRun<T> run = given;
-  for (std::int64_t p = first; p < first + pixels; p += pixels_per_run) {
-    const std::int64_t end = p + pixels_per_run < first + pixels ? p + pixels_per_run : first + pixels;
+  for (std::int64_t p = first; p < first + pixels; p += kPixelsPerRun) {
+    const std::int64_t end = p + kPixelsPerRun < first + pixels ? p + kPixelsPerRun : first + pixels;
     std::int64_t k = 0;
     for (; k + 2 <= run.outputs; k += 2) forward_outputs<T, 2>(run, p, end, k);
     if (k < run.outputs) forward_outputs<T, 1>(run, p, end, k);
@@ -114,8 +114,8 @@ template <class T>
 void backward(const PixelLinearRun<T>& given, std::int64_t first, std::int64_t pixels, double* dweights,
               double* dbias) {
   const PixelLinearRun<T> run = given;
-  for (std::int64_t p = first; p < first + pixels; p += pixels_per_run) {
-    const std::int64_t end = p + pixels_per_run < first + pixels ? p + pixels_per_run : first + pixels;
+  for (std::int64_t p = first; p < first + pixels; p += kPixelsPerRun) {
+    const std::int64_t end = p + kPixelsPerRun < first + pixels ? p + kPixelsPerRun : first + pixels;
     if (dweights != nullptr) {
       std::int64_t k = 0;
       for (; k + 2 <= run.outputs; k += 2) add_weights<T, 2>(run, p, end, k, dweights);

@@ -16,14 +16,14 @@
 namespace unet::kernels::cpu::UNET_ISA {
 
 #if defined(UNET_ISA_avx512)
-inline constexpr int vector_bytes = 64;
+inline constexpr int kVectorBytes = 64;
 #elif defined(UNET_ISA_avx2)
-inline constexpr int vector_bytes = 32;
+inline constexpr int kVectorBytes = 32;
 #else
-inline constexpr int vector_bytes = 16;
+inline constexpr int kVectorBytes = 16;
 #endif
 template <class T>
-inline constexpr int full_lanes = vector_bytes / static_cast<int>(sizeof(Compute<T>));
+inline constexpr int full_lanes = kVectorBytes / static_cast<int>(sizeof(Compute<T>));
 
 template <class A, int N>
 struct VectorOf {

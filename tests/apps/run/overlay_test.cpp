@@ -94,7 +94,7 @@ TEST(Overlay, SheetsOfAnySizeHaveALegend) {
     const Image photo = flat(width, height, {10, 20, 30});
     const Image labels(width, height, 1);
     const Image sheet = judgement(photo, labels.pixels.data(), labels.pixels.data(), Background::class0);
-    EXPECT_GE(sheet.height, height + 2 * text_rows);
+    EXPECT_GE(sheet.height, height + 2 * kTextRows);
     EXPECT_GE(sheet.width, 4 * width);
     EXPECT_TRUE(std::any_of(sheet.pixels.end() - 20 * 3 * sheet.width, sheet.pixels.end(),
                             [](std::uint8_t value) { return value < 100; }))
@@ -107,7 +107,7 @@ TEST(Glyphs, LettersDigitsAndSignsDiffer) {
   std::set<std::string> seen;
   const std::string all = "abcdefghijklmnopqrstuvwxyz0123456789-.,/_() \x01";
   for (const char character : all) {
-    Image image = flat(5, text_rows, {255, 255, 255});
+    Image image = flat(5, kTextRows, {255, 255, 255});
     draw_text(image, 0, 0, std::string(1, character), 1, {0, 0, 0});
     seen.emplace(image.pixels.begin(), image.pixels.end());
   }
@@ -117,7 +117,7 @@ TEST(Glyphs, LettersDigitsAndSignsDiffer) {
 TEST(Glyphs, TextIsScaledAndCutAtTheEdge) {
   EXPECT_EQ(text_width("", 2), 0);
   EXPECT_EQ(text_width("ab", 2), 22);
-  Image small = flat(11, text_rows, {255, 255, 255}), large = flat(22, 2 * text_rows, {255, 255, 255});
+  Image small = flat(11, kTextRows, {255, 255, 255}), large = flat(22, 2 * kTextRows, {255, 255, 255});
   draw_text(small, 0, 0, "aB", 1, {0, 0, 0});
   draw_text(large, 0, 0, "Ab", 2, {0, 0, 0});
   for (int y = 0; y < small.height; ++y) {

@@ -151,14 +151,14 @@ TEST(Augment, StandardMovesAndScales) {
 
 TEST(Augment, KeepsGrayGrayAndIgnoredIgnored) {
   LabelledImage source = ellipse(90, 90);
-  for (std::uint8_t& label : source.labels.pixels) label = label ? ignored_label : 1;
+  for (std::uint8_t& label : source.labels.pixels) label = label ? kIgnoredLabel : 1;
   const LabelledImage prepared = prepare(source, Augment::standard, size, size);
   for (int sample = 0; sample < 20; ++sample) {
     const Result result = run(prepared, Augment::standard, 0, 0, sample);
     for (std::size_t i = 0; i < result.labels.size(); ++i) {
       ASSERT_NEAR(result.image[3 * i], result.image[3 * i + 1], 1);
       ASSERT_NEAR(result.image[3 * i], result.image[3 * i + 2], 1);
-      ASSERT_TRUE(result.labels[i] == 1 || result.labels[i] == ignored_label);
+      ASSERT_TRUE(result.labels[i] == 1 || result.labels[i] == kIgnoredLabel);
     }
   }
 }

@@ -53,7 +53,7 @@ TEST(Oxford, BorderBecomesWhatIsAsked) {
   test::write_text(folder / "annotations/test.txt", name_at(0) + "\n");
   test::fs::remove(folder / "annotations/test.txt");
   const std::array<std::pair<Border, int>, 3> labels{
-      {{Border::foreground, 1}, {Border::background, 0}, {Border::ignore, ignored_label}}};
+      {{Border::foreground, 1}, {Border::background, 0}, {Border::ignore, kIgnoredLabel}}};
   for (const auto& [border, label] : labels) {
     const Dataset data = open(folder.path(), 2, border);
     const LabelledImage pair = data.load(data.samples(Split::train)[4]);
@@ -129,7 +129,7 @@ TEST(Masks, KindIsDecidedForAll) {
   EXPECT_EQ(data.masks().pixels[0], 9 * 23);
   for (const Sample& sample : data.samples(Split::trainval)) {
     if (sample.name == "pet_004") {
-      EXPECT_EQ(data.load(sample).labels.pixels[0], ignored_label);
+      EXPECT_EQ(data.load(sample).labels.pixels[0], kIgnoredLabel);
     }
   }
   expect_parts(data.report(), {"10 (indices)", "0 -> class 0", "255 -> ignored 10.0 %"});

@@ -262,7 +262,7 @@ TEST(Limits, AreCheckedBeforeAllocation) {
     return png.bytes();
   };
   Bytes scans = encode_jpeg(Image(16, 16, 3));
-  for (int i = 0; i <= max_jpeg_scans; ++i) scans.insert(scans.end() - 2, {0xff, 0xda, 0, 8, 1, 1, 0, 0, 63, 0});
+  for (int i = 0; i <= kMaxJpegScans; ++i) scans.insert(scans.end() - 2, {0xff, 0xda, 0, 8, 1, 1, 0, 0, 63, 0});
   const std::vector<Case> cases{{png_of_size(10001, 10000), {"10001x10000", "100000000"}},
                                 {png_of_size(65501, 1), {"65501x1", "65500"}},
                                 {png_of_size(1, 0x80000000u), {"1x2147483648"}},
@@ -300,7 +300,7 @@ TEST(Files, SayWhatIsWrongWithThem) {
   if (test::fs::exists("/dev/full")) {
     expect_parts(message_of([&] { write_file("/dev/full", Bytes{1}); }), {"/dev/full", "No space"});
   }
-  ASSERT_EQ(::truncate((test::write_text(folder / "huge.jpg", "x"), folder / "huge.jpg").c_str(), max_file_bytes + 1),
+  ASSERT_EQ(::truncate((test::write_text(folder / "huge.jpg", "x"), folder / "huge.jpg").c_str(), kMaxFileBytes + 1),
             0);
   expect_parts(message_of([&] { load_image(folder / "huge.jpg"); }), {"huge.jpg", "1073741825 bytes"});
   write_file(folder / "bytes", Bytes{3, 1, 4});

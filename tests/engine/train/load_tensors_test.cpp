@@ -2,8 +2,8 @@
 #include <gtest/gtest.h>
 
 #include "engine/train/checkpoint.h"
-#include "tests/support/data_support.h"
 #include "tests/engine/train/toy.h"
+#include "tests/support/data_support.h"
 
 namespace unet::tests {
 namespace {

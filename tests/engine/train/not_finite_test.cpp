@@ -159,7 +159,7 @@ TEST_F(NotFinite, LearningRatesThatWouldMakeThem) {
     expect_dropped({"the learning rate is"}, lr);
     EXPECT_TRUE(commit(1e-3).committed);
   }
-  for (int i = 0; i < 50; ++i) commit(kernels::StepControl::max_lr);  // committed or dropped, the model stays finite
+  for (int i = 0; i < 50; ++i) commit(kernels::StepControl::kMaxLr);  // committed or dropped, the model stays finite
   for (const float value : state().values) ASSERT_TRUE(std::isfinite(value));
   for (const float value : state().running) ASSERT_TRUE(std::isfinite(value));
   for (const float value : state().m) ASSERT_TRUE(std::isfinite(value));
