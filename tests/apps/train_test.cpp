@@ -196,7 +196,8 @@ TEST(Train, WeightDecayLeavesBiasesAndNormsAloneUnlessToldOtherwise) {
                  all = after_a_step("all", {"--weight-decay", "50", "--decay-all"});
   const auto before = tensors_of(without), now = tensors_of(decayed), old_way = tensors_of(all);
   int weights = 0, others = 0;
-  for (const TensorInfo& info : SafetensorsFile(without).tensors()) {
+  const std::vector<TensorInfo> tensors = SafetensorsFile(without).tensors();
+  for (const TensorInfo& info : tensors) {
     if (!info.name.ends_with(".weight") && !info.name.ends_with(".bias")) continue;  // statistics
     const bool weight = info.shape.size() > 1;
     EXPECT_EQ(now.at(info.name) == before.at(info.name), !weight) << info.name;

@@ -9,14 +9,14 @@
 
 namespace unet::tests {
 
-/// (convolution, batch norm, ReLU) in group "encoder", a 1x1 convolution in group "head".
+/// (convolution, batch norm, ReLU) in group "encoder", the logits of two classes in group "head".
 struct Toy {
   explicit Toy(Dtype dtype = Dtype::f64, Device device = {}, bool with_copies = false)
       : parameters(dtype, device, with_copies) {
     parameters.begin_group("encoder");
     encoder.emplace(parameters, "encoder.conv", "encoder.norm", 3, 6);
     parameters.begin_group("head");
-    head.emplace(parameters, "head", 6, 2, 1);
+    head.emplace(parameters, "head", 6, 2);
     parameters.initialize(7);
   }
 
@@ -40,7 +40,7 @@ struct Toy {
 
   Parameters parameters;
   std::optional<nn::ConvNormAct> encoder;
-  std::optional<nn::Conv2d> head;
+  std::optional<nn::PixelLinear> head;
 };
 
 }  // namespace unet::tests
