@@ -17,14 +17,17 @@
 
 namespace {
 
-std::atomic<std::size_t> heap_bytes{0};
-std::atomic<std::size_t> heap_peak{0};
+// Counted only while somebody asks: other tests of the program are held to times.
+std::atomic<bool> metering{false};
+std::atomic<std::int64_t> heap_bytes{0};  // since the meter was turned on; below 0 once older blocks are freed
+std::atomic<std::int64_t> heap_peak{0};
 
 void* metered_allocate(std::size_t bytes) {
   void* block = std::malloc(bytes == 0 ? 1 : bytes);
   if (block == nullptr) throw std::bad_alloc();
-  const std::size_t now = heap_bytes += malloc_usable_size(block);
-  std::size_t peak = heap_peak;
+  if (!metering.load(std::memory_order_relaxed)) return block;
+  const std::int64_t now = heap_bytes += static_cast<std::int64_t>(malloc_usable_size(block));
+  std::int64_t peak = heap_peak;
   while (now > peak && !heap_peak.compare_exchange_weak(peak, now)) {
   }
   return block;
@@ -32,9 +35,17 @@ void* metered_allocate(std::size_t bytes) {
 
 void metered_release(void* block) noexcept {
   if (block == nullptr) return;
-  heap_bytes -= malloc_usable_size(block);
+  if (metering.load(std::memory_order_relaxed)) heap_bytes -= static_cast<std::int64_t>(malloc_usable_size(block));
   std::free(block);
 }
+
+struct Metering {
+  Metering() {
+    heap_bytes = heap_peak = 0;
+    metering = true;
+  }
+  ~Metering() { metering = false; }
+};
 
 }  // namespace
 
@@ -95,10 +106,9 @@ CommandResult run_command(const std::string& command) {
 std::string shell_quoted(const fs::path& path) { return fmt::format("'{}'", path.string()); }
 
 std::size_t peak_heap_bytes(const std::function<void()>& action) {
-  const std::size_t start = heap_bytes;
-  heap_peak = start;
+  const Metering on;
   action();
-  return heap_peak - start;
+  return static_cast<std::size_t>(heap_peak.load());
 }
 
 double processor_seconds() {
