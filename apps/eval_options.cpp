@@ -12,7 +12,8 @@ constexpr const char* kOfCheckpoint = "the checkpoint's";
 /// What eval_unet and predict_unet share: the network's size and the photographs' turning, else as in training.
 template <class Options>
 OptionTable image_rows(Options& o) {
-  return {{"", "--image-size", extent([&o](ImageExtent extent) { o.image_size = extent; }, kOfCheckpoint), kExtentHelp},
+  return {{"", "--image-size,--imgsz", extent([&o](ImageExtent extent) { o.image_size = extent; }, kOfCheckpoint),
+           kExtentHelp},
           {"", "--exif", by_default(choice(o.exif, kExif), kOfCheckpoint), kExifHelp}};
 }
 
@@ -37,14 +38,14 @@ std::optional<int> parse(int argc, char** argv, EvalOptions& o) {
       app,
       joined(
           {{{"", "-c,--checkpoint", required(name(o.checkpoint, "FILE")), "Checkpoint (.safetensors)"},
-            {"", "-d,--data", required(name(o.data, "DIR")), "Folder of images and masks"},
+            {"", "-d,--data,--data-path", required(name(o.data, "DIR")), "Folder of images and masks"},
             {"", "--split", words(o.split, {"train", "val", "trainval", "test", "all"}),
              "Which images; all: whatever the lists name, or every pair where there are none"},
             {"", "--group-by", pattern(o.group_by),
              "As in training, which the checkpoint remembers: without lists the same splits follow from the same "
              "groups only"}},
            image_rows(o),
-           {{"", "-b,--batch-size", number(o.batch_size, kBatch), "Images in a pass"},
+           {{"", "-b,--batch-size,--batch", number(o.batch_size, kBatch), "Images in a pass"},
             {"", "-j,--workers", number(o.workers, Within{0, 256}), "Threads that load images"}},
            ungrouped(machine_rows(o.machine)),
            {{"", "--json", name(o.json, "FILE"), "Write the figures here as JSON; -: to standard output"},
@@ -77,7 +78,8 @@ std::optional<int> parse(int argc, char** argv, PredictOptions& o) {
       app,
       joined({{{"", "-c,--checkpoint", required(name(o.checkpoint, "FILE")), "Checkpoint (.safetensors)"},
                {"", "inputs", {pictures, {}}, "Images, or folders of images, sub-folders included"},
-               {"", "-o,--output", required(name(o.output, "DIR")), "Folder for NAME_mask.png and NAME_overlay.png"}},
+               {"", "-o,--output,--output-dir", required(name(o.output, "DIR")),
+                "Folder for NAME_mask.png and NAME_overlay.png"}},
               image_rows(o),
               {{"", "--threshold", number(o.threshold, Real::share),
                 "Foreground where its probability (1 - that of class 0) is at least this [the most probable class]"},

@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 
@@ -11,8 +12,8 @@ namespace unet {
 namespace {
 
 [[noreturn]] void refuse(const std::string& name, const std::string& text, const std::string& expected) {
-  const std::size_t comma = name.find(',');
-  throw CLI::ValidationError(comma == name.npos ? name : name.substr(comma + 1),
+  const std::size_t begin = std::min(name.find("--"), name.size());  // of the first long name
+  throw CLI::ValidationError(name.substr(begin, name.find(',', begin) - begin),
                              fmt::format("\"{}\" is not {}", text, expected));
 }
 

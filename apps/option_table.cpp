@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/core/error.h"
+#include "engine/core/nearest.h"
 #include "engine/core/text.h"
 #include "engine/data/grouping.h"
 
@@ -38,6 +39,50 @@ OptionKind with(OptionKind kind, std::function<void(CLI::Option&)> more) {
           std::move(kind.text)};
 }
 
+/// A flag that is a word of --precision.
+OptionKind amp(std::string& precision) {
+  return {[&precision](CLI::App& app, const std::string& names, const std::string& help) {
+            return app.add_flag_callback(
+                names,
+                [&app, &precision] {
+                  if (app.count("--precision") > 0 && precision != "bf16") {
+                    throw CLI::ValidationError(
+                        "--amp",
+                        fmt::format("is --precision bf16, and --precision {} is given too: leave one of them out",
+                                    precision));
+                  }
+                  precision = "bf16";
+                },
+                help);
+          },
+          {}};
+}
+
+OptionKind device(std::string& value) {
+  return {[&value](CLI::App& app, const std::string& names, const std::string& help) {
+            return app
+                .add_option_function<std::string>(
+                    names,
+                    [&value](const std::string& text) {
+                      const std::string ordinal = text.starts_with("cuda:") ? text.substr(5) : text;
+                      if (plain_unsigned(ordinal).value_or(0) > 0) {
+                        throw CLI::ValidationError(
+                            "--device", fmt::format("{}: for now the first GPU computes alone, cuda:0; to use another, "
+                                                    "run with CUDA_VISIBLE_DEVICES={}",
+                                                    text, ordinal));
+                      }
+                      const bool gpu = text == "gpu" || text == "cuda:0" || text == "0";
+                      value = gpu ? "cuda" : text;
+                      const std::string fault = one_of({"auto", "cpu", "cuda"})(value);
+                      if (!fault.empty()) throw CLI::ValidationError("--device", fault);
+                    },
+                    help)
+                ->type_name("WORD")
+                ->default_str(value);
+          },
+          [&value] { return value; }};
+}
+
 }  // namespace
 
 std::string ImageExtent::str() const {
@@ -49,6 +94,22 @@ void add_options(CLI::App& app, const OptionTable& table) {
     CLI::Option* option = row.kind.add(app, row.names, row.help);
     if (!row.group.empty()) option->group(row.group);
   }
+}
+
+std::string OptionRow::name() const {
+  const std::size_t begin = names.find("--") + 2;
+  return names.substr(begin, names.find(',', begin) - begin);
+}
+
+CLI::Validator one_of(const std::vector<std::string>& words) {
+  std::string list;
+  for (const std::string& word : words) list += (list.empty() ? "" : ",") + word;
+  return CLI::Validator(
+      [words, list](const std::string& text) {
+        if (std::find(words.begin(), words.end(), text) != words.end()) return std::string();
+        return fmt::format("{} not in {{{}}}{}", text, list, nearest_text(text, words));
+      },
+      "{" + list + "}");
 }
 
 OptionKind seed(std::uint64_t& value) {
@@ -67,10 +128,7 @@ OptionKind flag(bool& value) {
 
 OptionKind words(std::string& value, const std::vector<std::string>& words) {
   return {[&value, words](CLI::App& app, const std::string& names, const std::string& help) {
-            return app.add_option(names, value, help)
-                ->check(CLI::IsMember(words))
-                ->type_name("WORD")
-                ->capture_default_str();
+            return app.add_option(names, value, help)->check(one_of(words))->type_name("WORD")->capture_default_str();
           },
           [&value] { return value; }};
 }

@@ -26,8 +26,8 @@ struct OptionRow {
   std::string help;
   bool harmless = false;  // another value changes nothing in a run's result: it may differ at a resume
 
-  /// The long one, without dashes.
-  std::string name() const { return names.substr(names.rfind("--") + 2); }
+  /// The first long one, without dashes; others are aliases.
+  std::string name() const;
 };
 using OptionTable = std::vector<OptionRow>;
 
@@ -38,6 +38,9 @@ OptionTable table_of(TrainOptions& o, const std::vector<std::string>& networks);
 void add_options(CLI::App& app, const OptionTable& table);
 
 // ---- kinds ----
+
+/// Holds a text to these words; an error names the nearest.
+CLI::Validator one_of(const std::vector<std::string>& words);
 
 /// A number within its bounds. (Value may be an optional: nothing is shown as its default.)
 template <class Value, class Bounds>
@@ -82,7 +85,7 @@ OptionKind choice(Value& value, std::initializer_list<Kind> kinds) {
             return app
                 .add_option_function<std::string>(
                     names, [&value, of](const std::string& word) { value = of.at(word); }, help)
-                ->check(CLI::IsMember(words))
+                ->check(one_of(words))
                 ->type_name("WORD")
                 ->default_str(text());
           },

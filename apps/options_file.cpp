@@ -6,6 +6,8 @@
 #include <optional>
 #include <set>
 
+#include "apps/command_line.h"
+#include "engine/core/nearest.h"
 #include "engine/core/text.h"
 
 namespace unet {
@@ -148,8 +150,9 @@ class OptionsFile : public CLI::Config {
     line.skip_blanks();
     const CLI::Option* option = option_of(item.name);
     if (option == nullptr || !option->get_configurable()) {
-      refuse(number, fmt::format("\"{}\" is no option; expected a name of `{} --help` without dashes, in no section",
-                                 printable(item.name), app_.get_name()));
+      refuse(number,
+             fmt::format("\"{}\" is no option; expected a name of `{} --help` without dashes, in no section{}",
+                         printable(item.name), app_.get_name(), nearest_text("--" + item.name, long_names(app_))));
     }
     if (item.name == "phase") refuse(number, "a phase is a section: [[phase]], then its lines");
     item.inputs = {value_behind_equals(line, item.name, number)};

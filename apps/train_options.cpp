@@ -76,8 +76,8 @@ OptionTable table_of(TrainOptions& o, const std::vector<std::string>& networks) 
   };
 
   OptionTable table{
-      {data, "-d,--data", required(name(o.data, "DIR")), "Folder of images and masks", true},
-      {data, "--image-size",
+      {data, "-d,--data,--data-path,DIR", required(name(o.data, "DIR")), "Folder of images and masks", true},
+      {data, "--image-size,--imgsz",
        extent([&o](ImageExtent extent) { o.image_size = extent; }, "256", [&o] { return o.image_size.str(); }),
        kExtentHelp},
       {data, "--classes", number(o.classes, Within{2, 255}), "Classes, class 0 included"},
@@ -105,10 +105,11 @@ OptionTable table_of(TrainOptions& o, const std::vector<std::string>& networks) 
        "Epochs of phase 1"},
       {training, "--phase2-epochs", told_as(number(o.phase2_epochs, kNotNegative), [=] { return epochs_of(1); }),
        "Epochs of phase 2; 0 skips it [a third of --epochs]"},
-      {training, "-b,--batch-size", number(o.batch_size, kBatch), "Images in a pass"},
+      {training, "-b,--batch-size,--batch", number(o.batch_size, kBatch), "Images in a pass"},
       {training, "--accumulate", number(o.accumulate, kPositive),
        "Passes in a step, each by its images: one batch's loss where no pixel is ignored, else a denominator a pass"},
-      {training, "--lr", told_as(number(o.lr, Real::positive), [=] { return lr_of(0); }), "Learning rate of phase 1"},
+      {training, "--lr,--learning-rate", told_as(number(o.lr, Real::positive), [=] { return lr_of(0); }),
+       "Learning rate of phase 1"},
       {training, "--phase2-lr", told_as(number(o.phase2_lr, Real::positive), [=] { return lr_of(1); }),
        "Learning rate of phase 2 [a tenth of --lr]"},
       {training, "--phase1-loss", told_as(choice(o.phase1_loss, kLosses), [=] { return loss_of(0); }),
@@ -141,18 +142,18 @@ OptionTable table_of(TrainOptions& o, const std::vector<std::string>& networks) 
   };
   for (OptionRow& row : machine_rows(o.machine)) table.push_back(std::move(row));
   const OptionTable last{
-      {output, "-o,--output", name(o.output, "DIR"), "Folder for checkpoints and logs", true},
+      {output, "-o,--output,--output-dir", name(o.output, "DIR"), "Folder for checkpoints and logs", true},
       {output, "--keep", keep(o.keep), "Epoch files to keep besides the best ones, or `all`", true},
       {output, "--save-every", number(o.save_every, Real::not_negative),
        "Seconds between saves of the run's state within an epoch", true},
       {output, "--resume", of_this_call(name(o.resume, "auto|FILE")),
-       "Go on where a run stopped: `auto` for that of the output folder, or its last.safetensors"},
+       "Go on where a run stopped: alone (or auto) that of the output folder, or =its last.safetensors"},
       {output, "--force", of_this_call(flag(o.force)),
        "Resume in spite of other options, data or machine, or damaged logs"},
       {output, "--overwrite", of_this_call(flag(o.overwrite)), "Replace the run that the output folder holds"},
       {output, "--dry-run", of_this_call(flag(o.dry_run)),
        "Report data, operations, memory and time of an epoch by running two steps, and end; write nothing"},
-      {output, "--verbose", of_this_call(flag(o.verbose)), "Also print each step"},
+      {output, "--verbose", of_this_call(flag(o.verbose)), "Also print each step, and each class after an epoch"},
       {output, "--quiet", of_this_call(flag(o.quiet)), "Print only the last lines"},
   };
   table.insert(table.end(), last.begin(), last.end());
@@ -193,16 +194,19 @@ std::optional<int> parse(int argc, char** argv, TrainOptions& o, const models::R
   app.set_version_flag("--version", version_text("train_unet"));
   add_options_file(app);
   add_options(app, table_of(o, models::names_of(registry)));
-  for (const char* of_two : {"--epochs", "--phase2-epochs", "--lr", "--phase2-lr", "--phase1-loss", "--phase2-loss"}) {
-    app.get_option("--phase")->excludes(app.get_option(of_two));
-  }
   const std::optional<int> code = parse_words(app, argc, argv);
-  if (!code && o.background == Background::none && o.best_by == BestBy::dice_nonempty) {
+  if (code) return code;
+  for (const char* of_two : {"--epochs", "--phase2-epochs", "--lr", "--phase2-lr", "--phase1-loss", "--phase2-loss"}) {
+    if (o.phases.empty() || app.count(of_two) == 0) continue;
+    warn("train_unet: {} and --phase do not go together, each phase has its own: leave one of them out\n", of_two);
+    return 2;
+  }
+  if (o.background == Background::none && o.best_by == BestBy::dice_nonempty) {
     warn(
         "train_unet: --best-by dice_nonempty asks for a background, and --background is none: choose another figure\n");
     return 2;
   }
-  return code;
+  return std::nullopt;
 }
 
 }  // namespace unet

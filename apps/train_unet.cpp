@@ -81,6 +81,7 @@ void train_phase(Run& run, const Phase& phase, Loader& training, Loader& validat
     run.save(optimizer);
     if (!options.quiet) {
       say_epoch(figures, phase.epochs, best);
+      if (options.verbose) say_classes(figures);
       if (state.all_epochs == 1 && waited > 0.2 * trained) {
         say("the network waited {:.0f} % of the epoch for images: more --workers or a larger --cache-mb may help\n",
             100 * waited / trained);

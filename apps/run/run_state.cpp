@@ -233,8 +233,12 @@ std::vector<std::string> differences(const RunRecord& then, const RunRecord& now
     if (phase >= then.state.phase && more(before, value)) continue;
     if (name == "phase" && may_become(before, value, then.state.phase)) continue;
     if (name == "max-steps" && plain_number(before) && (value == "none" || more(before, value))) continue;
-    out.push_back(fmt::format("--{} was {}, is {}", printable(name), before.empty() ? "empty" : printable(before),
-                              value.empty() ? "empty" : printable(value)));
+    const bool grown = (phase > 0 && more(before, value)) || name == "phase";
+    out.push_back(fmt::format("--{} was {}, is {}{}", printable(name), before.empty() ? "empty" : printable(before),
+                              value.empty() ? "empty" : printable(value),
+                              grown ? " (only phases that are not over, or the last, may take more epochs; to train on "
+                                      "from these weights begin a run with --init)"
+                                    : ""));
   }
   if (then.data_hash != now.data_hash)
     out.push_back("the list of images is another one, a mask differs, or a photograph's file has another size");

@@ -194,6 +194,12 @@ void say_epoch(const EpochFigures& f, std::int64_t epochs, bool best) {
       f.epoch, epochs, f.train_loss, f.val_loss, f.val_dice, f.seconds, f.images_per_second, best ? "  best" : "");
 }
 
+void say_classes(const EpochFigures& figures) {
+  std::string text = "  dice of the classes, all images as one:";
+  for (int c = 0; c < figures.val.classes(); ++c) text += " " + figure_text(figures.val.of_class(c).dice);
+  say_text(text + "\n");
+}
+
 void say_end(const Run& run, const Dataset& dataset) {
   const TrainOptions& options = run.options;
   const Best& best = *run.record.state.best;

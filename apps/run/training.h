@@ -58,6 +58,8 @@ void say_phase(const Run& run, const Phase& phase);
 
 /// The line of an epoch: at most 100 columns.
 void say_epoch(const EpochFigures& figures, std::int64_t epochs, bool best);
+/// A line with each class of the validation.
+void say_classes(const EpochFigures& figures);
 /// The best, and the command that evaluates it.
 void say_end(const Run& run, const Dataset& dataset);
 

@@ -8,6 +8,7 @@
 #include <tuple>
 
 #include "engine/core/error.h"
+#include "engine/core/nearest.h"
 #include "engine/core/text.h"
 
 namespace unet {
@@ -35,22 +36,6 @@ std::string digits_of(const std::string& text) {
   std::string digits;
   std::copy_if(text.begin(), text.end(), std::back_inserter(digits), [](unsigned char c) { return std::isdigit(c); });
   return digits;
-}
-
-/// Letters to insert, delete or replace (Levenshtein).
-std::size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), std::size_t{0});
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i + 1;
-    for (std::size_t j = 0; j < b.size(); ++j) {
-      const std::size_t replaced = diagonal + (a[i] != b[j]);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({replaced, row[j] + 1, row[j + 1] + 1});
-    }
-  }
-  return row.back();
 }
 
 /// Whether the longer text begins or ends with the other, and no letter or digit follows or precedes it there.
