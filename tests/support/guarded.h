@@ -43,7 +43,7 @@ class Guarded {
     extent_.pitch = dims[3] + gap;
     const std::size_t before = kGuard + static_cast<std::size_t>(offset) * kernels::size_of(dtype);
     lines_.resize((before + tensor_bytes() + kGuard) / sizeof(Line) + 1);
-    std::memset(lines_.data(), kPoison, lines_.size() * sizeof(Line));
+    poison();
     first_ = lines_.data()->bytes + before;
   }
   Guarded(kernels::Dtype dtype, const Dims& dims, const std::vector<double>& values, std::int64_t gap = 0,
@@ -95,6 +95,9 @@ class Guarded {
         return write(i, static_cast<std::uint8_t>(value));
     }
   }
+  /// As if nobody had written, guards included.
+  void poison() { std::memset(lines_.data(), kPoison, lines_.size() * sizeof(Line)); }
+
   /// All elements, dense.
   std::vector<double> values() const {
     std::vector<double> all(static_cast<std::size_t>(extent_.size()));

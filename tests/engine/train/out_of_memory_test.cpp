@@ -53,7 +53,7 @@ class OutOfMemory : public testing::Test {
       step.begin({.lr = 1e-3});
       Tape tape;
       const Tensor images = Tensor::copy_of({2, 16, 16, 3}, Dtype::u8, pixels.data());
-      const Var x = normalize_images(tape, images, imagenet_normalization(), 3);
+      const Var x = normalize_images(tape, images, imagenet_normalization(), 3, Dtype::f32);
       const Tensor truth = Tensor::copy_of({2, 16, 16}, Dtype::u8, labels.data());
       step.backward(tape, softmax_cross_entropy(tape, model.forward(tape, x), truth));
       step.commit();
