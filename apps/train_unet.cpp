@@ -21,7 +21,8 @@ double since(Clock::time_point begin) { return std::chrono::duration<double>(Clo
 
 /// What is left of the epoch under way, up to validation; the learning rate of its last step. Throws Interrupted, the
 /// state saved, after a stop signal.
-double train_epoch(Run& run, const Phase& phase, const ScheduleSpec& schedule, Loader& loader, Adam& optimizer) {
+double train_epoch(Run& run, const Phase& phase, const ScheduleSpec& schedule, Loader& loader, Step& train_step,
+                   const Adam& optimizer) {
   const TrainOptions& options = run.options;
   RunState& state = run.record.state;
   const std::int64_t batches = loader.batches();
@@ -31,7 +32,6 @@ double train_epoch(Run& run, const Phase& phase, const ScheduleSpec& schedule, L
                     options.quiet);
   // The state holds what is booked. A GPU is kept one step ahead of the books, so that it never waits for them.
   const std::size_t ahead = run.model.device().is_cpu() ? 0 : 1;
-  Step train_step(run.model.parameters(), optimizer);
   const auto book_all_but = [&](std::size_t left) {
     while (const std::optional<StepResult> result = train_step.take_result(left)) {
       book_step(run, *result);
@@ -61,11 +61,12 @@ void train_phase(Run& run, const Phase& phase, Loader& training, Loader& validat
   const TrainOptions& options = run.options;
   RunState& state = run.record.state;
   const ScheduleSpec schedule = schedule_of(options, phase);
+  Step step(run.model.parameters(), optimizer);
   while (state.epoch <= phase.epochs && !(state.batch == 0 && out_of_steps(options, state))) {
     const Clock::time_point begin = Clock::now();
     const double waited_before = training.waited_seconds();
     const std::int64_t images_before = state.images;
-    const double lr = train_epoch(run, phase, schedule, training, optimizer);
+    const double lr = train_epoch(run, phase, schedule, training, step, optimizer);
     const double trained = since(begin), waited = training.waited_seconds() - waited_before;
     const Evaluation val = evaluate(run.model, options.background, validation, [&](const Predicted&) {
       // The epoch's steps are done; a resume begins with this validation.
@@ -82,10 +83,7 @@ void train_phase(Run& run, const Phase& phase, Loader& training, Loader& validat
     if (!options.quiet) {
       say_epoch(figures, phase.epochs, best);
       if (options.verbose) say_classes(figures);
-      if (state.all_epochs == 1 && waited > 0.2 * trained) {
-        say("the network waited {:.0f} % of the epoch for images: more --workers or a larger --cache-mb may help\n",
-            100 * waited / trained);
-      }
+      if (state.all_epochs == 1) say_waited(waited / trained);
     }
     if (stop_signal() != 0) throw Interrupted{!run.folder.replaces()};
   }

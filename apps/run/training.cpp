@@ -194,6 +194,12 @@ void say_epoch(const EpochFigures& f, std::int64_t epochs, bool best) {
       f.epoch, epochs, f.train_loss, f.val_loss, f.val_dice, f.seconds, f.images_per_second, best ? "  best" : "");
 }
 
+void say_waited(double share) {
+  if (share <= 0.2) return;
+  say("the network waited {:.0f} % of the epoch for images: more --workers or a larger --cache-mb may help\n",
+      100 * share);
+}
+
 void say_classes(const EpochFigures& figures) {
   std::string text = "  dice of the classes, all images as one:";
   for (int c = 0; c < figures.val.classes(); ++c) text += " " + figure_text(figures.val.of_class(c).dice);

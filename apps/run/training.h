@@ -58,6 +58,8 @@ void say_phase(const Run& run, const Phase& phase);
 
 /// The line of an epoch: at most 100 columns.
 void say_epoch(const EpochFigures& figures, std::int64_t epochs, bool best);
+/// Where that is worth a word: the share of an epoch that the network waited for images.
+void say_waited(double share);
 /// A line with each class of the validation.
 void say_classes(const EpochFigures& figures);
 /// The best, and the command that evaluates it.
