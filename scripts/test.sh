@@ -48,7 +48,7 @@ fi
 
 if [ "$LONG" -eq 1 ]; then
   say "ThreadSanitizer: loader and checkpoints"
-  build tsan test_engine_data -- -DUNET_WERROR=ON -DUNET_BENCH=OFF
+  build tsan test_engine_data test_apps -- -DUNET_WERROR=ON -DUNET_BENCH=OFF
   ctest --test-dir "$ROOT/build/tsan" -j "$JOBS" --output-on-failure --no-tests=error \
     -R 'Loader|Csv|DurableFile|Safetensors|Checkpoint'
 

@@ -16,7 +16,7 @@ namespace unet::fuzz {
 using Bytes = std::span<const std::uint8_t>;
 
 /// The file as safetensors. What is accepted reads to its end, and is the same when its header is written and read
-/// again. (What a model makes of a sound file is tests/engine/train/checkpoint_test.cpp's matter.)
+/// again. (What a model makes of a sound file is tests/apps/run/checkpoint_test.cpp's matter.)
 void fuzz_checkpoint(Bytes bytes);
 
 /// The text as the record of a run. One that is accepted holds together, names no file outside its folder, and is the
