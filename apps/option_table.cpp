@@ -195,9 +195,10 @@ OptionKind of_this_call(OptionKind kind) { return {std::move(kind.add), {}}; }
 OptionTable machine_rows(MachineOptions& o) {
   const std::string group = "Machine";
   return {
-      {group, "--device", words(o.device, {"auto", "cpu", "cuda"}), "Where to compute; auto: CUDA where it works",
-       true},
+      {group, "--device", device(o.device),
+       "Where to compute: auto, cpu or cuda (also gpu, 0, cuda:0); auto: CUDA where it works", true},
       {group, "--precision", words(o.precision, {"fp32", "tf32", "bf16"}), "Arithmetic"},
+      {group, "--amp", amp(o.precision), "The same as --precision bf16"},
       {group, "--conv", words(o.conv, {"auto", "direct", "onednn", "own"}), "Who provides convolutions on the CPU"},
       {group, "--autotune", flag(o.autotune),
        "Time every convolution's candidates once, at its first use, and keep the best", true},

@@ -227,7 +227,7 @@ std::vector<std::string> differences(const RunRecord& then, const RunRecord& now
   for (const std::string& name : names) {
     const std::string before = value_of(then, name), value = value_of(now, name);
     if (before == value || harmless.contains(name)) continue;
-    if (name == "decay-all" && now.options.at("weight-decay") == "0") continue;
+    if (name == "decay-all" && value_of(now, "weight-decay") == "0") continue;
     const int phase = name == "epochs" ? 1 : name == "phase2-epochs" ? 2 : 0;
     // More epochs of a phase that is not over, or is the last, are fine.
     if (phase >= then.state.phase && more(before, value)) continue;

@@ -202,8 +202,8 @@ void say_waited(double share) {
 
 void say_classes(const EpochFigures& figures) {
   std::string text = "  dice of the classes, all images as one:";
-  for (int c = 0; c < figures.val.classes(); ++c) text += " " + figure_text(figures.val.of_class(c).dice);
-  say_text(text + "\n");
+  for (int c = 0; c < figures.val.classes(); ++c) text += fmt::format(" {}", figure_text(figures.val.of_class(c).dice));
+  say("{}\n", text);
 }
 
 void say_end(const Run& run, const Dataset& dataset) {

@@ -171,9 +171,9 @@ TEST(RunRecord, OfATimeWithoutTheChoiceDecayedAll) {
     return record;
   };
   using Lines = std::vector<std::string>;
-  EXPECT_EQ(differences(options("0.1", nullptr), options("0.1", "true")), Lines());
-  EXPECT_EQ(differences(options("0.1", nullptr), options("0.1", "false")), Lines{"--decay-all was true, is false"});
-  EXPECT_EQ(differences(options("0", nullptr), options("0", "false")), Lines()) << "nothing is decayed either way";
+  EXPECT_EQ(differences(options("0.1", nullptr), options("0.1", "true"), {}), Lines());
+  EXPECT_EQ(differences(options("0.1", nullptr), options("0.1", "false"), {}), Lines{"--decay-all was true, is false"});
+  EXPECT_EQ(differences(options("0", nullptr), options("0", "false"), {}), Lines()) << "nothing is decayed either way";
 }
 
 }  // namespace
