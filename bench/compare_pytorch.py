@@ -45,7 +45,7 @@ def work_of(options):
     """One measurement in PyTorch, with the fields of bench_step. Runs in a process of its own."""
     import torch
     import torch.nn.functional as F
-    sys.path.insert(0, os.path.join(ROOT, "tests", "parity"))
+    sys.path.insert(0, os.path.join(ROOT, "tests", "models"))
     import torch_unet
 
     if options["threads"]:

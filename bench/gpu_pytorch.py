@@ -56,7 +56,7 @@ class Theirs:
 
     def __init__(self, base, size, batch):
         import torch
-        sys.path.insert(0, os.path.join(ROOT, "tests", "parity"))
+        sys.path.insert(0, os.path.join(ROOT, "tests", "models"))
         import torch_unet
         self.torch = torch
         torch.backends.cudnn.benchmark = True
