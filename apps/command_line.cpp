@@ -15,7 +15,8 @@ void complete_resume(const CLI::App& app, std::vector<std::string>& words) {
   if (app.get_option_no_throw("--resume") == nullptr) return;
   for (std::size_t i = 0; i < words.size() && words[i] != "--"; ++i) {
     if (words[i] != "--resume") continue;
-    const bool has_value = i + 1 < words.size() && (words[i + 1] == "auto" || words[i + 1].ends_with(".safetensors"));
+    const std::string next = i + 1 < words.size() ? words[i + 1] : "-";
+    const bool has_value = next.empty() || next == "auto" || next.ends_with(".safetensors");
     if (!has_value) words[i] += "=auto";
   }
 }

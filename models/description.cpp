@@ -18,9 +18,10 @@ SegmenterSpec recognize(const Registry& registry, const SafetensorsFile& file) {
     if (std::optional<SegmenterSpec> spec = row.recognize(file)) return *std::move(spec);
   }
   throw Error(
-      "{}: holds no network that this program knows ({}){}: a checkpoint written by train_unet, or a file with the "
-      "tensors of one of these, is expected",
-      file.path().string(), names_text(registry),
+      "{}: holds no network that this program knows ({}): {} tensors, the first \"{}\"{}. A checkpoint written by "
+      "train_unet, or a file with the tensors of one of these, is expected",
+      file.path().string(), names_text(registry), file.tensors().size(),
+      file.tensors().empty() ? "" : printable(file.tensors().front().name),
       says ? fmt::format("; its metadata say \"{}\"", printable(said->second)) : "");
 }
 

@@ -38,6 +38,9 @@ TEST_F(TypedCommands, NamesOfOtherProgramsAreAliases) {
   }
   EXPECT_FALSE(options.contains("amp"));
   expect_parts(train_unet({"--help"}).out, {"-b,--batch-size,--batch", "--image-size,--imgsz", "--amp"});
+}
+
+TEST_F(TypedCommands, AmpAndAnotherPrecisionDoNotGoTogether) {
   write_text(folder_ / "run.toml", "imgsz = 32\nlearning-rate = 2\n");
   expect_wrong_use({"--config", (folder_ / "run.toml").string(), "--amp", "--precision", "fp32"},
                    {"--amp", "is --precision bf16, and --precision fp32 is given too"});

@@ -195,7 +195,8 @@ TEST(Proportion, AListOfNothingCostsItsSize) {
     std::string message;
     const Cost cost = cost_of([&] { message = message_of([&] { Dataset{options}; }); });
     expect_parts(message, {"train.txt:", reason});
-    expect_at_most(cost, 2, 4 * static_cast<std::int64_t>(size) / 1024);
+    // 9 s where each line cost its neighbours; machines differ by a factor of four.
+    expect_at_most(cost, 5, 4 * static_cast<std::int64_t>(size) / 1024);
   }
 }
 
