@@ -60,7 +60,7 @@ OptionKind keep(std::int64_t& value) {
 
 OptionTable table_of(TrainOptions& o, const std::vector<std::string>& networks) {
   constexpr Within kPositive{1, kMostOf}, kNotNegative{0, kMostOf};
-  const std::string data = "Data", network = "Network", training = "Training", output = "Output";
+  const std::string common = "Common", data = "Data", network = "Network", training = "Training", output = "Output";
   // What the two phases' options come to, whichever way the phases were given.
   const auto epochs_of = [&o](std::size_t i) {
     const Recipe recipe = recipe_of(o);
@@ -76,11 +76,21 @@ OptionTable table_of(TrainOptions& o, const std::vector<std::string>& networks) 
   };
 
   OptionTable table{
-      {data, "-d,--data,--data-path,DIR", required(name(o.data, "DIR")), "Folder of images and masks", true},
-      {data, "--image-size,--imgsz",
+      {common, "-d,--data,--data-path,data", required(name(o.data, "DIR")), "Folder of images and masks", true},
+      {common, "-o,--output,--output-dir", name(o.output, "DIR"), "Folder for checkpoints and logs", true},
+      {common, "--resume", of_this_call(name(o.resume, "auto|FILE")),
+       "Go on where a run stopped: alone (or auto) that of the output folder, or =its last.safetensors"},
+      {common, "--image-size,--imgsz",
        extent([&o](ImageExtent extent) { o.image_size = extent; }, "256", [&o] { return o.image_size.str(); }),
        kExtentHelp},
-      {data, "--classes", number(o.classes, Within{2, 255}), "Classes, class 0 included"},
+      {common, "--classes", number(o.classes, Within{2, 255}), "Classes, class 0 included"},
+      {common, "--base-channels", number(o.base_channels, Within{1, 4096}),
+       "Channels of the first level, doubled four times"},
+      {common, "-e,--epochs", told_as(number(o.epochs, kPositive), [=] { return epochs_of(0); }), "Epochs of phase 1"},
+      {common, "-b,--batch-size,--batch", number(o.batch_size, kBatch), "Images in a pass"},
+      {common, "--lr,--learning-rate", told_as(number(o.lr, Real::positive), [=] { return lr_of(0); }),
+       "Learning rate of phase 1"},
+
       {data, "--border", words(o.border, {"foreground", "background", "ignore"}), "What a trimap's border counts as"},
       {data, "--exif", choice(o.exif, kExif), kExifHelp},
       {data, "--background", choice(o.background, {Background::class0, Background::none}),
@@ -96,20 +106,13 @@ OptionTable table_of(TrainOptions& o, const std::vector<std::string>& networks) 
       {data, "--no-shuffle", flag(o.no_shuffle), "Keep the order of the list"},
 
       {network, "--model", words(o.model, networks), "Network"},
-      {network, "--base-channels", number(o.base_channels, Within{1, 4096}),
-       "Channels of the first level, doubled four times"},
       {network, "--bilinear", flag(o.bilinear), "Upsample bilinearly instead of by transposed convolutions"},
       {network, "--init", name(o.init, "FILE"), "Begin with the weights of this checkpoint", true},
 
-      {training, "-e,--epochs", told_as(number(o.epochs, kPositive), [=] { return epochs_of(0); }),
-       "Epochs of phase 1"},
       {training, "--phase2-epochs", told_as(number(o.phase2_epochs, kNotNegative), [=] { return epochs_of(1); }),
        "Epochs of phase 2; 0 skips it [a third of --epochs]"},
-      {training, "-b,--batch-size,--batch", number(o.batch_size, kBatch), "Images in a pass"},
       {training, "--accumulate", number(o.accumulate, kPositive),
        "Passes in a step, each by its images: one batch's loss where no pixel is ignored, else a denominator a pass"},
-      {training, "--lr,--learning-rate", told_as(number(o.lr, Real::positive), [=] { return lr_of(0); }),
-       "Learning rate of phase 1"},
       {training, "--phase2-lr", told_as(number(o.phase2_lr, Real::positive), [=] { return lr_of(1); }),
        "Learning rate of phase 2 [a tenth of --lr]"},
       {training, "--phase1-loss", told_as(choice(o.phase1_loss, kLosses), [=] { return loss_of(0); }),
@@ -140,14 +143,14 @@ OptionTable table_of(TrainOptions& o, const std::vector<std::string>& networks) 
        "End after this many steps, over all phases; the epoch under way ends there"},
       {training, "--seed", seed(o.seed), "Seed of weights, order and augmentation"},
   };
-  for (OptionRow& row : machine_rows(o.machine)) table.push_back(std::move(row));
+  for (OptionRow& row : machine_rows(o.machine)) {
+    if (row.name() == "device") row.group = common;
+    table.push_back(std::move(row));
+  }
   const OptionTable last{
-      {output, "-o,--output,--output-dir", name(o.output, "DIR"), "Folder for checkpoints and logs", true},
       {output, "--keep", keep(o.keep), "Epoch files to keep besides the best ones, or `all`", true},
       {output, "--save-every", number(o.save_every, Real::not_negative),
        "Seconds between saves of the run's state within an epoch", true},
-      {output, "--resume", of_this_call(name(o.resume, "auto|FILE")),
-       "Go on where a run stopped: alone (or auto) that of the output folder, or =its last.safetensors"},
       {output, "--force", of_this_call(flag(o.force)),
        "Resume in spite of other options, data or machine, or damaged logs"},
       {output, "--overwrite", of_this_call(flag(o.overwrite)), "Replace the run that the output folder holds"},
