@@ -102,8 +102,9 @@ void require(bool holds, const char* fault) {
 }
 
 void require_consistent(const RunState& s) {
-  const std::int64_t done = s.epoch - 1;  // epochs of the phase under way
-  require(s.phase == 1 ? s.all_epochs == done : s.all_epochs > done, "the numbers of epochs do not fit each other");
+  const std::int64_t done = s.epoch - 1;            // epochs of the phase under way
+  const std::int64_t before = s.all_epochs - done;  // of the phases before, one each at least
+  require(s.phase == 1 ? before == 0 : before >= s.phase - 1, "the numbers of epochs do not fit each other");
   require(s.step <= s.all_steps && s.dropped <= s.step, "the numbers of steps do not fit each other");
   require(s.batch <= s.images && (s.batch > 0) == (s.images > 0), "batches and images do not fit each other");
   require(s.metrics_rows <= static_cast<std::uint64_t>(s.all_epochs) &&
@@ -114,8 +115,7 @@ void require_consistent(const RunState& s) {
   double score = -1;
   for (std::size_t i = 0; i < phases; ++i) {
     const std::optional<Best>& best = s.best_of_phase[i];
-    // Of the phases before, each had an epoch; of this one, `done` are over.
-    const std::int64_t most = i + 1 == phases ? done : s.all_epochs - done - (s.phase - 2);
+    const std::int64_t most = i + 1 == phases ? done : before - (s.phase - 2);
     require(best.has_value() == (most > 0),
             best ? "a best epoch is of a phase without any" : "a best epoch is missing");
     if (!best) continue;

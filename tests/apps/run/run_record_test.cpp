@@ -163,6 +163,16 @@ TEST(RunRecord, AFieldThatIsMissingIsNamed) {
   }
 }
 
+TEST(RunRecord, EveryPhaseBeforeHadAnEpochAndABest) {
+  Json record = Json::parse(record_in(2));  // three epochs, two of them of phase 1
+  const Json first = record["state"]["best_of_phase"][0];
+  record["state"]["phase"] = 4;
+  record["state"]["best_of_phase"] = {first, nullptr, nullptr, record["state"]["best_of_phase"][1]};
+  EXPECT_NE(error_of([&] { parse_record(record.dump()); }).find("numbers of epochs"), std::string::npos);
+  record["state"]["all_epochs"] = 4;
+  EXPECT_NE(error_of([&] { parse_record(record.dump()); }).find("a best epoch is missing"), std::string::npos);
+}
+
 TEST(RunRecord, OfATimeWithoutTheChoiceDecayedAll) {
   const auto options = [](const char* weight_decay, const char* decay_all) {
     RunRecord record;
