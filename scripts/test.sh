@@ -16,7 +16,7 @@ for argument in "$@"; do
   esac
 done
 
-install_packages "${BUILD_PACKAGES[@]}" libgtest-dev libbenchmark-dev python3 clang-format
+install_packages "${BUILD_PACKAGES[@]}" libgtest-dev libbenchmark-dev python3 clang-format strace
 
 if [ "$QUICK" -eq 0 ]; then
   say "clang-format"
