@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <array>
+
 #include "apps/command_line.h"
 #include "apps/option_table.h"
 #include "apps/options_file.h"
@@ -9,6 +12,14 @@ namespace unet {
 namespace {
 
 constexpr std::initializer_list<LossKind> kLosses{LossKind::cross_entropy, LossKind::dice};
+
+/// The options of the two phases, which --phase stands in for.
+constexpr std::array kOfTwo{"epochs", "phase2-epochs", "lr", "phase2-lr", "phase1-loss", "phase2-loss"};
+
+std::int64_t phase2_epochs_of(const TrainOptions& o) {
+  return o.phase2_epochs.value_or(std::max<std::int64_t>(1, o.epochs / 3));
+}
+double phase2_lr_of(const TrainOptions& o) { return o.phase2_lr.value_or(o.lr / 10); }
 
 /// The phases of a run in so many words, instead of the options of the two.
 OptionKind phases(Recipe& recipe) {
@@ -61,19 +72,6 @@ OptionKind keep(std::int64_t& value) {
 OptionTable table_of(TrainOptions& o, const std::vector<std::string>& networks) {
   constexpr Within kPositive{1, kMostOf}, kNotNegative{0, kMostOf};
   const std::string common = "Common", data = "Data", network = "Network", training = "Training", output = "Output";
-  // What the two phases' options come to, whichever way the phases were given.
-  const auto epochs_of = [&o](std::size_t i) {
-    const Recipe recipe = recipe_of(o);
-    return std::to_string(i < recipe.size() ? recipe[i].epochs : 0);
-  };
-  const auto lr_of = [&o](std::size_t i) {
-    const Recipe recipe = recipe_of(o);
-    return told(i < recipe.size() ? recipe[i].lr : o.phase2_lr.value_or(o.lr / 10));
-  };
-  const auto loss_of = [&o](std::size_t i) {
-    const Recipe recipe = recipe_of(o);
-    return std::string(name_of(i < recipe.size() ? recipe[i].loss : o.phase2_loss));
-  };
 
   OptionTable table{
       {common, "-d,--data,--data-path,data", required(name(o.data, "DIR")), "Folder of images and masks", true},
@@ -86,10 +84,9 @@ OptionTable table_of(TrainOptions& o, const std::vector<std::string>& networks) 
       {common, "--classes", number(o.classes, Within{2, 255}), "Classes, class 0 included"},
       {common, "--base-channels", number(o.base_channels, Within{1, 4096}),
        "Channels of the first level, doubled four times"},
-      {common, "-e,--epochs", told_as(number(o.epochs, kPositive), [=] { return epochs_of(0); }), "Epochs of phase 1"},
+      {common, "-e,--epochs", number(o.epochs, kPositive), "Epochs of phase 1"},
       {common, "-b,--batch-size,--batch", number(o.batch_size, kBatch), "Images in a pass"},
-      {common, "--lr,--learning-rate", told_as(number(o.lr, Real::positive), [=] { return lr_of(0); }),
-       "Learning rate of phase 1"},
+      {common, "--lr,--learning-rate", number(o.lr, Real::positive), "Learning rate of phase 1"},
 
       {data, "--border", words(o.border, {"foreground", "background", "ignore"}), "What a trimap's border counts as"},
       {data, "--exif", choice(o.exif, kExif), kExifHelp},
@@ -109,16 +106,15 @@ OptionTable table_of(TrainOptions& o, const std::vector<std::string>& networks) 
       {network, "--bilinear", flag(o.bilinear), "Upsample bilinearly instead of by transposed convolutions"},
       {network, "--init", name(o.init, "FILE"), "Begin with the weights of this checkpoint", true},
 
-      {training, "--phase2-epochs", told_as(number(o.phase2_epochs, kNotNegative), [=] { return epochs_of(1); }),
+      {training, "--phase2-epochs",
+       told_as(number(o.phase2_epochs, kNotNegative), [&o] { return told(phase2_epochs_of(o)); }),
        "Epochs of phase 2; 0 skips it [a third of --epochs]"},
       {training, "--accumulate", number(o.accumulate, kPositive),
        "Passes in a step, each by its images: one batch's loss where no pixel is ignored, else a denominator a pass"},
-      {training, "--phase2-lr", told_as(number(o.phase2_lr, Real::positive), [=] { return lr_of(1); }),
+      {training, "--phase2-lr", told_as(number(o.phase2_lr, Real::positive), [&o] { return told(phase2_lr_of(o)); }),
        "Learning rate of phase 2 [a tenth of --lr]"},
-      {training, "--phase1-loss", told_as(choice(o.phase1_loss, kLosses), [=] { return loss_of(0); }),
-       "Loss of phase 1"},
-      {training, "--phase2-loss", told_as(choice(o.phase2_loss, kLosses), [=] { return loss_of(1); }),
-       "Loss of phase 2"},
+      {training, "--phase1-loss", choice(o.phase1_loss, kLosses), "Loss of phase 1"},
+      {training, "--phase2-loss", choice(o.phase2_loss, kLosses), "Loss of phase 2"},
       {training, "--phase", phases(o.phases),
        "Instead of the options of the two phases, once a phase: loss=cross_entropy|dice, epochs=N, lr=X, "
        "from=best|last (which weights of the phase before; best if left out). In a file of --config: [[phase]]"},
@@ -167,9 +163,9 @@ std::vector<std::pair<std::string, std::string>> resolved(const TrainOptions& op
   TrainOptions values = options;
   std::vector<std::pair<std::string, std::string>> out;
   for (const OptionRow& row : table_of(values, {})) {
-    if (!row.kind.text) continue;
-    std::string text = row.kind.text();
-    if (row.name() != "phase" || !text.empty()) out.emplace_back(row.name(), std::move(text));
+    const bool of_two = std::find(kOfTwo.begin(), kOfTwo.end(), row.name()) != kOfTwo.end();
+    const bool in_force = options.phases.empty() ? row.name() != "phase" : !of_two;
+    if (row.kind.text && in_force) out.emplace_back(row.name(), row.kind.text());
   }
   return out;
 }
@@ -186,8 +182,8 @@ std::set<std::string> harmless_options() {
 Recipe recipe_of(const TrainOptions& options) {
   if (!options.phases.empty()) return options.phases;
   Recipe recipe{{1, options.phase1_loss, options.epochs, options.lr}};
-  const std::int64_t second = options.phase2_epochs.value_or(std::max<std::int64_t>(1, options.epochs / 3));
-  if (second > 0) recipe.push_back({2, options.phase2_loss, second, options.phase2_lr.value_or(options.lr / 10)});
+  const std::int64_t second = phase2_epochs_of(options);
+  if (second > 0) recipe.push_back({2, options.phase2_loss, second, phase2_lr_of(options)});
   return recipe;
 }
 
@@ -199,9 +195,9 @@ std::optional<int> parse(int argc, char** argv, TrainOptions& o, const models::R
   add_options(app, table_of(o, models::names_of(registry)));
   const std::optional<int> code = parse_words(app, argc, argv);
   if (code) return code;
-  for (const char* of_two : {"--epochs", "--phase2-epochs", "--lr", "--phase2-lr", "--phase1-loss", "--phase2-loss"}) {
-    if (o.phases.empty() || app.count(of_two) == 0) continue;
-    warn("train_unet: {} and --phase do not go together, each phase has its own: leave one of them out\n", of_two);
+  for (const std::string of_two : kOfTwo) {
+    if (o.phases.empty() || app.count("--" + of_two) == 0) continue;
+    warn("train_unet: --{} and --phase do not go together, each phase has its own: leave one of them out\n", of_two);
     return 2;
   }
   if (o.background == Background::none && o.best_by == BestBy::dice_nonempty) {
