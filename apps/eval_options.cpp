@@ -34,36 +34,37 @@ std::optional<int> parse(int argc, char** argv, EvalOptions& o) {
   CLI::App app("Evaluates a checkpoint on a split of a data set: cross-entropy, Dice, IoU, pixel accuracy.",
                "eval_unet");
   app.set_version_flag("--version", version_text("eval_unet"));
-  add_options(
-      app,
-      joined(
-          {{{"", "-c,--checkpoint", required(name(o.checkpoint, "FILE")), "Checkpoint (.safetensors)"},
-            {"", "-d,--data,--data-path", required(name(o.data, "DIR")), "Folder of images and masks"},
-            {"", "--split", words(o.split, {"train", "val", "trainval", "test", "all"}),
-             "Which images; all: whatever the lists name, or every pair where there are none"},
-            {"", "--group-by", pattern(o.group_by),
-             "As in training, which the checkpoint remembers: without lists the same splits follow from the same "
-             "groups only"}},
-           image_rows(o),
-           {{"", "-b,--batch-size,--batch", number(o.batch_size, kBatch), "Images in a pass"},
-            {"", "-j,--workers", number(o.workers, Within{0, 256}), "Threads that load images"}},
-           ungrouped(machine_rows(o.machine)),
-           {{"", "--json", name(o.json, "FILE"), "Write the figures here as JSON; -: to standard output"},
-            {"", "--per-image", name(o.per_image, "FILE"),
-             "Write each image's figures here as CSV; -: to standard output"},
-            {"", "--overlays", name(o.overlays, "DIR"), "Write pictures here: photo | truth | prediction | comparison"},
-            {"", "--worst", number(o.worst, Within{1, kMostOf}),
-             "Overlays of the K images with the lowest Dice only; names them"}}}));
+  add_options(app,
+              joined({{{"", "-c,--checkpoint", required(name(o.checkpoint, "FILE")), "Checkpoint (.safetensors)"},
+                       {"", "--split", words(o.split, {"train", "val", "trainval", "test", "all"}),
+                        "Which images; all: whatever the lists name, or every pair where there are none"}},
+                      data_rows(o.data, ""),
+                      image_rows(o),
+                      {{"", "-b,--batch-size,--batch", number(o.batch_size, kBatch), "Images in a pass"},
+                       {"", "-j,--workers", number(o.workers, Within{0, 256}), "Threads that load images"}},
+                      ungrouped(machine_rows(o.machine)),
+                      {{"", "--json", name(o.json, "FILE"), "Write the figures here as JSON; -: to standard output"},
+                       {"", "--per-image", name(o.per_image, "FILE"),
+                        "Write each image's figures here as CSV; -: to standard output"},
+                       {"", "--overlays", name(o.overlays, "DIR"),
+                        "Write pictures here: photo | truth | prediction | comparison"},
+                       {"", "--worst", number(o.worst, Within{1, kMostOf}),
+                        "Overlays of the K images with the lowest Dice only; names them"}}}));
   const std::optional<int> code = parse_words(app, argc, argv);
   const auto one_file = [](const std::string& a, const std::string& b) {
     return is_standard_output(a) ? is_standard_output(b)
                                  : std::filesystem::weakly_canonical(a) == std::filesystem::weakly_canonical(b);
   };
-  if (!code && !o.json.empty() && !o.per_image.empty() && one_file(o.json, o.per_image)) {
+  if (code) return code;
+  if (const std::string wrong = resolve(o.data); !wrong.empty()) {
+    warn("eval_unet: {}\n", wrong);
+    return 2;
+  }
+  if (!o.json.empty() && !o.per_image.empty() && one_file(o.json, o.per_image)) {
     warn("eval_unet: --json and --per-image name one file; name two\n");
     return 2;
   }
-  return code;
+  return std::nullopt;
 }
 
 std::optional<int> parse(int argc, char** argv, PredictOptions& o) {

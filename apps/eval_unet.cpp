@@ -26,9 +26,7 @@
 namespace unet {
 namespace {
 
-/// In a flat folder: path separators of a sample's name become underscores.
-std::filesystem::path overlay_of(const std::string& folder, std::string name) {
-  std::replace(name.begin(), name.end(), '/', '_');
+std::filesystem::path overlay_of(const std::string& folder, const std::string& name) {
   return std::filesystem::path(folder) / (name + ".png");
 }
 
@@ -90,7 +88,8 @@ void add_native(const Predicted& predicted, std::vector<float> logits, Segmentat
 
 /// photo | truth | prediction | comparison of the chosen places of the list, as PNG.
 void write_overlays(const std::string& folder, models::Segmenter& model, Background background, Loader& loader,
-                    const std::vector<Sample>& samples, const std::vector<std::size_t>& chosen) {
+                    const std::vector<Sample>& samples, const std::vector<std::size_t>& chosen,
+                    const ClassNames& class_names) {
   make_folder(folder);
   std::vector<bool> wanted(samples.size(), false);
   for (const std::size_t place : chosen) wanted[place] = true;
@@ -103,18 +102,19 @@ void write_overlays(const std::string& folder, models::Segmenter& model, Backgro
       if (!wanted[place]) continue;
       Image photo(static_cast<int>(batch.W), static_cast<int>(batch.H), 3);
       std::copy_n(batch.images.begin() + static_cast<std::ptrdiff_t>(n * pixels * 3), pixels * 3, photo.pixels.begin());
-      write_picture(
-          overlay_of(folder, samples[place].name),
-          judgement(photo, batch.labels.data() + n * pixels, prediction.data<std::uint8_t>() + n * pixels, background));
+      write_picture(overlay_of(folder, samples[place].name),
+                    judgement(photo, batch.labels.data() + n * pixels, prediction.data<std::uint8_t>() + n * pixels,
+                              background, class_names));
     }
   });
 }
 
 /// The figures of each image, a row an image.
 void write_per_image(const std::string& path, const std::vector<Sample>& samples, const std::vector<Scores>& per_image,
-                     const std::vector<kernels::ClassCounts>& counts, std::size_t classes) {
+                     const std::vector<kernels::ClassCounts>& counts, const ClassNames& names) {
+  const std::size_t classes = names.size();
   std::vector<std::string> columns{"name", "dice", "iou", "pixel_accuracy"};
-  for (std::size_t c = 0; c < classes; ++c) columns.push_back(fmt::format("dice_{}", c));
+  for (const std::string& name : names) columns.push_back("dice_" + name);
   CsvFile csv = is_standard_output(path) ? CsvFile::on_standard_output(columns) : CsvFile::create(path, columns);
   for (std::size_t i = 0; i < samples.size(); ++i) {
     const Scores& s = per_image[i];
@@ -166,7 +166,7 @@ void run(const EvalOptions& options, const models::Registry& registry) {
   });
   const SegmentationMetrics& m = result.metrics;
   const double rate = static_cast<double>(m.images()) / result.seconds;
-  say("{} on {} images ({} of {}) at {}x{}\n", options.checkpoint, m.images(), options.split, options.data,
+  say("{} on {} images ({} of {}) at {}x{}\n", options.checkpoint, m.images(), options.split, options.data.folder,
       loading.height, loading.width);
   std::vector<Figure> figures = m.figures();
   figures.insert(figures.begin(), {"cross_entropy", result.cross_entropy,
@@ -177,7 +177,7 @@ void run(const EvalOptions& options, const models::Registry& registry) {
     say("{:<16}{:>6}  {}\n", key, figure_text(value), meaning);
   }
   say("{:<16}{:>6.1f}  loading and both sizes included\n", "images/s", rate);
-  say_text(remarks(m) + "\n" + class_table(m, native));
+  say_text(remarks(m) + "\n" + class_table(m, native, dataset.class_names()));
 
   if (!options.json.empty()) {
     nlohmann::ordered_json json;
@@ -188,7 +188,7 @@ void run(const EvalOptions& options, const models::Registry& registry) {
     json["images_ignored"] = m.ignored();
     json["images_per_second"] = rate;
     json["background"] = name_of(checkpoint.background);
-    json["classes"] = classes_json(m, native);
+    json["classes"] = classes_json(m, native, dataset.class_names());
     for (std::size_t truth = 0; truth < C; ++truth) {  // a row of it: the pixels of one true class by prediction
       const auto row = confusion.begin() + static_cast<std::ptrdiff_t>(truth * C);
       json["confusion"].push_back(std::vector<std::int64_t>(row, row + classes));
@@ -200,7 +200,8 @@ void run(const EvalOptions& options, const models::Registry& registry) {
   for (std::size_t i = 0; i < samples.size(); ++i) {
     per_image.push_back(scores(std::span(result.counts).subspan(i * C, C), checkpoint.background));
   }
-  if (!options.per_image.empty()) write_per_image(options.per_image, samples, per_image, result.counts, C);
+  if (!options.per_image.empty())
+    write_per_image(options.per_image, samples, per_image, result.counts, dataset.class_names());
   std::vector<std::size_t> chosen;
   if (options.worst > 0) {
     chosen = worst_of(per_image, static_cast<std::size_t>(options.worst));
@@ -211,7 +212,7 @@ void run(const EvalOptions& options, const models::Registry& registry) {
     std::iota(chosen.begin(), chosen.end(), std::size_t{0});
   }
   if (!options.overlays.empty()) {
-    write_overlays(options.overlays, model, checkpoint.background, loader, samples, chosen);
+    write_overlays(options.overlays, model, checkpoint.background, loader, samples, chosen, dataset.class_names());
     say("overlays (photo | truth | prediction | comparison) of {} images: {}\n", chosen.size(), options.overlays);
   }
 }

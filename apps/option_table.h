@@ -104,6 +104,10 @@ OptionKind of_this_call(OptionKind kind);
 
 /// --device to --threads.
 OptionTable machine_rows(MachineOptions& o);
+/// --data to --binarize: where they are, and what masks mean.
+OptionTable data_rows(DataOptions& o, const std::string& group);
+/// Reads the class map. Throws Error as that does; returns what is wrong with these options together, or nothing.
+std::string resolve(DataOptions& o);
 inline constexpr std::initializer_list<Exif> kExif{Exif::apply, Exif::ignore};
 inline constexpr const char* kExifHelp = "Turn photographs upright as their EXIF orientation asks, or not";
 inline constexpr const char* kExtentHelp = "Network resolution: N or HxW (height x width), at least 16 a side";

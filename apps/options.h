@@ -9,6 +9,7 @@
 
 #include "apps/run/machine.h"
 #include "apps/run/recipe.h"
+#include "engine/data/class_map.h"
 #include "engine/io/image.h"
 #include "engine/train/metrics.h"
 #include "engine/train/schedule.h"
@@ -23,8 +24,22 @@ struct ImageExtent {
   std::string str() const;
 };
 
+/// Where the data lie and what their masks mean.
+struct DataOptions {
+  std::string folder;
+  std::string images, masks;  // in the folder; empty: as its layout has them
+  std::string mask_suffix;
+  std::string train_list, val_list, test_list;
+  bool follow_links = false;
+  std::string group_by;         // empty: each picture by itself
+  std::string class_map;        // file, read into:
+  std::optional<ClassMap> map;  // nothing: as MaskKind says
+  std::int64_t binarize = 0;    // 0: as stored
+};
+
 struct TrainOptions {
-  std::string data;
+  DataOptions data;
+  std::string write_class_map;  // propose a class map into this file, and end
   std::string model = models::SegmenterSpec().model;
   std::int64_t base_channels = 64;
   bool bilinear = false;
@@ -49,7 +64,6 @@ struct TrainOptions {
   Exif exif = Exif::apply;
   Background background = Background::class0;
   BestBy best_by = BestBy::dice;
-  std::string group_by;  // empty: each picture by itself
   MachineOptions machine;
   int workers = 2;
   std::int64_t cache_mb = 2048;
@@ -71,6 +85,8 @@ struct TrainOptions {
 
 /// The phases that the options ask for: those of --phase, or phase 1 and, unless it is skipped, phase 2.
 Recipe recipe_of(const TrainOptions& options);
+/// A name for each class.
+std::vector<std::string> class_names(const TrainOptions& options);
 /// Every option and its value in force, in the order of --help; for run.json and the record.
 std::vector<std::pair<std::string, std::string>> resolved(const TrainOptions& options);
 /// Those that may differ at a resume, by name.
@@ -78,9 +94,8 @@ std::set<std::string> harmless_options();
 
 struct EvalOptions {
   std::string checkpoint;
-  std::string data;
+  DataOptions data;
   std::string split = "test";
-  std::string group_by;                   // empty: each picture by itself
   std::optional<ImageExtent> image_size;  // not given: the checkpoint's
   std::optional<Exif> exif;               // likewise
   std::int64_t batch_size = 16;

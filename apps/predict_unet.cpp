@@ -39,22 +39,21 @@ using Pictures = Queue<Picture>;
 
 std::string with(const fs::path& base, const std::string& ending) { return base.string() + ending; }
 
-std::string describe(const std::vector<std::uint8_t>& labels, std::int64_t classes, bool has_background) {
+std::string describe(const std::vector<std::uint8_t>& labels, const std::vector<std::string>& names,
+                     bool has_background) {
   std::array<std::int64_t, 256> pixels{};
   for (const std::uint8_t label : labels) ++pixels[label];
   const auto percent = [&](std::int64_t n) {
     return 100.0 * static_cast<double>(n) / static_cast<double>(labels.size());
   };
-  if (classes <= 2 && has_background) return fmt::format("{:.1f} % foreground", percent(pixels[1]));
-  std::vector<int> order(static_cast<std::size_t>(classes));
-  std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](int a, int b) {
-    return pixels[static_cast<std::size_t>(a)] > pixels[static_cast<std::size_t>(b)];
-  });
+  if (names.size() <= 2 && has_background) return fmt::format("{:.1f} % foreground", percent(pixels[1]));
+  std::vector<std::size_t> order(names.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return pixels[a] > pixels[b]; });
   std::string out;
   for (std::size_t i = 0; i < std::min<std::size_t>(3, order.size()); ++i) {
-    const std::int64_t n = pixels[static_cast<std::size_t>(order[i])];
-    if (n > 0) out += fmt::format("{}class {} {:.1f} %", i == 0 ? "" : ", ", order[i], percent(n));
+    const std::int64_t n = pixels[order[i]];
+    if (n > 0) out += fmt::format("{}{} {:.1f} %", i == 0 ? "" : ", ", class_title(names, order[i]), percent(n));
   }
   return out;
 }
@@ -63,7 +62,10 @@ std::string describe(const std::vector<std::uint8_t>& labels, std::int64_t class
 class Writer {
  public:
   Writer(const PredictOptions& options, const models::Description& checkpoint, const MapShape& map)
-      : options_(options), background_(checkpoint.background), map_(map) {}
+      : options_(options),
+        background_(checkpoint.background),
+        names_(class_names(checkpoint.class_map, static_cast<int>(map.classes))),
+        map_(map) {}
 
   std::vector<std::string> outputs_of(const fs::path& base) const {
     std::vector<std::string> out{with(base, "_mask.png")};
@@ -82,7 +84,7 @@ class Writer {
     const std::vector<float> p = softmax(std::move(picture.logits), map_.classes);
     Image mask(photo.width, photo.height, 1);
     mask.pixels = labels_at_size(p.data(), map_, photo.height, photo.width, options_.threshold);
-    std::string text = describe(mask.pixels, map_.classes, background_ == Background::class0);
+    std::string text = describe(mask.pixels, names_, background_ == Background::class0);
     for (std::int64_t c = 0; options_.probabilities && c < map_.classes; ++c) {
       write_picture(with(base, fmt::format("_prob_{}.png", c)), photo.width, photo.height,
                     plane_at_size(p.data(), map_, c, photo.height, photo.width));
@@ -100,6 +102,7 @@ class Writer {
  private:
   const PredictOptions& options_;
   const Background background_;
+  const std::vector<std::string> names_;
   const MapShape map_;
 };
 
@@ -232,7 +235,8 @@ void run(const PredictOptions& options, const models::Registry& registry) {
   const auto model = models::make_segmenter(registry, checkpoint.spec, 0, machine);
   load_model(file, model->parameters());
   make_folder(options.output);
-  if (wants_legend) write_picture(legend, legend_of(static_cast<int>(C), checkpoint.background));
+  if (wants_legend)
+    write_picture(legend, legend_of(class_names(checkpoint.class_map, static_cast<int>(C)), checkpoint.background));
   say_left_out(found);
 
   const auto begin = std::chrono::steady_clock::now();

@@ -74,7 +74,6 @@ OptionTable table_of(TrainOptions& o, const std::vector<std::string>& networks) 
   const std::string common = "Common", data = "Data", network = "Network", training = "Training", output = "Output";
 
   OptionTable table{
-      {common, "-d,--data,--data-path,data", required(name(o.data, "DIR")), "Folder of images and masks", true},
       {common, "-o,--output,--output-dir", name(o.output, "DIR"), "Folder for checkpoints and logs", true},
       {common, "--resume", of_this_call(name(o.resume, "auto|FILE")),
        "Go on where a run stopped: alone (or auto) that of the output folder, or =its last.safetensors"},
@@ -92,9 +91,6 @@ OptionTable table_of(TrainOptions& o, const std::vector<std::string>& networks) 
       {data, "--exif", choice(o.exif, kExif), kExifHelp},
       {data, "--background", choice(o.background, {Background::class0, Background::none}),
        "Which class is what is left over and never scored; none: every class counts"},
-      {data, "--group-by", pattern(o.group_by),
-       "Stems whose first capture group is equal go into one split, as slices of a patient: \"^(.+)_slice\"; lists are "
-       "checked for it"},
       {data, "--on-corrupt", words(o.on_corrupt, {"stop", "skip"}),
        "What a broken image does: skip leaves out at most 1 %"},
       {data, "--augment", words(o.augment, {"none", "flip", "standard"}), "Random changes to training images"},
@@ -105,6 +101,9 @@ OptionTable table_of(TrainOptions& o, const std::vector<std::string>& networks) 
       {network, "--model", words(o.model, networks), "Network"},
       {network, "--bilinear", flag(o.bilinear), "Upsample bilinearly instead of by transposed convolutions"},
       {network, "--init", name(o.init, "FILE"), "Begin with the weights of this checkpoint", true},
+
+      {data, "--write-class-map", of_this_call(name(o.write_class_map, "FILE")),
+       "Propose a class map from what the masks hold, and end"},
 
       {training, "--phase2-epochs",
        told_as(number(o.phase2_epochs, kNotNegative), [&o] { return told(phase2_epochs_of(o)); }),
@@ -143,6 +142,10 @@ OptionTable table_of(TrainOptions& o, const std::vector<std::string>& networks) 
     if (row.name() == "device") row.group = common;
     table.push_back(std::move(row));
   }
+  OptionTable rows = data_rows(o.data, data);
+  rows[0].group = common;
+  rows[0].names += ",data";
+  table.insert(table.begin(), rows.begin(), rows.end());
   const OptionTable last{
       {output, "--keep", keep(o.keep), "Epoch files to keep besides the best ones, or `all`", true},
       {output, "--save-every", number(o.save_every, Real::not_negative),
@@ -157,6 +160,10 @@ OptionTable table_of(TrainOptions& o, const std::vector<std::string>& networks) 
   };
   table.insert(table.end(), last.begin(), last.end());
   return table;
+}
+
+std::vector<std::string> class_names(const TrainOptions& options) {
+  return class_names(options.data.map, static_cast<int>(options.classes));
 }
 
 std::vector<std::pair<std::string, std::string>> resolved(const TrainOptions& options) {
@@ -199,6 +206,14 @@ std::optional<int> parse(int argc, char** argv, TrainOptions& o, const models::R
     if (o.phases.empty() || app.count("--" + of_two) == 0) continue;
     warn("train_unet: --{} and --phase do not go together, each phase has its own: leave one of them out\n", of_two);
     return 2;
+  }
+  if (std::string wrong = resolve(o.data); !wrong.empty()) {
+    warn("train_unet: {}\n", wrong);
+    return 2;
+  }
+  if (const std::optional<ClassMap>& map = o.data.map) {
+    if (app.count("--classes") == 0) o.classes = map->classes;
+    if (app.count("--background") == 0) o.background = map->has_background ? Background::class0 : Background::none;
   }
   if (o.background == Background::none && o.best_by == BestBy::dice_nonempty) {
     warn(

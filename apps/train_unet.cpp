@@ -82,7 +82,7 @@ void train_phase(Run& run, const Phase& phase, Loader& training, Loader& validat
     run.save(optimizer);
     if (!options.quiet) {
       say_epoch(figures, phase.epochs, best);
-      if (options.verbose) say_classes(figures);
+      if (options.verbose) say_classes(options, figures);
       if (state.all_epochs == 1) say_waited(waited / trained);
     }
     if (stop_signal() != 0) throw Interrupted{!run.folder.replaces()};
@@ -96,10 +96,11 @@ void train_phase(Run& run, const Phase& phase, Loader& training, Loader& validat
 }
 
 void train(const TrainOptions& options, const models::Registry& registry) {
+  if (!options.write_class_map.empty()) return write_class_map(options);
   const Machine machine = machine_of(options.machine);
   RunLock lock;
   std::optional<SafetensorsFile> resumed = state_of_run(options, lock);
-  const Dataset dataset = open_dataset(options);
+  const Dataset dataset(dataset_options(options));
   Loader training(dataset, Split::train, training_loader(options));
   Loader validation(dataset, Split::val, evaluation_loader(options));
   if (!options.quiet) say_text(dataset.report());

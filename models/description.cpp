@@ -64,16 +64,34 @@ Description describe(const Registry& registry, const SafetensorsFile& file) {
     if (found->second == "none") out.background = Background::none;
   }
   if (const auto found = metadata.find("group_by"); found != metadata.end()) out.group_by = found->second;
+  if (const auto found = metadata.find("class_map"); found != metadata.end()) {
+    const std::string where = file.path().string() + ": metadata \"class_map\"";
+    out.class_map = parse_class_map(found->second, where);
+    if (out.class_map->classes != out.spec.classes) {
+      throw Error("{}: names {} classes, the network has {}", where, out.class_map->classes, out.spec.classes);
+    }
+  }
+  if (const auto found = metadata.find("binarize"); found != metadata.end()) {
+    const std::optional<std::int64_t> gray = plain_number(found->second);
+    if (!gray || *gray < 1 || *gray > 255 || out.class_map || out.spec.classes != 2) {
+      throw Error("{}: metadata \"binarize\" is \"{}\", expected 1 to 255, two classes and no class map",
+                  file.path().string(), printable(found->second));
+    }
+    out.binarize = static_cast<int>(*gray);
+  }
   return out;
 }
 
 Metadata metadata_of(const Description& description) {
-  return {{"model", description.spec.model},
-          {"image_size", fmt::format("{}x{}", description.height, description.width)},
-          {"border", description.border},
-          {"exif", name_of(description.exif)},
-          {"background", name_of(description.background)},
-          {"group_by", description.group_by.value_or("")}};
+  Metadata out{{"model", description.spec.model},
+               {"image_size", fmt::format("{}x{}", description.height, description.width)},
+               {"border", description.border},
+               {"exif", name_of(description.exif)},
+               {"background", name_of(description.background)},
+               {"group_by", description.group_by.value_or("")}};
+  if (description.class_map) out["class_map"] = text_of(*description.class_map);
+  if (description.binarize > 0) out["binarize"] = std::to_string(description.binarize);
+  return out;
 }
 
 }  // namespace unet::models

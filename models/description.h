@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "engine/data/class_map.h"
 #include "engine/io/image.h"
 #include "engine/train/checkpoint.h"
 #include "engine/train/metrics.h"
@@ -20,6 +21,8 @@ struct Description {
   Exif exif = Exif::apply;                     // whether photographs were turned upright
   Background background = Background::class0;  // whether class 0 was scored
   std::optional<std::string> group_by;         // pattern of the groups its data were split by; nothing: not told
+  std::optional<ClassMap> class_map;           // what masks' values meant, and names of the classes
+  int binarize = 0;                            // masks were white from this gray on; 0: as stored
 };
 
 /// Throws Error naming the file and the tensor if it holds no network of the registry. Reads shapes and metadata, no

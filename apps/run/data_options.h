@@ -10,8 +10,18 @@
 
 namespace unet {
 
-Dataset open_dataset(const TrainOptions& options);
+DatasetOptions dataset_options(const TrainOptions& options);
+/// With the checkpoint's class map or threshold, unless the options have one.
 Dataset open_dataset(const EvalOptions& options, const models::Description& checkpoint);
+
+/// The files and folders that are read of a data set. Throws Error as recognise_layout does.
+std::vector<std::filesystem::path> inputs_of_data(const DataOptions& options);
+
+/// As words of a shell's command, for eval_unet to find the same pairs.
+std::string data_words(const DataOptions& options);
+
+/// Writes a class map that the masks suggest, for a person to complete. Throws Error if the file is there.
+void write_class_map(const TrainOptions& options);
 
 /// Shuffled (unless --no-shuffle) and augmented.
 LoaderOptions training_loader(const TrainOptions& options);

@@ -1,6 +1,7 @@
 #include "apps/run/figures.h"
 
 #include <fmt/core.h>
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 namespace unet {
@@ -25,13 +26,16 @@ std::string remarks(const SegmentationMetrics& m) {
   return out;
 }
 
-std::string class_table(const SegmentationMetrics& m, const SegmentationMetrics& native) {
-  std::string out = fmt::format("{:>5}  {:>9}  {:>9}  {:>9}  {:>9}  {:>12}  {:>7}  {:>11}  {:>10}\n", "class", "dice",
-                                "iou", "precision", "recall", "pixels", "images", "dice_native", "iou_native");
+std::string class_table(const SegmentationMetrics& m, const SegmentationMetrics& native, const ClassNames& names) {
+  std::size_t width = 5;
+  for (const std::string& name : names) width = std::max(width, name.size());
+  std::string out = fmt::format("{:>{}}  {:>9}  {:>9}  {:>9}  {:>9}  {:>12}  {:>7}  {:>11}  {:>10}\n", "class", width,
+                                "dice", "iou", "precision", "recall", "pixels", "images", "dice_native", "iou_native");
   for (int c = 0; c < m.classes(); ++c) {
     const ClassScores s = m.of_class(c);
-    out += fmt::format("{:>5}  {:>9}  {:>9}  {:>9}  {:>9}  {:>12}  {:>7}", c, figure_text(s.dice), figure_text(s.iou),
-                       figure_text(s.precision), figure_text(s.recall), m.pixels(c), m.images_with(c));
+    out += fmt::format("{:>{}}  {:>9}  {:>9}  {:>9}  {:>9}  {:>12}  {:>7}", names[static_cast<std::size_t>(c)], width,
+                       figure_text(s.dice), figure_text(s.iou), figure_text(s.precision), figure_text(s.recall),
+                       m.pixels(c), m.images_with(c));
     const ClassScores full = native.of_class(c);
     out += fmt::format("  {:>11}  {:>10}", figure_text(full.dice), figure_text(full.iou));
     out += m.is_scored(c) ? "\n" : "  background: in no mean\n";
@@ -43,12 +47,14 @@ nlohmann::ordered_json to_json(std::optional<double> value) {
   return value ? nlohmann::ordered_json(*value) : nlohmann::ordered_json(nullptr);
 }
 
-nlohmann::ordered_json classes_json(const SegmentationMetrics& m, const SegmentationMetrics& native) {
+nlohmann::ordered_json classes_json(const SegmentationMetrics& m, const SegmentationMetrics& native,
+                                    const ClassNames& names) {
   nlohmann::ordered_json out = nlohmann::ordered_json::array();
   for (int c = 0; c < m.classes(); ++c) {
     const ClassScores s = m.of_class(c);
     nlohmann::ordered_json entry;
     entry["class"] = c;
+    entry["name"] = names[static_cast<std::size_t>(c)];
     entry["in_means"] = m.is_scored(c);
     entry["dice"] = to_json(s.dice);
     entry["iou"] = to_json(s.iou);
@@ -65,10 +71,12 @@ nlohmann::ordered_json classes_json(const SegmentationMetrics& m, const Segmenta
 
 CsvCell cell(std::optional<double> value) { return value ? CsvCell(*value) : CsvCell(""); }
 
-std::vector<std::string> class_columns(int classes) {
+std::vector<std::string> class_columns(const ClassNames& names) {
   std::vector<std::string> out;
-  for (int c = 0; c < classes; ++c) {
-    for (const char* name : {"dice", "iou", "precision", "recall"}) out.push_back(fmt::format("val_{}_{}", name, c));
+  for (const std::string& name : names) {
+    for (const char* figure : {"dice", "iou", "precision", "recall"}) {
+      out.push_back(fmt::format("val_{}_{}", figure, name));
+    }
   }
   return out;
 }

@@ -70,6 +70,9 @@ const Glyph& glyph_of(char character) {
   return found == kGlyphs.end() ? kUnknown : *found;
 }
 
+/// Of UTF-8: what is no letter here is one box, however many bytes it has.
+bool begins_character(char byte) { return (byte & 0xc0) != 0x80; }
+
 }  // namespace
 
 void fill_box(Image& image, Box box, Rgb colour) {
@@ -80,11 +83,13 @@ void fill_box(Image& image, Box box, Rgb colour) {
 }
 
 int text_width(std::string_view text, int scale) {
-  return text.empty() ? 0 : (static_cast<int>(text.size()) * (kColumns + 1) - 1) * scale;
+  const auto characters = std::count_if(text.begin(), text.end(), begins_character);
+  return characters == 0 ? 0 : (static_cast<int>(characters) * (kColumns + 1) - 1) * scale;
 }
 
 void draw_text(Image& image, int left, int top, std::string_view text, int scale, Rgb colour) {
   for (const char character : text) {
+    if (!begins_character(character)) continue;
     const Glyph& glyph = glyph_of(character);
     for (int y = 0; y < kTextRows; ++y) {
       for (int x = 0; x < kColumns; ++x) {

@@ -62,18 +62,6 @@ void require_no_input(const std::string& option, const fs::path& output, const s
   }
 }
 
-std::vector<fs::path> inputs_of_data(const fs::path& folder) {
-  std::vector<fs::path> out;
-  std::error_code error;
-  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
-    const std::string name = entry->path().filename().string(), ending = entry->path().extension().string();
-    if (name == "images" || name == "masks" || name == "annotations" || ending == ".txt" || ending == ".toml") {
-      out.push_back(entry->path());
-    }
-  }
-  return out;
-}
-
 void make_folder(const fs::path& folder) {
   std::error_code error;
   fs::create_directories(folder, error);

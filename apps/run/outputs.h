@@ -17,9 +17,6 @@ bool is_standard_output(const std::string& path);
 void require_no_input(const std::string& option, const std::filesystem::path& output,
                       const std::vector<std::filesystem::path>& inputs);
 
-/// The parts of a data set's folder that training and evaluation read.
-std::vector<std::filesystem::path> inputs_of_data(const std::filesystem::path& folder);
-
 /// Throws Error naming the folder and the system's reason.
 void make_folder(const std::filesystem::path& folder);
 

@@ -123,15 +123,16 @@ Image comparison(const Image& photo, Labels truth, Labels prediction, Background
 }
 
 /// The classes that truth or prediction hold.
-std::vector<Entry> entries_of(Labels truth, Labels prediction, std::size_t pixels, Background background) {
+std::vector<Entry> entries_of(Labels truth, Labels prediction, std::size_t pixels, Background background,
+                              const std::vector<std::string>& class_names) {
   std::bitset<256> there;
   for (std::size_t i = 0; i < pixels; ++i) {
     there.set(truth[i]);
     there.set(prediction[i]);
   }
   std::vector<Entry> out;
-  for (int label = background == Background::none ? 0 : 1; label < kIgnored; ++label) {
-    if (there[static_cast<std::size_t>(label)]) out.push_back({class_colour(label), fmt::format("class {}", label)});
+  for (std::size_t label = background == Background::none ? 0 : 1; label < class_names.size(); ++label) {
+    if (there[label]) out.push_back({class_colour(static_cast<int>(label)), class_title(class_names, label)});
   }
   if (there[kIgnored]) out.push_back({{128, 128, 128}, "ignored"});
   return out;
@@ -238,7 +239,8 @@ Image tint(const Image& photo, Labels labels, Background background) {
   return out;
 }
 
-Image judgement(const Image& photo, Labels truth, Labels prediction, Background background) {
+Image judgement(const Image& photo, Labels truth, Labels prediction, Background background,
+                const std::vector<std::string>& class_names) {
   constexpr int least = 256, most = 2048;  // pixels a side
   const int factor =
       std::max(1, std::min((least + std::min(photo.width, photo.height) - 1) / std::min(photo.width, photo.height),
@@ -250,7 +252,7 @@ Image judgement(const Image& photo, Labels truth, Labels prediction, Background 
   };
   const Image picture = enlarged(photo, factor), large_truth = large(truth), large_prediction = large(prediction);
   Labels t = large_truth.pixels.data(), p = large_prediction.pixels.data();
-  std::vector<Entry> entries = entries_of(truth, prediction, pixels_of(photo), background);
+  std::vector<Entry> entries = entries_of(truth, prediction, pixels_of(photo), background, class_names);
   Image compared = comparison(picture, t, p, background, entries);
   return sheet({{"photo", picture},
                 {"truth", tint(picture, t, background)},
@@ -259,10 +261,15 @@ Image judgement(const Image& photo, Labels truth, Labels prediction, Background 
                entries);
 }
 
-Image legend_of(int classes, Background background) {
+std::string class_title(const std::vector<std::string>& class_names, std::size_t label) {
+  const std::string& name = class_names[label];
+  return name == std::to_string(label) ? "class " + name : name;
+}
+
+Image legend_of(const std::vector<std::string>& class_names, Background background) {
   std::vector<Entry> entries;
-  for (int label = background == Background::none ? 0 : 1; label < classes; ++label) {
-    entries.push_back({class_colour(label), fmt::format("class {}", label)});
+  for (std::size_t label = background == Background::none ? 0 : 1; label < class_names.size(); ++label) {
+    entries.push_back({class_colour(static_cast<int>(label)), class_title(class_names, label)});
   }
   constexpr int width = 512, scale = 2, top = 4 * scale;
   Image out = paper(width, draw_legend(nullptr, top, width, entries, scale));

@@ -1,6 +1,7 @@
 // Pictures that let a person judge a mask.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -24,9 +25,13 @@ Image tint(const Image& photo, Labels labels, Background background);
 
 /// photo | truth | prediction | comparison (hits, misses, false alarms, on the photograph without its colours), titled,
 /// with a legend below; small pictures enlarged by a whole number.
-Image judgement(const Image& photo, Labels truth, Labels prediction, Background background);
+Image judgement(const Image& photo, Labels truth, Labels prediction, Background background,
+                const std::vector<std::string>& class_names);
 
 /// A picture that says which colour is which class.
-Image legend_of(int classes, Background background);
+Image legend_of(const std::vector<std::string>& class_names, Background background);
+
+/// "road", or "class 3" where that is its only name.
+std::string class_title(const std::vector<std::string>& class_names, std::size_t label);
 
 }  // namespace unet

@@ -21,7 +21,7 @@
 namespace unet {
 namespace {
 
-std::vector<std::string> metric_columns(std::int64_t classes) {
+std::vector<std::string> metric_columns(const TrainOptions& options) {
   std::vector<std::string> out{"phase",
                                "epoch",
                                "train_loss",
@@ -36,7 +36,7 @@ std::vector<std::string> metric_columns(std::int64_t classes) {
                                "val_dice_nonempty",
                                "val_iou_dataset",
                                "val_pixel_accuracy"};
-  for (std::string& name : class_columns(static_cast<int>(classes))) out.push_back(std::move(name));
+  for (std::string& name : class_columns(class_names(options))) out.push_back(std::move(name));
   return out;
 }
 const std::vector<std::string> kStepColumns{"phase", "epoch", "step", "loss", "lr", "grad_norm"};
@@ -120,13 +120,13 @@ RunFolder RunFolder::create(const TrainOptions& options, const Machine& machine,
   run["data"] = summary(dataset);
   write_file_durably(out.folder_ / "run.json", run.dump(2) + "\n");
   out.steps_ = CsvFile::create(out.folder_ / "steps.csv", kStepColumns);
-  out.metrics_ = CsvFile::create(out.folder_ / "metrics.csv", metric_columns(options.classes));
+  out.metrics_ = CsvFile::create(out.folder_ / "metrics.csv", metric_columns(options));
   return out;
 }
 
 RunFolder RunFolder::resume(const std::filesystem::path& folder, const TrainOptions& options, RunState& state) {
   RunFolder out(folder, options.keep);
-  const std::vector<std::string> columns = metric_columns(options.classes);
+  const std::vector<std::string> columns = metric_columns(options);
   // Both before either is cut: a run that is refused stays as it is.
   check_log(folder / "steps.csv", kStepColumns, state.steps_rows, options.force);
   check_log(folder / "metrics.csv", columns, state.metrics_rows, options.force);

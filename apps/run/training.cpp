@@ -47,7 +47,9 @@ Metadata metadata_of(const TrainOptions& options) {
                               .border = options.border,
                               .exif = options.exif,
                               .background = options.background,
-                              .group_by = options.group_by});
+                              .group_by = options.data.group_by,
+                              .class_map = options.data.map,
+                              .binarize = static_cast<int>(options.data.binarize)});
 }
 
 RunRecord record_of(const TrainOptions& options, const Machine& machine, const Dataset& dataset) {
@@ -200,9 +202,13 @@ void say_waited(double share) {
       100 * share);
 }
 
-void say_classes(const EpochFigures& figures) {
+void say_classes(const TrainOptions& options, const EpochFigures& figures) {
+  const std::vector<std::string> names = class_names(options);
   std::string text = "  dice of the classes, all images as one:";
-  for (int c = 0; c < figures.val.classes(); ++c) text += fmt::format(" {}", figure_text(figures.val.of_class(c).dice));
+  for (int c = 0; c < figures.val.classes(); ++c) {
+    text += fmt::format("{} {} {}", c > 0 ? "," : "", names[static_cast<std::size_t>(c)],
+                        figure_text(figures.val.of_class(c).dice));
+  }
   say("{}\n", text);
 }
 
@@ -211,9 +217,10 @@ void say_end(const Run& run, const Dataset& dataset) {
   const Best& best = *run.record.state.best;
   const std::string file = run.folder.best_file().string();
   say("best: {} (phase {}, {})\n", file, best.phase, text_of(best, options.best_by));
-  const bool grouped = dataset.split_by_hash() && !options.group_by.empty();
-  say("evaluate it: eval_unet -c {} -d {} --split {}{}\n", shell_path(file), shell_path(options.data),
-      dataset.size(Split::test) > 0 ? "test" : "val", grouped ? " --group-by=" + shell_word(options.group_by) : "");
+  const bool grouped = dataset.split_by_hash() && !options.data.group_by.empty();
+  say("evaluate it: eval_unet -c {} {} --split {}{}\n", shell_path(file), data_words(options.data),
+      dataset.size(Split::test) > 0 ? "test" : "val",
+      grouped ? " --group-by=" + shell_word(options.data.group_by) : "");
 }
 
 }  // namespace unet

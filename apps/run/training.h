@@ -61,7 +61,7 @@ void say_epoch(const EpochFigures& figures, std::int64_t epochs, bool best);
 /// Where that is worth a word: the share of an epoch that the network waited for images.
 void say_waited(double share);
 /// A line with each class of the validation.
-void say_classes(const EpochFigures& figures);
+void say_classes(const TrainOptions& options, const EpochFigures& figures);
 /// The best, and the command that evaluates it.
 void say_end(const Run& run, const Dataset& dataset);
 

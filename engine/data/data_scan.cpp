@@ -95,6 +95,19 @@ void note_palette(const Image& mask, Finding& finding) {
   }
 }
 
+/// The first place is that of the first sample, whatever the order of the threads.
+void add_unknown(Scan& scan, MaskValue value, const UnknownValue& here, std::size_t sample) {
+  const auto known = scan.unknown.find(value);
+  if (known == scan.unknown.end()) {
+    if (scan.unknown.size() <= MaskFacts::kMostUnknown) scan.unknown.emplace(value, UnknownInAll{here, sample});
+    return;
+  }
+  UnknownInAll& all = known->second;
+  const std::int64_t pixels = all.value.pixels + here.pixels;
+  if (sample < all.first) all = {here, sample};
+  all.value.pixels = pixels;
+}
+
 void look_into(const Image& photograph, Finding& finding) {
   const auto channels = static_cast<std::size_t>(photograph.channels);
   const bool alpha = channels % 2 == 0;
@@ -155,9 +168,10 @@ Scan scan_pairs(const std::vector<Sample>& samples, const DatasetOptions& option
     Finding& finding = scan.findings[i];
     const Sample& sample = finding.sample;
     Image mask;
+    MaskFacts facts;
     try {
       finding.photograph = read_image_head(sample.image);
-      mask = load_mask(sample.mask);
+      mask = read_mask_codes(sample.mask, options, facts);
       if (options.on_corrupt == OnCorrupt::skip) load_image(sample.image);
     } catch (const Error& error) {
       finding.corrupt = fmt::format("{}: {}", sample.listed_at, error.what());
@@ -173,9 +187,11 @@ Scan scan_pairs(const std::vector<Sample>& samples, const DatasetOptions& option
     if (options.height > 0) finding.kept = values_kept(mask, finding.values, options.height, options.width);
     finding.contents = hash_of(mask.pixels, static_cast<std::uint64_t>(mask.width));
     note_palette(mask, finding);
+    finding.changed = facts.changed;
     finding.photograph_bytes = std::filesystem::file_size(sample.image);
     const std::lock_guard lock(mutex);
     for (std::size_t value = 0; value < counts.size(); ++value) scan.pixels[value] += counts[value];
+    for (const auto& [value, here] : facts.unknown) add_unknown(scan, value, here, i);
   });
   look_into_some(scan.findings, options.threads);
   return scan;

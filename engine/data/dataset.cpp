@@ -17,7 +17,7 @@ namespace {
 
 constexpr std::array<std::string_view, 5> kSplitNames{"train", "val", "trainval", "test", "all"};
 constexpr std::array<std::string_view, 3> kBorderNames{"foreground", "background", "ignore"};
-constexpr std::array<std::string_view, 3> kKindNames{"trimap", "binary", "indices"};
+constexpr std::array<std::string_view, 5> kKindNames{"trimap", "binary", "indices", "two values", "class map"};
 
 template <class Enum, std::size_t count>
 Enum parse(std::string_view name, const std::array<std::string_view, count>& names, const char* what) {
@@ -42,11 +42,21 @@ Dataset::Dataset(const DatasetOptions& options) : options_(options) {
   if (options.classes < 2 || options.classes > 255) {
     throw Error("{} classes: expected 2 to 255 (background included)", options.classes);
   }
-  Layout layout = find_layout(options.folder, options.group_by);
-  oxford_ = layout.oxford;
+  if (options.class_map && options.class_map->classes != options.classes) {
+    throw Error("the class map names {} classes, and {} are asked for: leave the number of classes out",
+                options.class_map->classes, options.classes);
+  }
+  if (options.binarize > 0 && (options.classes != 2 || options.class_map)) {
+    throw Error("--binarize makes masks of two classes, black and white: it goes with neither {} nor a class map",
+                options.classes == 2 ? "other classes" : fmt::format("{} classes", options.classes));
+  }
+  class_names_ = unet::class_names(options.class_map, options.classes);
+  Layout layout = find_layout(options);
+  layout_ = layout.text;
+  fills_ = layout.fills;
   by_hash_ = layout.by_hash;
   lists_ = std::move(layout.lists);
-  if (oxford_ && options.classes != 2) {
+  if (layout.trimaps && !options.class_map && options.classes != 2) {
     throw Error("data folder {}: trimaps of the Oxford layout have 2 classes, not {}: leave the number of classes out",
                 options.folder.string(), options.classes);
   }
@@ -54,22 +64,24 @@ Dataset::Dataset(const DatasetOptions& options) : options_(options) {
   leave_out_broken(scan.findings);
   masks_.masks = static_cast<std::int64_t>(scan.findings.size());
   masks_.pixels = scan.pixels;
-  masks_.kind = oxford_ ? MaskKind::trimap : kind_of(scan.findings, options);
-  label_of_ = label_table(masks_.kind, options.classes, options.border);
-  check_values(scan.findings, masks_.kind, options.classes, label_of_);
-  remarks_ = remarks_on(scan.findings, options, masks_.kind, label_of_);
+  const MaskMeaning meaning = meaning_of(scan, options, layout.trimaps);
+  masks_.kind = meaning.kind;
+  label_of_ = meaning.labels;
+  remarks_ = remarks_on(scan.findings, options, meaning);
   remarks_.notes.insert(remarks_.notes.begin(), layout.notes.begin(), layout.notes.end());
 
-  std::unordered_set<std::string_view> training;
-  for (const Sample& sample : list(Split::train)) training.insert(sample.name);
+  std::unordered_set<std::string> training;
+  for (const Sample& sample : list(Split::train)) training.insert(sample.image.string());
   for (const Finding& finding : scan.findings) {
-    if (training.contains(finding.sample.name)) training_labels_ |= labels_of(finding.values, label_of_);
+    if (training.contains(finding.sample.image.string())) training_labels_ |= labels_of(finding.values, label_of_);
     for (const char c : finding.sample.name) hash_ = mix64(hash_ ^ static_cast<unsigned char>(c));
     hash_ = mix64(mix64(hash_ ^ finding.photograph_bytes) ^ finding.contents);
   }
   for (const Split split : {Split::train, Split::val, Split::test}) {
     hash_ = mix64(hash_ ^ static_cast<std::uint64_t>(size(split)));
   }
+  if (!options.class_map) return;  // else what its codes mean is the map's
+  for (const char c : text_of(*options.class_map)) hash_ = mix64(hash_ ^ static_cast<unsigned char>(c));
 }
 
 void Dataset::leave_out_broken(std::vector<Finding>& findings) {
@@ -78,7 +90,7 @@ void Dataset::leave_out_broken(std::vector<Finding>& findings) {
   for (const Finding& finding : findings) {
     if (finding.corrupt.empty()) continue;
     skipped_.push_back({finding.sample.name, finding.corrupt});
-    broken.insert(finding.sample.name);
+    broken.insert(finding.sample.image.string());
   }
   if (broken.empty()) return;
   if (broken.size() * 100 > pairs) {
@@ -87,23 +99,23 @@ void Dataset::leave_out_broken(std::vector<Finding>& findings) {
   }
   std::erase_if(findings, [](const Finding& finding) { return !finding.corrupt.empty(); });
   for (std::vector<Sample>& samples : lists_) {
-    std::erase_if(samples, [&](const Sample& sample) { return broken.contains(sample.name); });
+    std::erase_if(samples, [&](const Sample& sample) { return broken.contains(sample.image.string()); });
   }
 }
 
 std::vector<std::string> Dataset::check_trainable() const {
-  std::vector<int> present, absent;
-  for (int c = 0; c < options_.classes; ++c) {
-    (training_labels_[static_cast<std::size_t>(c)] ? present : absent).push_back(c);
+  std::vector<std::string> present, absent;
+  for (std::size_t c = 0; c < class_names_.size(); ++c) {
+    (training_labels_[c] ? present : absent).push_back(class_names_[c]);
   }
   if (present.size() < 2) {
     throw Error(
         "data folder {}: the {} training masks hold {}: there is nothing to learn; expected pixels of two classes at "
         "least. Look at the masks and at what their values mean: {}",
         options_.folder.string(), size(Split::train),
-        present.empty()   ? "only ignored pixels"
-        : present[0] == 0 ? "class 0 alone, no foreground"
-                          : fmt::format("class {} alone", present[0]),
+        present.empty()       ? "only ignored pixels"
+        : training_labels_[0] ? fmt::format("class {} alone, no foreground", present[0])
+                              : fmt::format("class {} alone", present[0]),
         values_text());
   }
   if (absent.empty()) return {};
@@ -111,20 +123,13 @@ std::vector<std::string> Dataset::check_trainable() const {
                       fmt::join(absent, ", "))};
 }
 
-std::string Dataset::how_to_fill(Split split) const {
-  if (by_hash_ && split != Split::test) {
-    return fmt::format("expected at least 2 {}, one to train on and one to validate on",
-                       options_.group_by.empty() ? "pictures" : "groups of pictures");
-  }
-  const char* list = split == Split::test ? "test" : oxford_ ? "trainval" : split == Split::val ? "val" : "train";
-  return fmt::format("name its pictures in {}{}.txt, or choose another split", oxford_ ? "annotations/" : "", list);
-}
-
 const std::vector<Sample>& Dataset::samples(Split split) const {
   if (list(split).empty()) {
     throw Error("data folder {}: split {} is empty; the others: train {}, val {}, test {}: {}",
                 options_.folder.string(), name_of(split), size(Split::train), size(Split::val), size(Split::test),
-                how_to_fill(split));
+                fills_[split == Split::test  ? 2
+                       : split == Split::val ? 1
+                                             : 0]);
   }
   return list(split);
 }
@@ -132,7 +137,8 @@ const std::vector<Sample>& Dataset::samples(Split split) const {
 LabelledImage Dataset::load(const Sample& sample) const {
   LabelledImage pair;
   try {
-    pair = {to_rgb(load_image(sample.image, options_.exif)), load_mask(sample.mask)};
+    MaskFacts facts;
+    pair = {to_rgb(load_image(sample.image, options_.exif)), read_mask_codes(sample.mask, options_, facts)};
   } catch (const Error& error) {
     throw Error("{}: {}", sample.listed_at, error.what());
   }
@@ -147,6 +153,11 @@ LabelledImage Dataset::load(const Sample& sample) const {
   return pair;
 }
 
+std::string Dataset::value_text(std::size_t code) const {
+  if (masks_.kind != MaskKind::class_map) return std::to_string(code);
+  return text_of(options_.class_map->entries[code].value);
+}
+
 std::string Dataset::values_text() const {
   std::int64_t total = 0;
   for (const std::int64_t count : masks_.pixels) total += count;
@@ -154,17 +165,16 @@ std::string Dataset::values_text() const {
   for (std::size_t value = 0; value < 256; ++value) {
     if (masks_.pixels[value] == 0) continue;
     const std::int16_t label = label_of_[value];
-    text += fmt::format("{}{} -> {} {:.1f} %", text.empty() ? "" : ", ", value,
-                        label == kIgnoredLabel ? "ignored" : fmt::format("class {}", label),
+    text += fmt::format("{}{} -> {} {:.1f} %", text.empty() ? "" : ", ", value_text(value),
+                        label == kIgnoredLabel ? "ignored" : "class " + class_names_[static_cast<std::size_t>(label)],
                         100.0 * static_cast<double>(masks_.pixels[value]) / static_cast<double>(total));
   }
   return text;
 }
 
 std::string Dataset::report() const {
-  std::string text = fmt::format("data {}: {}, {} train, {} val, {} test\n", escaped(options_.folder.string()),
-                                 oxford_ ? "Oxford-IIIT Pet layout" : "images/ and masks/", size(Split::train),
-                                 size(Split::val), size(Split::test));
+  std::string text = fmt::format("data {}: {}, {} train, {} val, {} test\n", escaped(options_.folder.string()), layout_,
+                                 size(Split::train), size(Split::val), size(Split::test));
   if (list(Split::trainval).empty() && list(Split::test).empty()) {
     text += fmt::format("no lists: one split of all {} pairs\n", size(Split::all));
   }

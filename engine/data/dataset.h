@@ -1,20 +1,24 @@
 // A folder of photographs with masks, checked as a whole before the first step: which pairs there are, how they are
 // split, what the masks contain and which class each value means.
 //
-// Layouts: (a) Oxford-IIIT Pet: images/, annotations/trimaps/, annotations/{trainval,test}.txt; every tenth name of
-// trainval (index % 10 == 0) is for validation. (b) images/ and masks/ paired by stem, split by {train,val,test}.txt
-// where one of them is there, else 80/10/10 by a hash of the stem, or of the stem's group, which no seed or program
-// changes; where that leaves nothing to train or to validate on, one is moved there (see grouping.h).
+// Layouts: Oxford-IIIT Pet, Pascal VOC, images/ and masks/ (with or without folders of the splits), CamVid, or two
+// folders that the options name: layout_kind.h. Photographs and masks are paired by stem, behind which all masks may
+// have one suffix. Splits: folders or lists of them where there are such, else 80/10/10 by a hash of the stem, or of
+// the stem's group, which no seed or program changes; where that leaves nothing to train or to validate on, one is
+// moved there (grouping.h). Of Oxford-IIIT Pet every tenth name of trainval (index % 10 == 0) is for validation; where
+// there are folders of splits and none to validate on, a tenth of train/ by a hash is.
 #pragma once
 
 #include <array>
 #include <bitset>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "engine/data/class_map.h"
 #include "engine/io/image.h"
 
 namespace unet {
@@ -27,8 +31,9 @@ enum class Border { foreground, background, ignore };
 /// Decided once for all masks: trimap 1 pet, 2 background, 3 border; binary 0 and 255; indices 0..classes-1, 255
 /// ignored. The Oxford layout has trimaps. Else masks are binary where no mask holds a value besides 0 and 255 and two
 /// classes are asked for (an error if more are), and indices where any does. An index mask may hold 0 and 255 alone,
-/// but where such masks outnumber those with other values, the latter are the odd ones in a binary set: an error.
-enum class MaskKind { trimap, binary, indices };
+/// but where such masks outnumber those with other values, the latter are the odd ones in a binary set: an error. Two
+/// classes and exactly two values in all masks, whichever: the lower is class 0. A class map says it all by itself.
+enum class MaskKind { trimap, binary, indices, two_values, class_map };
 /// skip leaves pairs with a broken file out (at most 1 %), which makes opening decode every photograph.
 enum class OnCorrupt { stop, skip };
 
@@ -53,6 +58,12 @@ struct LabelledImage {
 
 struct DatasetOptions {
   std::filesystem::path folder;
+  std::filesystem::path images, masks;         ///< in `folder`; empty: as one of the layouts has them
+  std::string mask_suffix;                     ///< of the masks' stems behind the photographs'; empty: if all have one
+  std::array<std::filesystem::path, 3> lists;  ///< of train, val, test, in `folder`; all empty: the layout's
+  bool follow_links = false;                   ///< also links that lead out of the folder
+  std::optional<ClassMap> class_map;           ///< what the masks' values mean, else MaskKind
+  int binarize = 0;                            ///< masks are white from this gray on, black below; 0: as stored
   int classes = 2;
   Border border = Border::foreground;
   OnCorrupt on_corrupt = OnCorrupt::stop;
@@ -69,7 +80,7 @@ struct Remarks {
 
 struct Finding;  // of the scan, data_scan.h
 
-/// What the masks contain; values as stored in the files.
+/// What the masks contain; values as stored in the files, of a class map places in it.
 struct MaskSummary {
   MaskKind kind = MaskKind::indices;
   std::int64_t masks = 0;
@@ -85,13 +96,15 @@ class Dataset {
  public:
   /// Finds the pairs and reads every mask and the head of every photograph. Throws Error, with file and line where a
   /// list names the pair, on: a missing folder, list or file, an empty list, sizes that differ, a mask that is no index
-  /// mask, a value outside the classes, a name given twice, a name or a group in two splits, a link out of the folder,
-  /// a broken file; on masks of which MaskKind makes no sense.
+  /// mask, a value outside the classes or the class map, a name given twice, a name or a group in two splits, a link
+  /// out of the folder, a broken file; on masks of which MaskKind makes no sense.
   explicit Dataset(const DatasetOptions& options);
 
   const DatasetOptions& options() const { return options_; }
   const MaskSummary& masks() const { return masks_; }
   const std::vector<SkippedSample>& skipped() const { return skipped_; }
+  /// By class: the class map's names, or numbers.
+  const std::vector<std::string>& class_names() const { return class_names_; }
   /// No list says the splits: a hash of the stems, or of their groups, does.
   bool split_by_hash() const { return by_hash_; }
   std::int64_t size(Split split) const { return static_cast<std::int64_t>(list(split).size()); }
@@ -119,11 +132,14 @@ class Dataset {
  private:
   const std::vector<Sample>& list(Split split) const { return lists_[static_cast<std::size_t>(split)]; }
   void leave_out_broken(std::vector<Finding>& findings);
-  std::string how_to_fill(Split split) const;
+  std::string value_text(std::size_t code) const;
   std::string values_text() const;
 
   DatasetOptions options_;
-  bool oxford_ = false, by_hash_ = false;
+  std::vector<std::string> class_names_;
+  std::string layout_;
+  std::array<std::string, 3> fills_;  // by Split: what to do if it is empty
+  bool by_hash_ = false;
   std::array<std::vector<Sample>, 5> lists_;  // by Split
   MaskSummary masks_;
   std::vector<SkippedSample> skipped_;

@@ -39,13 +39,13 @@ GroupOf group_by(const std::string& pattern) {
   };
 }
 
-HashSplit split_by_hash(const std::set<std::string>& groups) {
+HashSplit split_by_hash(const std::set<std::string>& groups, bool with_test) {
   using ByHash = std::set<std::pair<std::uint64_t, std::string>>;
   ByHash train, val, test;
   for (const std::string& group : groups) {
     const std::uint64_t hash = hash_of(group);
     const std::uint64_t tenth = hash % 10;
-    (tenth < 8 ? train : tenth == 8 ? val : test).emplace(hash, group);
+    (tenth == 8 ? val : tenth == 9 && with_test ? test : train).emplace(hash, group);
   }
   HashSplit out;
   const auto fill = [&](ByHash& empty, ByHash& other) {

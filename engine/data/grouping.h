@@ -25,9 +25,10 @@ struct HashSplit {
   std::vector<std::string> moved;         ///< groups that are not where their hash alone would put them
 };
 
-/// 80/10/10 by a hash of the group, which nothing else in the folder changes; but where train or val would be empty,
-/// the group of the lowest hash of the larger of the other two splits is moved there (of test, if they are equal). Of
-/// two groups or more one is to train and one to validate on; one group alone stays where its hash puts it.
-HashSplit split_by_hash(const std::set<std::string>& groups);
+/// 80/10/10 by a hash of the group, which nothing else in the folder changes (without a test split: 90/10); but where
+/// train or val would be empty, the group of the lowest hash of the larger of the other two splits is moved there (of
+/// test, if they are equal). Of two groups or more one is to train and one to validate on; one group alone stays where
+/// its hash puts it.
+HashSplit split_by_hash(const std::set<std::string>& groups, bool with_test = true);
 
 }  // namespace unet

@@ -67,21 +67,31 @@ std::string PictureFolder::stem_of(const std::string& listed) const {
   return {};
 }
 
-void check_inside(const fs::path& path, const fs::path& root) {
+bool leads_out(const fs::path& path, const fs::path& root) {
   std::error_code code;
   const fs::path real = fs::canonical(path, code);
   if (code) throw Error("{}: cannot be followed: {}", path.string(), code.message());
   const auto [root_end, unused] = std::mismatch(root.begin(), root.end(), real.begin(), real.end());
-  if (root_end == root.end()) return;
-  throw Error("{}: a link to {}, which lies outside the data folder {}: copy the file or the folder there",
-              path.string(), real.string(), root.string());
+  return root_end != root.end();
 }
 
-PictureFolder list_pictures(const fs::path& data_folder, const fs::path& name, Leftovers& leftovers) {
-  const fs::path root = fs::canonical(data_folder);
+void check_inside(const fs::path& path, const fs::path& root) {
+  if (!leads_out(path, root)) return;
+  throw Error(
+      "{}: a link to {}, which lies outside the data folder {}: copy the file or the folder there, or let links be "
+      "followed (--follow-links)",
+      path.string(), fs::canonical(path).string(), root.string());
+}
+
+PictureFolder list_pictures(const fs::path& folder, const fs::path& name, const fs::path& root, bool follow_links,
+                            Leftovers& leftovers) {
   PictureFolder out;
-  out.path = data_folder / name;
-  check_inside(out.path, root);
+  out.path = folder / name;
+  const auto look_at_link = [&](const fs::path& path) {
+    if (!follow_links) check_inside(path, root);
+    if (leads_out(path, root)) leftovers.links.add(path.lexically_relative(folder).string());
+  };
+  look_at_link(out.path);
   for (const fs::directory_entry& entry : fs::directory_iterator(out.path)) {
     const fs::path& path = entry.path();
     const std::string seen = (name / path.filename()).string();
@@ -96,7 +106,7 @@ PictureFolder list_pictures(const fs::path& data_folder, const fs::path& name, L
     } else if (!is_one_of(path, kDecoded)) {
       leftovers.no_pictures.add(seen);
     } else {
-      if (entry.is_symlink()) check_inside(path, root);
+      if (entry.is_symlink()) look_at_link(path);
       const auto [other, is_new] = out.pictures.emplace(path.stem().string(), path);
       if (is_new) continue;
       const auto [first, second] = std::minmax({other->second.string(), path.string()});  // folders have no order

@@ -26,6 +26,7 @@ struct Leftovers {
   Tally not_decoded;  ///< pictures of other formats than JPEG and PNG
   Tally no_pictures;
   Tally hidden;  ///< such as the `._` files of some archives
+  Tally links;   ///< that lead out of the folder and are followed
 };
 
 using Pictures = std::map<std::string, std::filesystem::path>;  ///< by stem
@@ -40,12 +41,15 @@ struct PictureFolder {
   std::string stem_of(const std::string& listed) const;
 };
 
-/// Refuses a link that leads out of the data folder: a data set names its own files and no others.
+/// Whether a path leads out of the root, by a link. Throws Error if it cannot be followed.
+bool leads_out(const std::filesystem::path& path, const std::filesystem::path& root);
+/// Refuses such a link: a data set names its own files and no others.
 void check_inside(const std::filesystem::path& path, const std::filesystem::path& root);
 
-/// Lists root/name. Throws Error on two pictures of one stem and on a link out of the root.
-PictureFolder list_pictures(const std::filesystem::path& data_folder, const std::filesystem::path& name,
-                            Leftovers& leftovers);
+/// Lists folder/name (absolute: the folder of that name). Throws Error on two pictures of one stem and, unless links
+/// are followed, on one that leads out of the root.
+PictureFolder list_pictures(const std::filesystem::path& folder, const std::filesystem::path& name,
+                            const std::filesystem::path& root, bool follow_links, Leftovers& leftovers);
 
 /// The picture, decoded or not, that may have been meant by a stem that is not there; an empty path if none comes near.
 /// Pictures with a partner in `partners` of their own are none. A near one has the same digits in the same order;

@@ -93,6 +93,21 @@ void on_palettes(const std::vector<Finding>& findings, Remarks& remarks) {
                   masks, masks == 1 ? " shows" : "s show", first_conflict));
 }
 
+void on_binarized(const std::vector<Finding>& findings, int threshold, Remarks& remarks) {
+  Tally changed;
+  std::int64_t pixels = 0, all = 0;
+  for (const Finding& finding : findings) {
+    if (finding.changed > 0) changed.add(finding);
+    pixels += finding.changed;
+    all += std::int64_t{finding.photograph.size.width} * finding.photograph.size.height;
+  }
+  if (changed.count == 0) return;
+  remarks.notes.push_back(fmt::format(
+      "binarized at {}: {:.2f} % of the pixels were neither black nor white, in {} of {} masks, the first: {}",
+      threshold, 100.0 * static_cast<double>(pixels) / static_cast<double>(all), changed.count, findings.size(),
+      escaped(changed.first->sample.mask.string())));
+}
+
 void on_ignored(const std::vector<Finding>& findings, Remarks& remarks) {
   Tally ignored;
   for (const Finding& finding : findings) {
@@ -115,24 +130,25 @@ void on_vanishing(const std::vector<Finding>& findings, const DatasetOptions& op
       vanished[c] += before[c] && !after[c];
     }
   }
-  for (std::size_t c = 0; c < kIgnoredLabel; ++c) {
+  const std::vector<std::string> names = class_names(options.class_map, options.classes);
+  for (std::size_t c = 0; c < names.size(); ++c) {
     if (vanished[c] == 0) continue;
     auto& lines = vanished[c] == held[c] ? remarks.warnings : remarks.notes;
     lines.push_back(
-        fmt::format("class {} vanishes in {} of {} masks that hold it at {}x{}: a larger --image-size keeps it", c,
-                    vanished[c], held[c], options.height, options.width));
+        fmt::format("class {} vanishes in {} of {} masks that hold it at {}x{}: a larger --image-size keeps it",
+                    names[c], vanished[c], held[c], options.height, options.width));
   }
 }
 
 }  // namespace
 
-Remarks remarks_on(const std::vector<Finding>& findings, const DatasetOptions& options, MaskKind kind,
-                   const LabelTable& labels) {
+Remarks remarks_on(const std::vector<Finding>& findings, const DatasetOptions& options, const MaskMeaning& meaning) {
   Remarks remarks;
   on_photographs(findings, options.exif, remarks);
-  on_palettes(findings, remarks);
-  if (kind == MaskKind::indices) on_ignored(findings, remarks);
-  on_vanishing(findings, options, labels, remarks);
+  if (!options.class_map) on_palettes(findings, remarks);
+  if (options.binarize > 0) on_binarized(findings, options.binarize, remarks);
+  if (meaning.kind == MaskKind::indices) on_ignored(findings, remarks);
+  on_vanishing(findings, options, meaning.labels, remarks);
   return remarks;
 }
 

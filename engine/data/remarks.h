@@ -9,7 +9,6 @@ namespace unet {
 
 /// On pairs of which none is broken. Notes are counts for the report, warnings what is odd; each names the first file
 /// that it speaks of.
-Remarks remarks_on(const std::vector<Finding>& findings, const DatasetOptions& options, MaskKind kind,
-                   const LabelTable& labels);
+Remarks remarks_on(const std::vector<Finding>& findings, const DatasetOptions& options, const MaskMeaning& meaning);
 
 }  // namespace unet

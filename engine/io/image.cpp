@@ -85,8 +85,9 @@ struct File {
   throw Error("{}: cannot {}: {}", path.string(), what, std::strerror(errno));
 }
 
-/// At most `limit` bytes from the start of the file.
-std::vector<std::uint8_t> read_start(const std::filesystem::path& path, std::int64_t limit) {
+/// At most `limit` bytes from the start of a file of at most `most`.
+std::vector<std::uint8_t> read_start(const std::filesystem::path& path, std::int64_t limit,
+                                     std::int64_t most = kMaxFileBytes) {
   const File file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));  // a pipe must not block
   if (file.descriptor < 0) refuse_io("open the file", path);
   struct stat status {};
@@ -95,9 +96,9 @@ std::vector<std::uint8_t> read_start(const std::filesystem::path& path, std::int
     throw Error("{}: found {}, expected a regular file", path.string(),
                 S_ISDIR(status.st_mode) ? "a folder" : "a device or pipe");
   }
-  if (status.st_size > kMaxFileBytes) {
+  if (status.st_size > most) {
     throw Error("{}: {} bytes, at most {} are read: replace the file by a smaller one", path.string(), status.st_size,
-                kMaxFileBytes);
+                most);
   }
   std::vector<std::uint8_t> bytes(static_cast<std::size_t>(std::min<std::int64_t>(status.st_size, limit)));
   std::size_t done = 0;
@@ -121,6 +122,25 @@ void check_encodable(const Image& image, const char* what, std::size_t sample_by
   }
 }
 
+/// Throws Error unless every pixel is opaque.
+Image without_alpha(Image mask, const std::string& name) {
+  if (mask.channels % 2 != 0) return mask;
+  const auto channels = static_cast<std::size_t>(mask.channels);
+  const std::size_t pixels = mask.pixels.size() / channels;
+  for (std::size_t i = 0; i < pixels; ++i) {
+    const std::uint8_t* pixel = mask.pixels.data() + i * channels;
+    if (pixel[channels - 1] != 255) {
+      throw Error("{}: mask is transparent at x={} y={} (alpha {}), which is no class: save the mask without alpha",
+                  name, i % static_cast<std::size_t>(mask.width), i / static_cast<std::size_t>(mask.width),
+                  pixel[channels - 1]);
+    }
+    std::copy(pixel, pixel + channels - 1, mask.pixels.begin() + static_cast<std::ptrdiff_t>(i * (channels - 1)));
+  }
+  mask.pixels.resize(pixels * (channels - 1));
+  --mask.channels;
+  return mask;
+}
+
 }  // namespace
 
 void codec::check_limits(std::int64_t width, std::int64_t height, const std::string& name) {
@@ -136,7 +156,9 @@ Image::Image(int image_width, int image_height, int image_channels)
       channels(image_channels),
       pixels(static_cast<std::size_t>(image_width) * image_height * image_channels) {}
 
-std::vector<std::uint8_t> read_file(const std::filesystem::path& path) { return read_start(path, kMaxFileBytes); }
+std::vector<std::uint8_t> read_file(const std::filesystem::path& path, std::int64_t most) {
+  return read_start(path, most, most);
+}
 
 void write_file(const std::filesystem::path& path, std::span<const std::uint8_t> bytes) {
   DurableFile file(path, bytes.size(), DurableFile::Outlives::process);
@@ -159,11 +181,11 @@ Image decode_image(std::span<const std::uint8_t> bytes, const std::string& name,
 Image decode_mask(std::span<const std::uint8_t> bytes, const std::string& name) {
   switch (recognise(bytes)) {
     case Format::png:
-      return codec::png_decode(bytes, name, codec::PngUse::mask, Exif::ignore);
+      return without_alpha(codec::png_decode(bytes, name, codec::PngUse::mask, Exif::ignore), name);
     case Format::jpeg:
       throw Error(
           "{}: mask is a JPEG, which does not keep class indices exactly, expected a PNG: export the mask "
-          "again as 8-bit gray or palette PNG",
+          "again as 8-bit gray or palette PNG, or give --binarize 128 if it shows two classes in black and white",
           name);
     case Format::other:
       break;

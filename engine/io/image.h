@@ -63,8 +63,8 @@ struct ImageHead {
   }
 };
 
-/// A regular file's bytes. Throws Error when it cannot be read, is no regular file or exceeds kMaxFileBytes.
-std::vector<std::uint8_t> read_file(const std::filesystem::path& path);
+/// A regular file's bytes. Throws Error when it cannot be read, is no regular file or larger than `most`.
+std::vector<std::uint8_t> read_file(const std::filesystem::path& path, std::int64_t most = kMaxFileBytes);
 
 /// Writes a file that is whole or as before, though not secured against a power cut (see DurableFile). Throws Error
 /// with the path and the system's reason.
@@ -77,8 +77,9 @@ void write_file(const std::filesystem::path& path, std::span<const std::uint8_t>
 Image decode_image(std::span<const std::uint8_t> bytes, const std::string& name, Exif exif = Exif::apply);
 Image load_image(const std::filesystem::path& path, Exif exif = Exif::apply);
 
-/// A mask [height, width, 1] as stored: 1-, 2-, 4- and 8-bit gray unscaled, palette indices. A mask is a PNG without
-/// colour, alpha or 16-bit samples; anything else, and an index beyond the palette, throws Error.
+/// A mask as stored: [height, width, 1] of 1-, 2-, 4- and 8-bit gray unscaled or palette indices, [height, width, 3] of
+/// RGB. A mask is a PNG without 16-bit samples and without a pixel that is not opaque; anything else, and an index
+/// beyond the palette, throws Error.
 Image decode_mask(std::span<const std::uint8_t> bytes, const std::string& name);
 Image load_mask(const std::filesystem::path& path);
 

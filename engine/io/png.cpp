@@ -114,20 +114,6 @@ std::uint32_t big_endian(const std::uint8_t* at) {
   return std::uint32_t{at[0]} << 24 | std::uint32_t{at[1]} << 16 | std::uint32_t{at[2]} << 8 | at[3];
 }
 
-void check_mask_type(int color_type, int bit_depth, const std::string& name) {
-  const char* found = nullptr;
-  if (color_type == PNG_COLOR_TYPE_RGB) found = "an RGB PNG";
-  if (color_type == PNG_COLOR_TYPE_RGB_ALPHA) found = "an RGBA PNG";
-  if (color_type == PNG_COLOR_TYPE_GRAY_ALPHA) found = "a PNG with alpha";
-  if (bit_depth == 16) found = color_type == PNG_COLOR_TYPE_GRAY ? "a 16-bit gray PNG" : "a 16-bit colour PNG";
-  if (found) {
-    throw Error(
-        "{}: mask is {}, expected one value per pixel (8-bit gray or palette PNG) with the class index: "
-        "convert the mask",
-        name, found);
-  }
-}
-
 void check_palette(const Image& mask, int entries, const std::string& name) {
   const auto beyond = std::find_if(mask.pixels.begin(), mask.pixels.end(), [&](int v) { return v >= entries; });
   if (beyond == mask.pixels.end()) return;
@@ -175,7 +161,9 @@ Image png_decode(Bytes bytes, const std::string& name, PngUse use, Exif exif) {
   open(state, bytes, name);
   const int turn = exif == Exif::apply ? orientation(state) : 1;  // before the rows: of what precedes them, as the head
   const int color_type = png_get_color_type(state.png, state.info);
-  if (use == PngUse::mask) check_mask_type(color_type, png_get_bit_depth(state.png, state.info), name);
+  if (use == PngUse::mask && png_get_bit_depth(state.png, state.info) == 16) {
+    throw Error("{}: mask is a 16-bit PNG, expected 8 bits with the class index or colour: convert the mask", name);
+  }
   if (!set_transforms(state, use)) refuse(name, state.message);
 
   Image image(static_cast<int>(png_get_image_width(state.png, state.info)),

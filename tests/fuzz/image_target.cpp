@@ -42,7 +42,7 @@ void fuzz_image(Bytes bytes) {
   }
   if (accepted([&] { mask = decode_mask(bytes, "file"); })) {
     check_pixels(mask);
-    require(mask.channels == 1, "a mask has one channel");
+    require(mask.channels == 1 || mask.channels == 3, "a mask has values or colours");
     require(mask.width == image.width && mask.height == image.height, "a mask is an image of the same size");
   }
 }

@@ -108,6 +108,15 @@ std::vector<File> image_seeds() {
   return seeds;
 }
 
+std::vector<File> class_map_seeds() {
+  return {file_of(R"([{"name": "sky", "value": "#8080ff", "class": 0, "background": true},
+                      {"name": "r\u00e9al", "value": 7, "class": 1}, {"value": "#000000", "class": "ignore"}])"),
+          file_of(R"([{"value": 0, "class": 0}, {"value": 255, "class": 1}])"),
+          file_of(R"([{"name": "a", "value": 3, "class": 0}, {"name": "a", "value": 3, "class": 2}])"),
+          file_of(R"([{"value": [[[[]]]], "class": -1, "background": null}])"),
+          {}};
+}
+
 std::vector<File> options_seeds() {
   return {file_of("# a run\nepochs = 3\r\nlr = 2e-3 # small\noutput = \"a \\\"folder\\\"\"\nquiet = true\nseed=7"),
           file_of("\xef\xbb\xbf\noutput = 'a # b'\nshare = 0.25\ne = 12\nquiet = false\n"),

@@ -18,6 +18,7 @@ const std::vector<Target>& targets() {
       {"record", fuzz_record, record_seeds, {}},
       {"list", fuzz_list, list_seeds, {"data/pets/annotations"}},
       {"image", fuzz_image, image_seeds, {"corpora/badimages", "corpora/pngsuite"}},
+      {"class_map", fuzz_class_map, class_map_seeds, {}},
       {"options", fuzz_options, options_seeds, {}},
   };
   return all;

@@ -30,6 +30,10 @@ void fuzz_list(Bytes bytes);
 /// passed over, so that an input is done in milliseconds; the limits have a test of their own.
 void fuzz_image(Bytes bytes);
 
+/// The text as a class map. One that is accepted numbers its classes without a gap, has safe names, and is the same when
+/// it is written and read again.
+void fuzz_class_map(Bytes bytes);
+
 /// The file as one of options. What is accepted is within the bounds of its option; a refusal is a CLI::ParseError.
 void fuzz_options(Bytes bytes);
 
@@ -38,6 +42,7 @@ std::vector<std::vector<std::uint8_t>> checkpoint_seeds();
 std::vector<std::vector<std::uint8_t>> record_seeds();
 std::vector<std::vector<std::uint8_t>> list_seeds();
 std::vector<std::vector<std::uint8_t>> image_seeds();
+std::vector<std::vector<std::uint8_t>> class_map_seeds();
 std::vector<std::vector<std::uint8_t>> options_seeds();
 
 struct Target {

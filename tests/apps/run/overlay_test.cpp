@@ -8,9 +8,12 @@
 #include <set>
 
 #include "apps/run/glyphs.h"
+#include "engine/data/class_map.h"
 
 namespace unet {
 namespace {
+
+const std::vector<std::string> kNames{"0", "cat", "2"};
 
 Image flat(int width, int height, Rgb colour) {
   Image out(width, height, 3);
@@ -73,7 +76,7 @@ TEST(Overlay, TheComparisonTellsHitsMissesAndFalseAlarms) {
   const Image photo = flat(side, side, {90, 90, 90});
   const Image nothing(side, side, 1), one = square(side, 1), two = square(side, 2);
   const auto middle = [&](const Image& truth, const Image& prediction, Background background) {
-    const Image sheet = judgement(photo, truth.pixels.data(), prediction.pixels.data(), background);
+    const Image sheet = judgement(photo, truth.pixels.data(), prediction.pixels.data(), background, kNames);
     EXPECT_GE(sheet.width, 4 * side);
     return at(sheet, left + side / 2, top + side / 2);
   };
@@ -93,14 +96,14 @@ TEST(Overlay, SheetsOfAnySizeHaveALegend) {
   for (const auto& [width, height] : {std::pair{1, 1}, {64, 64}, {16, 700}, {3000, 40}, {300, 200}}) {
     const Image photo = flat(width, height, {10, 20, 30});
     const Image labels(width, height, 1);
-    const Image sheet = judgement(photo, labels.pixels.data(), labels.pixels.data(), Background::class0);
+    const Image sheet = judgement(photo, labels.pixels.data(), labels.pixels.data(), Background::class0, kNames);
     EXPECT_GE(sheet.height, height + 2 * kTextRows);
     EXPECT_GE(sheet.width, 4 * width);
     EXPECT_TRUE(std::any_of(sheet.pixels.end() - 20 * 3 * sheet.width, sheet.pixels.end(),
                             [](std::uint8_t value) { return value < 100; }))
         << width << "x" << height << ": no ink below";
   }
-  EXPECT_GT(legend_of(254, Background::class0).height, legend_of(3, Background::class0).height);
+  EXPECT_GT(legend_of(class_names({}, 254), Background::class0).height, legend_of(kNames, Background::class0).height);
 }
 
 TEST(Glyphs, LettersDigitsAndSignsDiffer) {

@@ -285,14 +285,18 @@ const std::vector<Refusal>& refusals() {
        {"trainval.txt:7: ", "value 7"}},
       {"rgb_mask",
        true,
-       [](const path& f) { test::write_bytes(trimap(f, 6), encode_png(test::flat_rgb(12, 8, 1))); },
-       {"trainval.txt:7: ", "pet_006.png", "RGB PNG", "one value per pixel"}},
+       [](const path& f) {
+         Image red = test::flat_rgb(12, 8, 1);
+         red.pixels[0] = 2;
+         test::write_bytes(trimap(f, 6), encode_png(red));
+       },
+       {"trainval.txt:7: ", "pet_006.png", "RGB PNG", "#020101 at x=0 y=0", "one value per pixel"}},
       {"sixteen_bit_mask",
        true,
        [](const path& f) {
          put_mask(trimap(f, 6), {12, 8, 16, 0, {}, {}, std::vector<std::uint8_t>(192, 1)});
        },
-       {"trainval.txt:7: ", "16-bit gray PNG"}},
+       {"trainval.txt:7: ", "16-bit PNG"}},
       {"jpeg_mask",
        true,
        [](const path& f) { test::write_bytes(trimap(f, 6), encode_jpeg(test::flat_mask(12, 8, 1))); },

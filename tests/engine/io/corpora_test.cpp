@@ -41,7 +41,10 @@ TEST(PngSuite, DecodesPixelForPixel) {
     EXPECT_EQ(crc, std::stoul(row[4]));
     EXPECT_EQ(read_image_head(root / row[0]).seen_size(Exif::apply), (ImageSize{image.width, image.height}));
     if (row[5] == "-") {
-      EXPECT_THROW(load_mask(root / row[0]), Error);
+      try {
+        EXPECT_EQ(to_rgb(load_mask(root / row[0])).pixels, to_rgb(image).pixels) << "colours, or opaque gray";
+      } catch (const Error&) {  // 16 bits, or transparent
+      }
     } else {
       const Image mask = load_mask(root / row[0]);
       EXPECT_EQ(test::crc32(mask.pixels.data(), mask.pixels.size()), std::stoul(row[5]));
@@ -120,7 +123,7 @@ TEST(BadImages, AsWanted) {
       EXPECT_GT(warnings, 0);
     }
     if (want.starts_with("as image")) {
-      EXPECT_THROW(load_mask(path), Error);
+      EXPECT_THROW(if (load_mask(path).channels != 1) throw Error("{}: colours", path.string()), Error);
     }
   }
   EXPECT_LE(slowest, 2.0);

@@ -63,11 +63,16 @@ TEST(DecodeImage, RgbDropsAlphaAndRepeatsGray) {
   EXPECT_EQ(to_rgb(decode({1, 1, 8, 0, {}, {}, {5}})).pixels, (Bytes{5, 5, 5}));
 }
 
+TEST(DecodeMask, KeepsColoursAndDropsOpaqueAlpha) {
+  EXPECT_EQ(mask({1, 1, 8, 2, {}, {}, {1, 2, 3}}).channels, 3);
+  EXPECT_EQ(mask({2, 1, 8, 6, {}, {}, {1, 2, 3, 255, 4, 5, 6, 255}}).pixels, (Bytes{1, 2, 3, 4, 5, 6}));
+  EXPECT_EQ(mask({2, 1, 8, 4, {}, {}, {1, 255, 2, 255}}).pixels, (Bytes{1, 2}));
+}
+
 TEST(DecodeMask, RefusesWhatHoldsNoIndices) {
-  expect_parts(message_of([] { mask({1, 1, 8, 2, {}, {}, {1, 2, 3}}); }), {"made.png", "RGB PNG", "class index"});
-  expect_parts(message_of([] { mask({1, 1, 8, 6, {}, {}, {1, 2, 3, 4}}); }), {"RGBA"});
-  expect_parts(message_of([] { mask({1, 1, 8, 4, {}, {}, {1, 2}}); }), {"alpha"});
-  expect_parts(message_of([] { mask({1, 1, 16, 0, {}, {}, {1, 2}}); }), {"16-bit gray"});
+  expect_parts(message_of([] { mask({1, 1, 8, 6, {}, {}, {1, 2, 3, 4}}); }), {"made.png", "x=0 y=0 (alpha 4)"});
+  expect_parts(message_of([] { mask({1, 1, 8, 4, {}, {}, {1, 2}}); }), {"alpha 2"});
+  expect_parts(message_of([] { mask({1, 1, 16, 0, {}, {}, {1, 2}}); }), {"16-bit PNG"});
   expect_parts(message_of([] {
                  mask({3, 1, 8, 3, {0, 0, 0, 1, 1, 1}, {}, {0, 1, 2}});
                }),
