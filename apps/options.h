@@ -56,6 +56,7 @@ struct TrainOptions {
   std::uint64_t seed = 0;
   bool no_shuffle = false;
   std::string init;
+  std::optional<kernels::NormalizeSpec> normalization;  // not given: that of the weights to begin with, else ImageNet's
   std::string output = "saved_models";
   std::int64_t keep = 3;  // epoch files besides the best ones; < 0: all
   bool overwrite = false;
@@ -80,9 +81,10 @@ struct EvalOptions {
   std::string checkpoint;
   std::string data;
   std::string split = "test";
-  std::string group_by;                   // empty: each picture by itself
-  std::optional<ImageExtent> image_size;  // not given: the checkpoint's
-  std::optional<Exif> exif;               // likewise
+  std::string group_by;                                 // empty: each picture by itself
+  std::optional<ImageExtent> image_size;                // not given: the checkpoint's
+  std::optional<Exif> exif;                             // likewise
+  std::optional<kernels::NormalizeSpec> normalization;  // likewise
   std::int64_t batch_size = 16;
   MachineOptions machine;
   int workers = 2;
@@ -96,9 +98,10 @@ struct PredictOptions {
   std::string checkpoint;
   std::vector<std::string> inputs;
   std::string output;
-  std::optional<ImageExtent> image_size;  // not given: the checkpoint's
-  std::optional<Exif> exif;               // likewise
-  std::optional<double> threshold;        // not given: arg-max
+  std::optional<ImageExtent> image_size;                // not given: the checkpoint's
+  std::optional<Exif> exif;                             // likewise
+  std::optional<kernels::NormalizeSpec> normalization;  // likewise
+  std::optional<double> threshold;                      // not given: arg-max
   bool overlay = true;
   bool probabilities = false;
   MachineOptions machine;

@@ -105,6 +105,8 @@ OptionTable table_of(TrainOptions& o, const std::vector<std::string>& networks) 
       {network, "--model", words(o.model, networks), "Network"},
       {network, "--bilinear", flag(o.bilinear), "Upsample bilinearly instead of by transposed convolutions"},
       {network, "--init", name(o.init, "FILE"), "Begin with the weights of this checkpoint", true},
+      {network, "--normalization", by_default(normalization(o.normalization), "that of --init, or imagenet"),
+       kNormalizationHelp},
 
       {training, "--phase2-epochs",
        told_as(number(o.phase2_epochs, kNotNegative), [&o] { return told(phase2_epochs_of(o)); }),
