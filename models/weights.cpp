@@ -15,33 +15,32 @@ namespace {
 constexpr std::array<std::string_view, 4> kWrappers{"module.", "_orig_mod.", "model.", "net."};
 constexpr const char* kTracked = ".num_batches_tracked";
 
-/// A tensor of a file on its way to one of the network's that is another.
-template <class Id>
+/// A tensor of a file that is none of the network's, and the one that it becomes a part of.
 struct Detour {
-  Id to;
   NamedTensor from;
+  Tensor to;
 };
 
-/// Biases that the file has and the network has not, of convolutions with a batch norm behind them.
-std::vector<Detour<StatsId>> biases_before_norms(const WeightsFile& weights, const Parameters& parameters) {
-  std::vector<Detour<StatsId>> out;
+/// Biases that the file has and the network has not, of convolutions with a batch norm behind them; to its mean.
+std::vector<Detour> biases_before_norms(const WeightsFile& weights, const Parameters& parameters) {
+  std::vector<Detour> out;
   const std::vector<Parameters::Param>& params = parameters.params();
   for (std::size_t i = 0; i + 1 < params.size(); ++i) {
     const std::string bias = params[i].name.substr(0, params[i].name.rfind('.')) + ".bias";
     if (params[i].shape.rank() != 4 || weights.find(bias) == nullptr) continue;
     if (std::ranges::find(params, bias, &Parameters::Param::name) != params.end()) continue;
     for (int s = 0; const Parameters::Stats& stats : parameters.stats()) {
-      const StatsId id{s++};
+      const Tensor mean = parameters.running({s++}).mean;
       if (params[i + 1].name != stats.name + ".weight") continue;
-      out.push_back({id, {bias, Tensor::empty({stats.channels}, parameters.dtype())}});
+      out.push_back({{bias, Tensor::empty(mean.shape(), mean.dtype())}, mean});
     }
   }
   return out;
 }
 
-/// The network's head if the file's has another number of outputs; `from` has as many as the file's.
-std::vector<Detour<ParamId>> head_of_other_size(const WeightsFile& weights, const Parameters& parameters) {
-  std::vector<Detour<ParamId>> out;
+/// The file's head if it has another number of outputs than the network's.
+std::vector<Detour> head_of_other_size(const WeightsFile& weights, const Parameters& parameters) {
+  std::vector<Detour> out;
   const std::vector<Parameters::Param>& params = parameters.params();
   std::size_t i = params.size() - 1;
   while (params[i].shape.rank() != 4) --i;
@@ -55,7 +54,8 @@ std::vector<Detour<ParamId>> head_of_other_size(const WeightsFile& weights, cons
   for (; i < params.size(); ++i) {
     const Shape& s = params[i].shape;
     const Shape of_file = s.rank() == 4 ? Shape{rows, s[1], s[2], s[3]} : Shape{rows};
-    out.push_back({ParamId{static_cast<int>(i)}, {params[i].name, Tensor::empty(of_file, parameters.dtype())}});
+    const Tensor to = parameters.value({static_cast<int>(i)});
+    out.push_back({{params[i].name, Tensor::empty(of_file, to.dtype())}, to});
   }
   return out;
 }
@@ -88,14 +88,14 @@ std::vector<std::string> load_weights(const SafetensorsFile& file, Segmenter& se
     weights.prefix = prefix;
     break;
   }
-  const std::vector<Detour<StatsId>> biases = biases_before_norms(weights, parameters);
-  std::vector<Detour<ParamId>> head = head_of_other_size(weights, parameters);
+  const std::vector<Detour> biases = biases_before_norms(weights, parameters);
+  std::vector<Detour> head = head_of_other_size(weights, parameters);
   const bool sigmoid = !head.empty() && head[0].from.tensor.shape()[0] == 1 && segmenter.spec().classes == 2;
   if (!sigmoid && other_head == OtherHead::refused) head.clear();
 
   std::vector<NamedTensor> others;
-  for (const auto& [to, from] : biases) others.push_back(from);
-  for (const auto& [to, from] : head) others.push_back(from);
+  for (const Detour& bias : biases) others.push_back(bias.from);
+  for (const Detour& part : head) others.push_back(part.from);
   const Rename rename = [&](const std::string& name) {
     return name.starts_with(weights.prefix) ? name.substr(weights.prefix.size()) : std::string();
   };
@@ -104,48 +104,46 @@ std::vector<std::string> load_weights(const SafetensorsFile& file, Segmenter& se
     require_whole(file, found);
   });
 
-  // From here on nothing fails.
-  std::vector<std::string> notes;
-  if (!weights.prefix.empty()) {
-    notes.push_back(fmt::format("names begin with \"{}\", which is left out", printable(weights.prefix)));
-  }
-  const auto half = std::ranges::count_if(file.tensors(), is_half, &TensorInfo::dtype);
-  if (half > 0) notes.push_back(fmt::format("{} tensors are F16 or BF16, converted to F32", half));
-  for (const auto& [to, from] : biases) {
+  // Nothing is refused from here on.
+  for (const auto& [bias, mean] : biases) {
     constexpr double kMost = std::numeric_limits<float>::max();
-    const Tensor mean = parameters.running(to).mean;
-    std::vector<double> values = mean.values<double>();
-    for (std::size_t c = 0; const double bias : from.tensor.values<double>()) {
-      values[c] = std::clamp(values[c] - bias, -kMost, kMost);
-      ++c;
-    }
+    std::vector<double> values = mean.values<double>(), less = bias.tensor.values<double>();
+    for (std::size_t c = 0; c < values.size(); ++c) values[c] = std::clamp(values[c] - less[c], -kMost, kMost);
     put(mean, values);
   }
-  if (!biases.empty()) {
-    notes.push_back(
-        fmt::format("{} biases of convolutions before a batch norm, taken off its running mean", biases.size()));
+  std::string names;
+  for (const auto& [part, to] : head) {
+    names += (names.empty() ? "" : ", ") + part.name;
+    if (!sigmoid) continue;
+    std::vector<double> values = part.tensor.values<double>();
+    values.insert(values.begin(), values.size(), 0.0);
+    put(to, values);
   }
+  parameters.values_changed();
   std::size_t untracked = 0;
   for (Parameters::Stats& stats : parameters.stats()) {
     if (weights.find(stats.name + kTracked) != nullptr) continue;
     stats.batches_tracked = 0;
     ++untracked;
   }
-  if (untracked > 0) notes.push_back(fmt::format("{} batch norms have no num_batches_tracked, taken as 0", untracked));
-  std::string names;
-  for (const auto& [to, from] : head) {
-    names += (names.empty() ? "" : ", ") + from.name;
-    if (!sigmoid) continue;
-    std::vector<double> values(static_cast<std::size_t>(from.tensor.size())), row = from.tensor.values<double>();
-    values.insert(values.end(), row.begin(), row.end());
-    put(parameters.value(to), values);
+
+  std::vector<std::string> notes;
+  if (!weights.prefix.empty()) {
+    notes.push_back(fmt::format("names begin with \"{}\", which is left out", printable(weights.prefix)));
   }
+  if (const auto halves = std::ranges::count_if(file.tensors(), is_half, &TensorInfo::dtype); halves > 0) {
+    notes.push_back(fmt::format("{} tensors are F16 or BF16, converted to F32", halves));
+  }
+  if (!biases.empty()) {
+    notes.push_back(fmt::format(
+        "biases of convolutions, taken off the running means of the batch norms behind them ({})", biases.size()));
+  }
+  if (untracked > 0) notes.push_back(fmt::format("no num_batches_tracked of {} batch norms, taken as 0", untracked));
   if (sigmoid) {
     notes.push_back("one output z (sigmoid), taken as two classes with the logits [0, z]");
-    parameters.values_changed();
   } else if (!head.empty()) {
-    notes.push_back(fmt::format("{} outputs instead of {}: {} stay as drawn from --seed",
-                                head[0].from.tensor.shape()[0], segmenter.spec().classes, names));
+    notes.push_back(fmt::format("{} outputs, not {}: {} stay as drawn from --seed", head[0].from.tensor.shape()[0],
+                                segmenter.spec().classes, names));
   }
   return notes;
 }

@@ -132,7 +132,8 @@ TEST_F(OtherPeoplesWeights, BiasesBeforeABatchNormAreTakenOffItsMean) {
     file_.set(param.name.substr(0, param.name.size() - 6) + "bias", bias);
   }
   models::UNet model(spec_of(), 99);
-  EXPECT_EQ(load(file_, model), Lines{"18 biases of convolutions before a batch norm, taken off its running mean"});
+  EXPECT_EQ(load(file_, model),
+            Lines{"biases of convolutions, taken off the running means of the batch norms behind them (18)"});
   EXPECT_TRUE(model.parameters().values().values<double>() == saved_.parameters().values().values<double>());
   for (int s = 0; s < 18; ++s) {
     const RunningStats of_file = saved_.parameters().running({s}), ours = model.parameters().running({s});
@@ -154,7 +155,7 @@ TEST_F(OtherPeoplesWeights, CountsThatAreNotThereAreZero) {
   std::erase_if(file_.tensors, [](const auto& entry) { return entry.first.ends_with("num_batches_tracked"); });
   models::UNet model(spec_of(), 99);
   for (Parameters::Stats& stats : model.parameters().stats()) stats.batches_tracked = 5;
-  EXPECT_EQ(load(file_, model), Lines{"18 batch norms have no num_batches_tracked, taken as 0"});
+  EXPECT_EQ(load(file_, model), Lines{"no num_batches_tracked of 18 batch norms, taken as 0"});
   for (const Parameters::Stats& stats : model.parameters().stats()) EXPECT_EQ(stats.batches_tracked, 0);
 }
 
@@ -180,9 +181,9 @@ TEST_F(OtherPeoplesWeights, OneOutputBecomesTwoClasses) {
 TEST_F(OtherPeoplesWeights, AnotherHeadStaysAsDrawnWhereThatIsAskedFor) {
   for (const std::int64_t classes : {3, 5}) {
     models::UNet model(spec_of(classes), 99), drawn(spec_of(classes), 99);
-    EXPECT_EQ(load(file_, model, OtherHead::stays_as_drawn),
-              Lines{fmt::format("2 outputs instead of {}: outc.conv.weight, outc.conv.bias stay as drawn from --seed",
-                                classes)});
+    EXPECT_EQ(
+        load(file_, model, OtherHead::stays_as_drawn),
+        Lines{fmt::format("2 outputs, not {}: outc.conv.weight, outc.conv.bias stay as drawn from --seed", classes)});
     for (const char* name : {kHead, kHeadBias}) {
       EXPECT_EQ(value(model, name).values<double>(), value(drawn, name).values<double>());
     }
@@ -195,7 +196,7 @@ TEST_F(OtherPeoplesWeights, AnotherHeadStaysAsDrawnWhereThatIsAskedFor) {
   file_.keep_rows(kHeadBias, 1);
   models::UNet model(spec_of(3), 99);
   EXPECT_EQ(load(file_, model, OtherHead::stays_as_drawn),
-            Lines{"1 outputs instead of 3: outc.conv.weight, outc.conv.bias stay as drawn from --seed"});
+            Lines{"1 outputs, not 3: outc.conv.weight, outc.conv.bias stay as drawn from --seed"});
 }
 
 TEST_F(OtherPeoplesWeights, AllAtOnce) {
