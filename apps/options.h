@@ -81,10 +81,9 @@ struct EvalOptions {
   std::string checkpoint;
   std::string data;
   std::string split = "test";
-  std::string group_by;                                 // empty: each picture by itself
-  std::optional<ImageExtent> image_size;                // not given: the checkpoint's
-  std::optional<Exif> exif;                             // likewise
-  std::optional<kernels::NormalizeSpec> normalization;  // likewise
+  std::string group_by;                   // empty: each picture by itself
+  std::optional<ImageExtent> image_size;  // not given: the checkpoint's
+  std::optional<Exif> exif;               // likewise
   std::int64_t batch_size = 16;
   MachineOptions machine;
   int workers = 2;
@@ -92,19 +91,20 @@ struct EvalOptions {
   std::string per_image;
   std::string overlays;
   std::int64_t worst = 0;
+  std::optional<kernels::NormalizeSpec> normalization;  // not given: the checkpoint's
 };
 
 struct PredictOptions {
   std::string checkpoint;
   std::vector<std::string> inputs;
   std::string output;
-  std::optional<ImageExtent> image_size;                // not given: the checkpoint's
-  std::optional<Exif> exif;                             // likewise
-  std::optional<kernels::NormalizeSpec> normalization;  // likewise
-  std::optional<double> threshold;                      // not given: arg-max
+  std::optional<ImageExtent> image_size;  // not given: the checkpoint's
+  std::optional<Exif> exif;               // likewise
+  std::optional<double> threshold;        // not given: arg-max
   bool overlay = true;
   bool probabilities = false;
   MachineOptions machine;
+  std::optional<kernels::NormalizeSpec> normalization;  // not given: the checkpoint's
 };
 
 /// Fill the options from the command line. A value means: leave the program with this exit code (0 after --help and
