@@ -18,7 +18,8 @@ inline std::uint16_t narrow_f16(float value) {
   const auto sign = static_cast<std::uint16_t>(std::signbit(value) ? 0x8000 : 0);
   int exponent = 0;
   const double mantissa = std::frexp(std::abs(value), &exponent);
-  if (value == 0 || exponent < -13) return static_cast<std::uint16_t>(sign | std::lrint(std::ldexp(std::abs(value), 24)));
+  if (value == 0 || exponent < -13)
+    return static_cast<std::uint16_t>(sign | std::lrint(std::ldexp(std::abs(value), 24)));
   return static_cast<std::uint16_t>(sign | ((exponent + 14) * 1024 + std::lrint(2048 * mantissa) - 1024));
 }
 
