@@ -9,12 +9,14 @@ namespace {
 
 constexpr const char* kOfCheckpoint = "the checkpoint's";
 
-/// What eval_unet and predict_unet share: the network's size and the photographs' turning, else as in training.
+/// What eval_unet and predict_unet share: the network's size, the photographs' turning and normalization, else as in
+/// training.
 template <class Options>
 OptionTable image_rows(Options& o) {
   return {{"", "--image-size,--imgsz", extent([&o](ImageExtent extent) { o.image_size = extent; }, kOfCheckpoint),
            kExtentHelp},
-          {"", "--exif", by_default(choice(o.exif, kExif), kOfCheckpoint), kExifHelp}};
+          {"", "--exif", by_default(choice(o.exif, kExif), kOfCheckpoint), kExifHelp},
+          {"", "--normalization", by_default(normalization(o.normalization), kOfCheckpoint), kNormalizationHelp}};
 }
 
 OptionTable joined(std::initializer_list<OptionTable> tables) {

@@ -17,11 +17,11 @@
 #include "apps/run/outputs.h"
 #include "apps/run/overlay.h"
 #include "apps/run/screen.h"
+#include "apps/run/weights.h"
 #include "engine/core/error.h"
 #include "engine/io/csv.h"
 #include "engine/io/durable_file.h"
 #include "kernels/cpu/parallel.h"
-#include "models/description.h"
 
 namespace unet {
 namespace {
@@ -131,7 +131,7 @@ void run(const EvalOptions& options, const models::Registry& registry) {
   const Machine machine = machine_of(options.machine);
   say("device: {}\n", machine.text);
   const SafetensorsFile file(options.checkpoint);
-  const models::Description checkpoint = models::describe(registry, file);
+  const models::Description checkpoint = describe(registry, file, options.normalization);
   if (checkpoint.spec.in_channels != 3) {
     throw Error("{}: the network takes {} input channels; data sets here are RGB, so 3 are expected",
                 options.checkpoint, checkpoint.spec.in_channels);
@@ -151,7 +151,7 @@ void run(const EvalOptions& options, const models::Registry& registry) {
   }
   const auto owned = models::make_segmenter(registry, checkpoint.spec, 0, machine);
   models::Segmenter& model = *owned;
-  load_model(file, model.parameters());
+  load_and_say(file, model);
 
   const int classes = static_cast<int>(checkpoint.spec.classes);
   const auto C = static_cast<std::size_t>(classes);

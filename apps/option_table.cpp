@@ -178,6 +178,24 @@ OptionKind pattern(std::string& value) {
           [&value] { return value.empty() ? "none" : value; }};
 }
 
+OptionKind normalization(std::optional<kernels::NormalizeSpec>& value) {
+  return {[&value](CLI::App& app, const std::string& names, const std::string& help) {
+            return app
+                .add_option_function<std::string>(
+                    names,
+                    [&value](const std::string& text) {
+                      try {
+                        value = models::parse_normalization(text);
+                      } catch (const Error& error) {
+                        throw CLI::ValidationError("--normalization", error.what());
+                      }
+                    },
+                    help)
+                ->type_name("WORD|MEANS/DEVIATIONS");
+          },
+          [&value] { return models::text_of(value.value_or(imagenet_normalization())); }};
+}
+
 OptionKind required(OptionKind kind) {
   return with(std::move(kind), [](CLI::Option& option) { option.required(); });
 }

@@ -67,6 +67,8 @@ OptionKind extent(std::function<void(ImageExtent)> set, const std::string& defau
                   std::function<std::string()> text = {});
 /// A pattern of --group-by. Wrong use is told at once; what the names in the folder make of it, when that is opened.
 OptionKind pattern(std::string& value);
+/// How images are normalized (models/normalization.h).
+OptionKind normalization(std::optional<kernels::NormalizeSpec>& value);
 /// One of these kinds, by its name. Value is Kind, or an optional of it.
 template <class Value, class Kind>
 OptionKind choice(Value& value, std::initializer_list<Kind> kinds) {
@@ -110,6 +112,8 @@ OptionTable data_rows(DataOptions& o, const std::string& group);
 std::string resolve(DataOptions& o);
 inline constexpr std::initializer_list<Exif> kExif{Exif::apply, Exif::ignore};
 inline constexpr const char* kExifHelp = "Turn photographs upright as their EXIF orientation asks, or not";
+inline constexpr const char* kNormalizationHelp =
+    "How images are normalized: imagenet, unit (x/255) or means and deviations, 0.5,0.5,0.5/0.25,0.25,0.25";
 inline constexpr const char* kExtentHelp = "Network resolution: N or HxW (height x width), at least 16 a side";
 inline constexpr std::int64_t kMostOf = std::int64_t{1} << 30;  // of anything that is counted
 inline constexpr Within kBatch{1, 65536};

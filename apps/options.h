@@ -70,6 +70,7 @@ struct TrainOptions {
   std::uint64_t seed = 0;
   bool no_shuffle = false;
   std::string init;
+  std::optional<kernels::NormalizeSpec> normalization;  // not given: that of the weights to begin with, else ImageNet's
   std::string output = "saved_models";
   std::int64_t keep = 3;  // epoch files besides the best ones; < 0: all
   bool overwrite = false;
@@ -105,6 +106,7 @@ struct EvalOptions {
   std::string per_image;
   std::string overlays;
   std::int64_t worst = 0;
+  std::optional<kernels::NormalizeSpec> normalization;  // not given: the checkpoint's
 };
 
 struct PredictOptions {
@@ -117,6 +119,7 @@ struct PredictOptions {
   bool overlay = true;
   bool probabilities = false;
   MachineOptions machine;
+  std::optional<kernels::NormalizeSpec> normalization;  // not given: the checkpoint's
 };
 
 /// Fill the options from the command line. A value means: leave the program with this exit code (0 after --help and

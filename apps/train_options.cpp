@@ -101,6 +101,8 @@ OptionTable table_of(TrainOptions& o, const std::vector<std::string>& networks) 
       {network, "--model", words(o.model, networks), "Network"},
       {network, "--bilinear", flag(o.bilinear), "Upsample bilinearly instead of by transposed convolutions"},
       {network, "--init", name(o.init, "FILE"), "Begin with the weights of this checkpoint", true},
+      {network, "--normalization", by_default(normalization(o.normalization), "that of --init, or imagenet"),
+       kNormalizationHelp},
 
       {data, "--write-class-map", of_this_call(name(o.write_class_map, "FILE")),
        "Propose a class map from what the masks hold, and end"},

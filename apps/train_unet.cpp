@@ -10,6 +10,7 @@
 #include "apps/run/screen.h"
 #include "apps/run/signals.h"
 #include "apps/run/training.h"
+#include "apps/run/weights.h"
 #include "engine/core/error.h"
 
 namespace unet {
@@ -95,11 +96,13 @@ void train_phase(Run& run, const Phase& phase, Loader& training, Loader& validat
   }
 }
 
-void train(const TrainOptions& options, const models::Registry& registry) {
-  if (!options.write_class_map.empty()) return write_class_map(options);
-  const Machine machine = machine_of(options.machine);
+void train(const TrainOptions& asked, const models::Registry& registry) {
+  if (!asked.write_class_map.empty()) return write_class_map(asked);
+  const Machine machine = machine_of(asked.machine);
   RunLock lock;
-  std::optional<SafetensorsFile> resumed = state_of_run(options, lock);
+  std::optional<SafetensorsFile> resumed = state_of_run(asked, lock), init;
+  if (!resumed && !asked.init.empty()) init.emplace(asked.init);
+  const TrainOptions options = with_normalization_of(resumed ? resumed : init, asked, registry);
   const Dataset dataset(dataset_options(options));
   Loader training(dataset, Split::train, training_loader(options));
   Loader validation(dataset, Split::val, evaluation_loader(options));
@@ -124,8 +127,8 @@ void train(const TrainOptions& options, const models::Registry& registry) {
     if (then.machine == record.machine) replay_conv_plans(then.plans);
     optimizer.emplace(parameters, adam, decay);
     load_training(*resumed, parameters, *optimizer);  // before the folder is touched: it may be refused
-  } else if (!options.init.empty()) {
-    load_model(SafetensorsFile(options.init), parameters);
+  } else if (init) {
+    load_and_say(*init, *model, models::OtherHead::stays_as_drawn, options.quiet);
   }
   if (options.dry_run) {
     if (!resumed) check_output(options);

@@ -1,5 +1,6 @@
 #include "models/description.h"
 
+#include <algorithm>
 #include <cstdio>
 
 #include "engine/core/error.h"
@@ -10,12 +11,13 @@ namespace {
 SegmenterSpec recognize(const Registry& registry, const SafetensorsFile& file) {
   const auto said = file.metadata().find("model");
   const bool says = said != file.metadata().end();
-  for (const ModelRow& row : registry) {
-    if (!says || said->second != row.name) continue;
-    if (std::optional<SegmenterSpec> spec = row.recognize(file)) return *std::move(spec);
-  }
-  for (const ModelRow& row : registry) {  // a file of another program may call its network what it likes
-    if (std::optional<SegmenterSpec> spec = row.recognize(file)) return *std::move(spec);
+  for (const bool as_said : {true, false}) {  // a file of another program may call its network what it likes
+    for (const std::string& prefix : prefixes_of(file)) {
+      for (const ModelRow& row : registry) {
+        if (as_said && (!says || said->second != row.name)) continue;
+        if (std::optional<SegmenterSpec> spec = row.recognize({file, prefix})) return *std::move(spec);
+      }
+    }
   }
   throw Error(
       "{}: holds no network that this program knows ({}): {} tensors, the first \"{}\"{}. A checkpoint written by "
@@ -30,6 +32,13 @@ SegmenterSpec recognize(const Registry& registry, const SafetensorsFile& file) {
 Description describe(const Registry& registry, const SafetensorsFile& file) {
   Description out;
   out.spec = recognize(registry, file);
+  out.spec.classes = std::max<std::int64_t>(2, out.spec.classes);
+  const std::int64_t channels = out.spec.in_channels;
+  const std::optional<kernels::NormalizeSpec> normalization = normalization_of(file, channels);
+  out.says_normalization = normalization.has_value();
+  out.spec.normalization = normalization
+                               ? *normalization
+                               : parse_normalization(row_of(registry, out.spec.model).foreign_normalization, channels);
   const Metadata& metadata = file.metadata();
   if (const auto found = metadata.find("image_size"); found != metadata.end()) {
     long long height = 0, width = 0;
@@ -88,7 +97,8 @@ Metadata metadata_of(const Description& description) {
                {"border", description.border},
                {"exif", name_of(description.exif)},
                {"background", name_of(description.background)},
-               {"group_by", description.group_by.value_or("")}};
+               {"group_by", description.group_by.value_or("")},
+               {kNormalizationKey, text_of(description.spec.normalization)}};
   if (description.class_map) out["class_map"] = text_of(*description.class_map);
   if (description.binarize > 0) out["binarize"] = std::to_string(description.binarize);
   return out;

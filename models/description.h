@@ -1,6 +1,6 @@
 // What a checkpoint says about the network in it: which one, from the metadata entry `model` or else from the tensors'
 // names; its spec from their shapes alone, so files of other programs load too; image size and treatment of borders and
-// EXIF from `__metadata__` where it has them.
+// EXIF from `__metadata__` where it has them; normalisation, too, or that of its kind of network.
 #pragma once
 
 #include <optional>
@@ -15,7 +15,8 @@
 namespace unet::models {
 
 struct Description {
-  SegmenterSpec spec;
+  SegmenterSpec spec;                          // of a file with one output: two classes, as load_weights makes them
+  bool says_normalization = true;              // else spec's is a guess
   std::int64_t height = 256, width = 256;      // network resolution it was trained at
   std::string border = "foreground";           // what a trimap's border counted as
   Exif exif = Exif::apply;                     // whether photographs were turned upright

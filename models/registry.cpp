@@ -6,7 +6,7 @@
 namespace unet::models {
 
 const Registry& registry() {
-  static const Registry rows{{"unet", make<UNet>, recognize_unet, unet_inference_bytes}};
+  static const Registry rows{{"unet", make<UNet>, recognize_unet, unet_inference_bytes, "unit"}};
   return rows;
 }
 

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "engine/io/safetensors.h"
 #include "models/segmenter.h"
+#include "models/weights.h"
 
 namespace unet::models {
 
@@ -18,11 +18,12 @@ struct ModelRow {
   std::unique_ptr<Segmenter> (*make)(const SegmenterSpec& spec, std::uint64_t seed, const Placement& placement);
   /// The network whose tensors a file holds, from their names and shapes; nothing if they are another's. Throws Error
   /// naming the file and the tensor if they are this one's and do not fit.
-  std::optional<SegmenterSpec> (*recognize)(const SafetensorsFile& file);
+  std::optional<SegmenterSpec> (*recognize)(const WeightsFile& weights);
   /// Bytes that a forward pass without gradients holds at its peak, within a factor of two and never too many: N images
   /// [height,width], activations of `dtype`. (A double: sizes from a file may be beyond any integer.)
   double (*inference_bytes)(const SegmenterSpec& spec, std::int64_t N, std::int64_t height, std::int64_t width,
                             Dtype dtype);
+  const char* foreign_normalization;  // which files of other programs were trained with
 };
 
 using Registry = std::vector<ModelRow>;

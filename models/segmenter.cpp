@@ -22,9 +22,9 @@ void Segmenter::require_images(const Var& images) const {
 }
 
 Var logits(Segmenter& segmenter, Tape& tape, const Tensor& images) {
-  const std::int64_t channels = image_channels(segmenter.spec().in_channels, segmenter.device());
-  return segmenter.forward(tape,
-                           normalize_images(tape, images, imagenet_normalization(), channels, segmenter.activations()));
+  const SegmenterSpec& spec = segmenter.spec();
+  const std::int64_t channels = image_channels(spec.in_channels, segmenter.device());
+  return segmenter.forward(tape, normalize_images(tape, images, spec.normalization, channels, segmenter.activations()));
 }
 
 }  // namespace unet::models

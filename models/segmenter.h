@@ -6,6 +6,7 @@
 #include <string>
 
 #include "engine/autograd/tape.h"
+#include "models/normalization.h"
 
 namespace unet::models {
 
@@ -16,6 +17,7 @@ struct SegmenterSpec {
   std::int64_t base_channels = 64;  // of the first level
   bool bilinear = false;            // upsample bilinearly (align_corners) instead of by transposed convolutions
   std::string model = "unet";       // its row of the registry
+  kernels::NormalizeSpec normalization = imagenet_normalization();
 };
 
 /// Where a network computes, and in what.
@@ -32,6 +34,7 @@ struct Work {
   double training = 0;  // forward, and both gradients; the first layer's input has none
 };
 
+/// Declares its head last: a weight, with as many first as there are classes, and its bias.
 class Segmenter {
  public:
   virtual ~Segmenter() = default;
@@ -63,8 +66,8 @@ class Segmenter {
   Parameters parameters_;
 };
 
-/// images u8 [N,H,W,in_channels], on the network's device -> logits [N,H,W,classes]: normalised, and with the channels
-/// that the device wants.
+/// images u8 [N,H,W,in_channels], on the network's device -> logits [N,H,W,classes]: normalised as its spec says,
+/// and with the channels that the device wants.
 Var logits(Segmenter& segmenter, Tape& tape, const Tensor& images);
 
 }  // namespace unet::models

@@ -10,25 +10,26 @@ namespace unet::models {
 namespace {
 
 /// Nothing if there is none of that name.
-const TensorInfo* convolution(const SafetensorsFile& file, const std::string& name) {
-  const TensorInfo* info = file.find(name);
+const TensorInfo* convolution(const WeightsFile& weights, const std::string& name) {
+  const TensorInfo* info = weights.find(name);
   if (info != nullptr && info->shape.size() != 4) {
-    throw Error("{}: holds no unet: the shape of \"{}\" is not that of a convolution", file.path().string(), name);
+    throw Error("{}: holds no unet: the shape of \"{}\" is not that of a convolution", weights.file.path().string(),
+                name);
   }
   return info;
 }
 
 }  // namespace
 
-std::optional<SegmenterSpec> recognize_unet(const SafetensorsFile& file) {
+std::optional<SegmenterSpec> recognize_unet(const WeightsFile& weights) {
   // The rest of the network grows with the deepest, which is in the file: no small file asks for a large network.
-  const std::string deepest = "down4.maxpool_conv.1.double_conv.0.weight";  // [16 or, bilinear, 8 base, 8 base,3,3]
-  const TensorInfo* first = convolution(file, "inc.double_conv.0.weight");  // [base,in,3,3]
-  const TensorInfo* bottom = convolution(file, deepest);
-  const TensorInfo* head = convolution(file, "outc.conv.weight");  // [classes,base,1,1]
+  const std::string deepest = "down4.maxpool_conv.1.double_conv.0.weight";     // [16 or, bilinear, 8 base, 8 base,3,3]
+  const TensorInfo* first = convolution(weights, "inc.double_conv.0.weight");  // [base,in,3,3]
+  const TensorInfo* bottom = convolution(weights, deepest);
+  const TensorInfo* head = convolution(weights, "outc.conv.weight");  // [classes,base,1,1]
   if (first == nullptr && bottom == nullptr && head == nullptr) return std::nullopt;
   if (first == nullptr || bottom == nullptr || head == nullptr) {
-    throw Error("{}: holds no whole unet: tensor \"{}\" is missing", file.path().string(),
+    throw Error("{}: holds no whole unet: tensor \"{}\" is missing", weights.file.path().string(),
                 first == nullptr    ? "inc.double_conv.0.weight"
                 : bottom == nullptr ? deepest
                                     : "outc.conv.weight");
@@ -38,17 +39,17 @@ std::optional<SegmenterSpec> recognize_unet(const SafetensorsFile& file) {
   spec.base_channels = first->shape[0];
   spec.in_channels = first->shape[1];
   spec.classes = head->shape[0];
-  spec.bilinear = file.find("up1.up.weight") == nullptr;
+  spec.bilinear = weights.find("up1.up.weight") == nullptr;
   constexpr std::int64_t kMost = 1 << 16;
   for (const std::int64_t size : {spec.base_channels, spec.in_channels, spec.classes}) {
     if (size < 1 || size > kMost) {
       throw Error("{}: holds no unet that can be: {} base channels, {} input channels, {} classes",
-                  file.path().string(), spec.base_channels, spec.in_channels, spec.classes);
+                  weights.file.path().string(), spec.base_channels, spec.in_channels, spec.classes);
     }
   }
   if (bottom->shape[1] != 8 * spec.base_channels || bottom->shape[0] < bottom->shape[1]) {
     throw Error("{}: holds no unet: with {} base channels \"{}\" would have {} input channels, it has {}",
-                file.path().string(), spec.base_channels, deepest, 8 * spec.base_channels, bottom->shape[1]);
+                weights.file.path().string(), spec.base_channels, deepest, 8 * spec.base_channels, bottom->shape[1]);
   }
   return spec;
 }

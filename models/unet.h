@@ -5,14 +5,14 @@
 #include <optional>
 #include <vector>
 
-#include "engine/io/safetensors.h"
 #include "engine/nn/layers.h"
 #include "models/segmenter.h"
+#include "models/weights.h"
 
 namespace unet::models {
 
 /// Its row of the registry (registry.h).
-std::optional<SegmenterSpec> recognize_unet(const SafetensorsFile& file);
+std::optional<SegmenterSpec> recognize_unet(const WeightsFile& weights);
 double unet_inference_bytes(const SegmenterSpec& spec, std::int64_t N, std::int64_t height, std::int64_t width,
                             Dtype dtype);
 

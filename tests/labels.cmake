@@ -10,7 +10,7 @@ set(gradient "GradCheck|Gradient|Slope|Composition|Recompute|Accumulation|Join[.
 set(parity "Parity|Torch|UNetExchange|Recorded")
 set(cuda "Cuda|Cudnn|Shim|TwoDevices|GpuCheck")
 set(trust "BadImages|Checkpoint|Corrupt|DamagedLog|Disk|DurableFile|FuzzReplay|IsExact|Kill|Limits|ListedNames|Memory|NotFinite|\
-OneProcess|OutOfMemory|OutsideText|Overwrite|Proportion|Resume|RunRecord|Safetensors|Signals|WrongUse|Xxh64")
+OneProcess|OtherPeoples|OtherWeights|OutOfMemory|OutsideText|Overwrite|Proportion|Resume|RunRecord|Safetensors|Signals|WrongUse|Xxh64")
 
 foreach(program ${kernels} ${engine} ${models} ${apps} ${structure})
   foreach(test ${${program}_TESTS})

@@ -213,7 +213,8 @@ std::vector<std::string> differences(const RunRecord& then, const RunRecord& now
   const auto value_of = [](const RunRecord& record, const std::string& name) {
     const auto found = record.options.find(name);
     if (found != record.options.end()) return found->second;
-    return std::string(name == "decay-all" ? "true" : "not there");  // before there was a choice, all were decayed
+    // What was done before there was a choice.
+    return std::string(name == "decay-all" ? "true" : name == "normalization" ? "imagenet" : "not there");
   };
   const auto more = [](const std::string& before, const std::string& value) {
     const std::optional<std::int64_t> least = plain_number(before);

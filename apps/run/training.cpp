@@ -37,7 +37,8 @@ models::SegmenterSpec spec_of(const TrainOptions& options) {
   return {.classes = options.classes,
           .base_channels = options.base_channels,
           .bilinear = options.bilinear,
-          .model = options.model};
+          .model = options.model,
+          .normalization = options.normalization.value_or(imagenet_normalization())};
 }
 
 Metadata metadata_of(const TrainOptions& options) {
@@ -173,8 +174,10 @@ const Best& best_before(const RunState& state) {
 
 void say_start(const TrainOptions& options, const Machine& machine, const models::Segmenter& model) {
   say("device: {}, {}\n", machine.text, options.machine.precision);
-  say("{}: {} parameters, base channels {}, {} classes, images {}\n", options.model, model.parameters().count(),
-      options.base_channels, options.classes, options.image_size.str());
+  const std::string normalization = models::text_of(model.spec().normalization);
+  say("{}: {} parameters, base channels {}, {} classes, images {}{}\n", options.model, model.parameters().count(),
+      options.base_channels, options.classes, options.image_size.str(),
+      normalization == "imagenet" ? "" : ", normalization " + normalization);
 }
 
 void say_resumed(const std::filesystem::path& file, const RunState& state) {

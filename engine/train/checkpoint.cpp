@@ -1,5 +1,6 @@
 #include "engine/train/checkpoint.h"
 
+#include <algorithm>
 #include <cstring>
 #include <limits>
 #include <map>
@@ -10,6 +11,7 @@
 #include "engine/core/error.h"
 #include "engine/core/hash.h"
 #include "engine/core/rng.h"
+#include "engine/io/half.h"
 #include "engine/io/safetensors_header.h"
 #include "kernels/dispatch.h"
 
@@ -44,12 +46,6 @@ void for_each_place(const Shape& s, Move&& move) {
   }
 }
 
-/// The float tensors of a model: parameters and running statistics.
-struct Named {
-  std::string name;
-  Tensor tensor;
-};
-
 /// The arenas that a file holds, on the host: the model's own where it lives there, else copies.
 struct HostArenas {
   Tensor values, running;
@@ -59,8 +55,9 @@ HostArenas on_host(const Parameters& parameters) {
   return {parameters.values().to(Device{}), parameters.running().to(Device{})};
 }
 
-std::vector<Named> float_tensors(const Parameters& parameters, const HostArenas& arenas) {
-  std::vector<Named> out;
+/// Parameters and running statistics.
+std::vector<NamedTensor> float_tensors(const Parameters& parameters, const HostArenas& arenas) {
+  std::vector<NamedTensor> out;
   for (const Parameters::Param& param : parameters.params()) {
     out.push_back({param.name, arenas.values.range(param.offset, param.shape)});
   }
@@ -90,7 +87,8 @@ std::vector<std::int64_t> steps_shape(const Parameters& parameters) {
   return groups == 1 ? std::vector<std::int64_t>() : std::vector<std::int64_t>{groups};
 }
 
-std::string checksum_key(const std::string& tensor) { return "checksum." + tensor; }
+constexpr std::string_view kChecksum = "checksum.";
+std::string checksum_key(const std::string& tensor) { return std::string(kChecksum) + tensor; }
 std::string checksum_text(std::uint64_t checksum) { return fmt::format("{:016x}", checksum); }
 
 /// The digest so far and one tensor more.
@@ -101,9 +99,9 @@ std::uint64_t save(const std::filesystem::path& path, const Parameters& paramete
   const SafeDtype dtype = file_dtype(parameters);
   std::vector<SafetensorsEntry> entries;
   std::vector<std::vector<std::byte>> bytes;  // what the entries point to
-  const std::vector<Named> tensors = float_tensors(parameters, on_host(parameters));
+  const std::vector<NamedTensor> tensors = float_tensors(parameters, on_host(parameters));
   bytes.reserve(tensors.size());
-  for (const Named& named : tensors) {
+  for (const NamedTensor& named : tensors) {
     const Shape& shape = named.tensor.shape();
     bytes.emplace_back(static_cast<std::size_t>(shape.size()) * kernels::size_of(named.tensor.dtype()));
     kernels::dispatch_float(named.tensor.dtype(), [&](auto zero) {
@@ -131,9 +129,10 @@ std::uint64_t save(const std::filesystem::path& path, const Parameters& paramete
   return digest;
 }
 
-/// Throws Error unless every value of a float tensor that was read lies in [low, high]; NaN never does.
-void require_range(const std::filesystem::path& path, const TensorInfo& info, const void* values, double low,
-                   double high) {
+/// Throws Error unless every value of a tensor that was read, and is now of `dtype` (F32 or F64), lies in [low, high];
+/// NaN never does.
+void require_range(const std::filesystem::path& path, const TensorInfo& info, SafeDtype dtype, const void* values,
+                   double low, double high) {
   const auto check = [&](const auto* value) {
     for (std::int64_t i = 0; i < static_cast<std::int64_t>(info.elements()); ++i) {
       if (value[i] >= low && value[i] <= high) continue;
@@ -141,7 +140,7 @@ void require_range(const std::filesystem::path& path, const TensorInfo& info, co
                   path.string(), printable(info.name), value[i], i, low, high);
     }
   };
-  if (info.dtype == SafeDtype::kF64) {
+  if (dtype == SafeDtype::kF64) {
     check(static_cast<const double*>(values));
   } else {
     check(static_cast<const float*>(values));
@@ -165,6 +164,8 @@ struct Source {
   std::string name;
   Tensor tensor;
   const TensorInfo* info = nullptr;
+  std::vector<std::byte> bytes{};     // as read, or converted
+  SafeDtype dtype = SafeDtype::kF32;  // of the bytes
 
   /// "a" or, where the file calls it otherwise, "b" as "a".
   std::string title() const {
@@ -194,7 +195,7 @@ std::vector<std::string> find_sources(const SafetensorsFile& file, const Rename&
 }
 
 /// Throws Error unless the file's tensor can be the model's.
-void require_fit(const std::string& path, const Source& source) {
+void require_fit(const std::string& path, const Source& source, bool halves) {
   const TensorInfo& info = *source.info;
   if (!source.tensor.defined()) {
     if (info.dtype == SafeDtype::kI64 && info.elements() == 1) return;
@@ -205,68 +206,64 @@ void require_fit(const std::string& path, const Source& source) {
   if (info.shape != shape) {
     throw Error("{}: {} is {}, expected {}; {}", path, source.title(), text(info.shape), text(shape), kDamaged);
   }
-  if (info.dtype != SafeDtype::kF32 && info.dtype != SafeDtype::kF64) {
+  if (info.dtype != SafeDtype::kF32 && info.dtype != SafeDtype::kF64 && !(halves && is_half(info.dtype))) {
     throw Error("{}: {} is {}, expected F32 or F64; {}", path, source.title(), safe_dtype_name(info.dtype), kDamaged);
   }
 }
 
-void copy_from_disk(const TensorInfo& info, const std::byte* bytes, const Tensor& tensor) {
+void copy_from_disk(const Source& source) {
+  const Tensor& tensor = source.tensor;
   kernels::dispatch_float(tensor.dtype(), [&](auto zero) {
     using T = decltype(zero);
     T* memory = tensor.data<T>();
     const auto copy = [&](const auto* disk) {
       for_each_place(tensor.shape(), [&](std::int64_t m, std::int64_t d) { memory[m] = static_cast<T>(disk[d]); });
     };
-    if (info.dtype == SafeDtype::kF64) {
-      copy(reinterpret_cast<const double*>(bytes));
+    if (source.dtype == SafeDtype::kF64) {
+      copy(reinterpret_cast<const double*>(source.bytes.data()));
     } else {
-      copy(reinterpret_cast<const float*>(bytes));
+      copy(reinterpret_cast<const float*>(source.bytes.data()));
     }
   });
 }
 
-/// strict: nothing may be missing or unused.
-LoadedTensors load(const SafetensorsFile& file, Parameters& parameters, const Rename& rename, bool strict) {
-  const std::string path = file.path().string();
+/// halves: F16 and BF16 are fine.
+LoadedTensors load(const SafetensorsFile& file, Parameters& parameters, const Rename& rename,
+                   const std::vector<NamedTensor>& others, const Accept& accept, bool halves) {
   const HostArenas arenas = on_host(parameters);
+  std::vector<NamedTensor> floats = float_tensors(parameters, arenas);
+  for (const NamedTensor& other : others) {
+    std::erase_if(floats, [&](const NamedTensor& one) { return one.name == other.name; });
+    floats.push_back(other);
+  }
   std::vector<Source> sources;
-  for (Named& named : float_tensors(parameters, arenas)) sources.push_back({named.name, named.tensor});
-  const std::size_t floats = sources.size();
+  for (const NamedTensor& named : floats) sources.push_back({named.name, named.tensor});
   for (const Parameters::Stats& stats : parameters.stats()) sources.push_back({tracked_name(stats), Tensor()});
   LoadedTensors out;
   out.unused = find_sources(file, rename, sources);
   for (const Source& source : sources) {
-    if (source.info != nullptr) {
-      require_fit(path, source);
-      out.loaded.push_back(source.name);
-    } else if (strict) {
-      throw Error("{}: tensor \"{}\" is missing; {}", path, source.name, kDamaged);
-    } else {
-      out.missing.push_back(source.name);
-    }
+    if (source.info != nullptr) require_fit(file.path().string(), source, halves);
+    (source.info != nullptr ? out.loaded : out.missing).push_back(source.name);
   }
-  if (strict && !out.unused.empty()) {
-    throw Error("{}: tensor \"{}\" is not part of this model; {}", path, printable(out.unused[0]), kDamaged);
-  }
+  if (accept) accept(out);
 
   // Everything is read before anything changes: a read error leaves the model as it was.
-  std::vector<std::vector<std::byte>> bytes(sources.size());
-  for (std::size_t i = 0; i < sources.size(); ++i) {
-    if (sources[i].info == nullptr) continue;
-    const TensorInfo& info = *sources[i].info;
-    bytes[i].resize(info.bytes());
-    file.read(info, bytes[i].data());
-    if (i < floats) {
-      const double low = sources[i].name.ends_with(".running_var") ? 0 : -std::numeric_limits<double>::max();
-      const double high = info.dtype == SafeDtype::kF64 && parameters.dtype() == Dtype::f64
-                              ? std::numeric_limits<double>::max()
-                              : std::numeric_limits<float>::max();
-      require_range(file.path(), info, bytes[i].data(), low, high);
-    }
-    out.digest = digest_with(out.digest, require_checksum(file, info, bytes[i].data()));
+  for (Source& source : sources) {
+    if (source.info == nullptr) continue;
+    source.bytes.resize(source.info->bytes());
+    source.dtype = source.info->dtype;
+    file.read(*source.info, source.bytes.data());
+    out.digest = digest_with(out.digest, require_checksum(file, *source.info, source.bytes.data()));
+    if (!source.tensor.defined()) continue;
+    widen_halves(source.dtype, source.bytes);
+    const double low = source.name.ends_with(".running_var") ? 0 : -std::numeric_limits<double>::max();
+    const double high = source.dtype == SafeDtype::kF64 && parameters.dtype() == Dtype::f64
+                            ? std::numeric_limits<double>::max()
+                            : std::numeric_limits<float>::max();
+    require_range(file.path(), *source.info, source.dtype, source.bytes.data(), low, high);
   }
-  for (std::size_t i = 0; i < floats; ++i) {
-    if (sources[i].info != nullptr) copy_from_disk(*sources[i].info, bytes[i].data(), sources[i].tensor);
+  for (std::size_t i = 0; i < floats.size(); ++i) {
+    if (sources[i].info != nullptr) copy_from_disk(sources[i]);
   }
   const Device device = parameters.device();
   if (!device.is_cpu()) {
@@ -274,9 +271,9 @@ LoadedTensors load(const SafetensorsFile& file, Parameters& parameters, const Re
     upload(parameters.running().data<void>(), device, arenas.running.data<void>(), arenas.running.bytes());
   }
   parameters.values_changed();
-  for (std::size_t i = floats; i < sources.size(); ++i) {
+  for (std::size_t i = floats.size(); i < sources.size(); ++i) {
     if (sources[i].info == nullptr) continue;
-    std::memcpy(&parameters.stats()[i - floats].batches_tracked, bytes[i].data(), sizeof(std::int64_t));
+    std::memcpy(&parameters.stats()[i - floats.size()].batches_tracked, sources[i].bytes.data(), sizeof(std::int64_t));
   }
   return out;
 }
@@ -332,8 +329,8 @@ void load_training(const SafetensorsFile& file, Parameters& parameters, Adam& op
   file.read(m, new_m.data<void>());
   file.read(v, new_v.data<void>());
   file.read(steps, counts.data());
-  require_range(file.path(), m, new_m.data<void>(), -kMaxFirstMoment, kMaxFirstMoment);
-  require_range(file.path(), v, new_v.data<void>(), 0, kMaxFirstMoment * kMaxFirstMoment);
+  require_range(file.path(), m, dtype, new_m.data<void>(), -kMaxFirstMoment, kMaxFirstMoment);
+  require_range(file.path(), v, dtype, new_v.data<void>(), 0, kMaxFirstMoment * kMaxFirstMoment);
   require_checksum(file, m, new_m.data<void>());
   require_checksum(file, v, new_v.data<void>());
   require_checksum(file, steps, counts.data());
@@ -347,12 +344,28 @@ void load_training(const SafetensorsFile& file, Parameters& parameters, Adam& op
   optimizer.set_group_steps(counts);
 }
 
-std::uint64_t load_model(const SafetensorsFile& file, Parameters& parameters) {
-  return load(file, parameters, {}, true).digest;
+void require_whole(const SafetensorsFile& file, const LoadedTensors& found) {
+  const std::string path = file.path().string();
+  if (!found.missing.empty()) throw Error("{}: tensor \"{}\" is missing; {}", path, found.missing[0], kDamaged);
+  if (!found.unused.empty()) {
+    throw Error("{}: tensor \"{}\" is not part of this model; {}", path, printable(found.unused[0]), kDamaged);
+  }
+  for (const auto& [key, checksum] : file.metadata()) {
+    if (!key.starts_with(kChecksum)) continue;
+    const std::string name = key.substr(kChecksum.size());
+    if (file.find(name) != nullptr || name.starts_with(kStatePrefix)) continue;
+    throw Error("{}: tensor \"{}\" is missing, of which the file has a checksum; {}", path, printable(name), kDamaged);
+  }
 }
 
-LoadedTensors load_tensors(const SafetensorsFile& file, Parameters& parameters, const Rename& rename) {
-  return load(file, parameters, rename, false);
+std::uint64_t load_model(const SafetensorsFile& file, Parameters& parameters) {
+  const auto whole = [&](const LoadedTensors& found) { require_whole(file, found); };
+  return load(file, parameters, {}, {}, whole, false).digest;
+}
+
+LoadedTensors load_tensors(const SafetensorsFile& file, Parameters& parameters, const Rename& rename,
+                           const std::vector<NamedTensor>& others, const Accept& accept) {
+  return load(file, parameters, rename, others, accept, true);
 }
 
 }  // namespace unet

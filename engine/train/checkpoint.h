@@ -37,10 +37,23 @@ struct LoadedTensors {
 /// From a tensor's name in a file to its name in the model; to one that the model has not: it is not wanted.
 using Rename = std::function<std::string(const std::string&)>;
 
+struct NamedTensor {
+  std::string name;
+  Tensor tensor;
+};
+
+/// Looks at what will be loaded before anything is read; throws Error to refuse.
+using Accept = std::function<void(const LoadedTensors&)>;
+
 /// Loads what the file holds of the model, each tensor checked as load_model does: one that is there and does not fit,
-/// or is damaged, is an Error, before anything changes; so are two for one name. What is missing stays as it is.
-/// Without rename both have the same names.
-LoadedTensors load_tensors(const SafetensorsFile& file, Parameters& parameters, const Rename& rename = {});
+/// or is damaged, is an Error, before anything changes; so are two for one name. F16 and BF16 are converted. What is
+/// missing stays as it is. Without rename both have the same names. `others`, on the host, are taken like the model's,
+/// and instead of those of the same name.
+LoadedTensors load_tensors(const SafetensorsFile& file, Parameters& parameters, const Rename& rename = {},
+                           const std::vector<NamedTensor>& others = {}, const Accept& accept = {});
+
+/// Throws Error naming the first tensor that is missing, unused, or gone though the file has a checksum of it.
+void require_whole(const SafetensorsFile& file, const LoadedTensors& found);
 
 /// Reads every tensor that has a checksum. Throws Error naming the first that is damaged.
 void verify_checksums(const SafetensorsFile& file);

@@ -1,21 +1,14 @@
 #include "tests/apps/checkpoint_edit.h"
 
-#include "engine/io/safetensors.h"
+#include "tests/support/tensor_file.h"
 
 namespace unet::test {
 
 void write_with_metadata(const fs::path& from, const fs::path& to,
                          const std::function<void(std::map<std::string, std::string>&)>& change) {
-  const SafetensorsFile file(from);
-  std::map<std::string, std::string> metadata = file.metadata();
-  change(metadata);
-  std::vector<SafetensorsEntry> entries;
-  std::vector<std::vector<char>> bytes;
-  for (const TensorInfo& info : file.tensors()) {
-    file.read(info, bytes.emplace_back(info.bytes()).data());
-    entries.push_back({info.name, info.dtype, info.shape, bytes.back().data(), {}});
-  }
-  write_safetensors(to, metadata, entries);
+  TensorFile file(from);
+  change(file.metadata);
+  file.write(to);
 }
 
 void write_with_record(const fs::path& from, const fs::path& to, const std::function<void(nlohmann::json&)>& change) {

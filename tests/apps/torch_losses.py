@@ -9,7 +9,6 @@ torch_losses.json is the output for the data of torch_losses_test.cpp, which say
 
 import json
 import os
-import struct
 import sys
 
 import numpy
@@ -17,24 +16,9 @@ import torch
 from PIL import Image
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "models"))
-from torch_unet import UNet, cross_entropy, soft_dice_loss  # noqa: E402
+from torch_unet import UNet, cross_entropy, read_safetensors, soft_dice_loss  # noqa: E402
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-TYPES = {"F32": numpy.float32, "I64": numpy.int64}
-
-
-def read_safetensors(path):
-    with open(path, "rb") as file:
-        length = struct.unpack("<Q", file.read(8))[0]
-        header = json.loads(file.read(length))
-        data = file.read()
-    header.pop("__metadata__", None)
-    out = {}
-    for name, info in header.items():
-        begin, end = info["data_offsets"]
-        values = numpy.frombuffer(data[begin:end], dtype=TYPES[info["dtype"]]).reshape(info["shape"])
-        out[name] = torch.from_numpy(values.copy())
-    return out
 
 
 def losses(data, weights, loss_of, dtype, batch, steps, lr):

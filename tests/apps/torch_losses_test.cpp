@@ -87,6 +87,8 @@ class TorchLosses : public testing::Test {
                                              out.string(),
                                              "--init",
                                              weights_.string(),
+                                             "--normalization",
+                                             "imagenet",
                                              "--base-channels",
                                              "4",
                                              "--image-size",

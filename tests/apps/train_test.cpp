@@ -482,7 +482,8 @@ TEST(Train, HelpAndVersion) {
         "--image-size",    "--augment",       "--border",        "--device",     "--precision", "--conv",
         "--threads",       "--autotune",      "--plans",         "-j,--workers", "--seed",      "--no-shuffle",
         "--init",          "-o,--output",     "--keep",          "--max-steps",  "--verbose",   "--quiet",
-        "--version",       "--config",        "--overwrite",     "--background", "--best-by",   "--group-by"}) {
+        "--version",       "--config",        "--overwrite",     "--background", "--best-by",   "--group-by",
+        "--normalization"}) {
     expect_parts(help, {option});
   }
 }

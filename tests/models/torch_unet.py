@@ -1,48 +1,49 @@
-"""The reference in PyTorch: the milesial UNet with any number of base channels, the soft-Dice loss by its formula, and
-a writer of safetensors files (FORMATS: padded header, ordered by descending alignment, then name)."""
+"""The reference in PyTorch: the milesial UNet with any number of base channels, the soft-Dice loss by its formula, a
+reader of safetensors files and a writer (FORMATS: padded header, ordered by descending alignment, then name)."""
 
 import json
 import struct
 
+import numpy
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 
-def double_conv(cin, cout, mid=None):
+def double_conv(cin, cout, mid=None, bias=False):
     mid = mid or cout
     return nn.Sequential(
-        nn.Conv2d(cin, mid, 3, padding=1, bias=False), nn.BatchNorm2d(mid), nn.ReLU(inplace=True),
-        nn.Conv2d(mid, cout, 3, padding=1, bias=False), nn.BatchNorm2d(cout), nn.ReLU(inplace=True))
+        nn.Conv2d(cin, mid, 3, padding=1, bias=bias), nn.BatchNorm2d(mid), nn.ReLU(inplace=True),
+        nn.Conv2d(mid, cout, 3, padding=1, bias=bias), nn.BatchNorm2d(cout), nn.ReLU(inplace=True))
 
 
 class DoubleConv(nn.Module):
-    def __init__(self, cin, cout, mid=None):
+    def __init__(self, cin, cout, mid=None, bias=False):
         super().__init__()
-        self.double_conv = double_conv(cin, cout, mid)
+        self.double_conv = double_conv(cin, cout, mid, bias)
 
     def forward(self, x):
         return self.double_conv(x)
 
 
 class Down(nn.Module):
-    def __init__(self, cin, cout):
+    def __init__(self, cin, cout, bias=False):
         super().__init__()
-        self.maxpool_conv = nn.Sequential(nn.MaxPool2d(2), DoubleConv(cin, cout))
+        self.maxpool_conv = nn.Sequential(nn.MaxPool2d(2), DoubleConv(cin, cout, bias=bias))
 
     def forward(self, x):
         return self.maxpool_conv(x)
 
 
 class Up(nn.Module):
-    def __init__(self, cin, cout, bilinear):
+    def __init__(self, cin, cout, bilinear, bias=False):
         super().__init__()
         if bilinear:
             self.up = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
-            self.conv = DoubleConv(cin, cout, cin // 2)
+            self.conv = DoubleConv(cin, cout, cin // 2, bias)
         else:
             self.up = nn.ConvTranspose2d(cin, cin // 2, kernel_size=2, stride=2)
-            self.conv = DoubleConv(cin, cout)
+            self.conv = DoubleConv(cin, cout, bias=bias)
 
     def forward(self, x, skip):
         return self.conv(torch.cat([skip, self.up(x)], dim=1))
@@ -58,20 +59,21 @@ class OutConv(nn.Module):
 
 
 class UNet(nn.Module):
-    """x [N,channels,H,W], H and W multiples of 16 -> logits [N,classes,H,W]."""
+    """x [N,channels,H,W], H and W multiples of 16 -> logits [N,classes,H,W]. bias: of convolutions before a batch norm,
+    as in older releases."""
 
-    def __init__(self, channels, classes, base=64, bilinear=False):
+    def __init__(self, channels, classes, base=64, bilinear=False, bias=False):
         super().__init__()
         factor = 2 if bilinear else 1
-        self.inc = DoubleConv(channels, base)
-        self.down1 = Down(base, 2 * base)
-        self.down2 = Down(2 * base, 4 * base)
-        self.down3 = Down(4 * base, 8 * base)
-        self.down4 = Down(8 * base, 16 * base // factor)
-        self.up1 = Up(16 * base, 8 * base // factor, bilinear)
-        self.up2 = Up(8 * base, 4 * base // factor, bilinear)
-        self.up3 = Up(4 * base, 2 * base // factor, bilinear)
-        self.up4 = Up(2 * base, base, bilinear)
+        self.inc = DoubleConv(channels, base, bias=bias)
+        self.down1 = Down(base, 2 * base, bias)
+        self.down2 = Down(2 * base, 4 * base, bias)
+        self.down3 = Down(4 * base, 8 * base, bias)
+        self.down4 = Down(8 * base, 16 * base // factor, bias)
+        self.up1 = Up(16 * base, 8 * base // factor, bilinear, bias)
+        self.up2 = Up(8 * base, 4 * base // factor, bilinear, bias)
+        self.up3 = Up(4 * base, 2 * base // factor, bilinear, bias)
+        self.up4 = Up(2 * base, base, bilinear, bias)
         self.outc = OutConv(base, classes)
 
     def forward(self, x):
@@ -103,7 +105,8 @@ def soft_dice_loss(logits, labels, smooth=1.0):
     return 1 - ((2 * both + smooth) / (prediction + truth + smooth)).mean()
 
 
-DTYPES = {torch.uint8: ("U8", 1), torch.float32: ("F32", 4), torch.float64: ("F64", 8), torch.int64: ("I64", 8)}
+DTYPES = {torch.uint8: ("U8", 1), torch.float16: ("F16", 2), torch.bfloat16: ("BF16", 2), torch.float32: ("F32", 4),
+          torch.float64: ("F64", 8), torch.int64: ("I64", 8)}
 
 
 def write_safetensors(path, tensors, metadata=None):
@@ -112,7 +115,7 @@ def write_safetensors(path, tensors, metadata=None):
     blobs, offset = [], 0
     for name in sorted(tensors, key=lambda n: (-DTYPES[tensors[n].dtype][1], n)):
         tensor = tensors[name].detach().contiguous()
-        blob = tensor.numpy().tobytes()
+        blob = (tensor.view(torch.int16) if tensor.dtype == torch.bfloat16 else tensor).numpy().tobytes()
         header[name] = {"dtype": DTYPES[tensor.dtype][0], "shape": list(tensor.shape),
                         "data_offsets": [offset, offset + len(blob)]}
         offset += len(blob)
@@ -124,3 +127,16 @@ def write_safetensors(path, tensors, metadata=None):
         file.write(text)
         for blob in blobs:
             file.write(blob)
+
+
+TYPES = {"U8": numpy.uint8, "F32": numpy.float32, "I64": numpy.int64}
+
+
+def read_safetensors(path):
+    """name -> torch tensor, of files of TYPES."""
+    with open(path, "rb") as file:
+        header = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
+        data = file.read()
+    header.pop("__metadata__", None)
+    return {name: torch.from_numpy(numpy.frombuffer(data[slice(*info["data_offsets"])], TYPES[info["dtype"]])
+                                   .reshape(info["shape"]).copy()) for name, info in header.items()}

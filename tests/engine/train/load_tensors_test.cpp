@@ -102,8 +102,8 @@ TEST(LoadTensors, WhatIsThereAndDoesNotFitIsRefusedBeforeAnythingChanges) {
   refused({"encoder.norm.bias", SafeDtype::kF32, {5}, values.data(), {}}, "\"encoder.norm.bias\" is [5], expected [6]");
   refused({"gamma", SafeDtype::kF32, {5}, values.data(), {}},
           "\"gamma\" as \"encoder.norm.weight\" is [5], expected [6]");
-  refused({"gamma", SafeDtype::kBF16, {6}, values.data(), {}},
-          "\"gamma\" as \"encoder.norm.weight\" is BF16, expected F32 or F64");
+  refused({"gamma", SafeDtype::kI16, {6}, values.data(), {}},
+          "\"gamma\" as \"encoder.norm.weight\" is I16, expected F32 or F64");
   refused({"gamma", SafeDtype::kF32, {6}, infinite.data(), {}}, "\"gamma\" holds inf at element 0");
   refused({"gamma", SafeDtype::kF32, {6}, values.data(), {}}, "\"gamma\" is damaged",
           {{"checksum.gamma", "0000000000000000"}});
@@ -115,6 +115,51 @@ TEST(LoadTensors, WhatIsThereAndDoesNotFitIsRefusedBeforeAnythingChanges) {
   const std::string two = error_of([&] { load_tensors(SafetensorsFile(folder / "two"), toy.parameters, same); });
   EXPECT_NE(two.find("are both \"encoder.norm.weight\" to this model; nothing was loaded"), std::string::npos) << two;
   EXPECT_EQ(all_of(toy.parameters), before);
+}
+
+TEST(LoadTensors, HalvesAreConvertedWhereTheFileNeedNotFit) {
+  const Folder folder;
+  const std::uint16_t f16[]{0x3C00, 0xC000, 0, 0x3800, 0x0001, 0x7BFF}, bf16[]{0x3F80, 0xC000, 0, 0x3F00, 1, 0x7F7F};
+  write_safetensors(
+      folder / "t", {},
+      {{"encoder.norm.weight", SafeDtype::kF16, {6}, f16, {}}, {"encoder.norm.bias", SafeDtype::kBF16, {6}, bf16, {}}});
+  Toy toy(Dtype::f32);
+  EXPECT_EQ(load_tensors(SafetensorsFile(folder / "t"), toy.parameters).loaded.size(), 2u);
+  EXPECT_EQ(toy.parameters.value({1}).values<float>(), (std::vector<float>{1, -2, 0, 0.5, 0x1p-24f, 65504}));
+  EXPECT_EQ(toy.parameters.value({2}).values<float>(), (std::vector<float>{1, -2, 0, 0.5, 0x1p-133f, 0x1.FEp127f}));
+}
+
+TEST(LoadTensors, OthersAreTakenBesideTheModelsOrInsteadOnceAllAreAccepted) {
+  const Folder folder;
+  const std::vector<float> values{1, 2, 3, 4, 5, 6};
+  write_safetensors(folder / "t", {{"checksum.gone", "0"}, {"checksum.state.gone", "0"}},
+                    {{"encoder.norm.weight", SafeDtype::kF32, {2}, values.data(), {}},
+                     {"extra", SafeDtype::kF32, {3}, values.data(), {}},
+                     {"encoder.norm.bias", SafeDtype::kF32, {6}, values.data(), {}}});
+  const SafetensorsFile file(folder / "t");
+  Toy toy(Dtype::f32);
+  const std::vector<double> before = all_of(toy.parameters);
+  const std::vector<NamedTensor> others{{"encoder.norm.weight", Tensor::zeros({2}, Dtype::f32)},
+                                        {"extra", Tensor::zeros({3}, Dtype::f32)}};
+  LoadedTensors seen;
+  const auto refuse = [&](const LoadedTensors& found) {
+    seen = found;
+    require_whole(file, found);
+  };
+  EXPECT_NE(error_of([&] { load_tensors(file, toy.parameters, {}, others, refuse); })
+                .find("\"encoder.conv.weight\" is "
+                      "missing"),
+            std::string::npos);
+  EXPECT_EQ(all_of(toy.parameters), before);
+  EXPECT_EQ(others[1].tensor.values<float>(), std::vector<float>(3));
+  seen.missing.clear();
+  EXPECT_NE(error_of([&] { require_whole(file, seen); }).find("\"gone\" is missing, of which the file has a checksum"),
+            std::string::npos);
+  EXPECT_EQ(load_tensors(file, toy.parameters, {}, others).unused, Names());
+  EXPECT_EQ(others[0].tensor.values<float>(), (std::vector<float>{1, 2}));
+  EXPECT_EQ(others[1].tensor.values<float>(), (std::vector<float>{1, 2, 3}));
+  EXPECT_EQ(toy.parameters.value({1}).values<double>(), Toy(Dtype::f32).parameters.value({1}).values<double>());
+  EXPECT_EQ(toy.parameters.value({2}).values<float>(), values);
 }
 
 TEST(Checkpoint, OfSeveralGroupsKeepsTheClockOfEach) {

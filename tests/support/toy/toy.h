@@ -43,9 +43,9 @@ class Toy : public models::Segmenter {
   nn::PixelLinear head_;
 };
 
-inline std::optional<models::SegmenterSpec> recognize_toy(const SafetensorsFile& file) {
-  const TensorInfo* first = file.find("encoder.conv.weight");
-  const TensorInfo* head = file.find("head.weight");
+inline std::optional<models::SegmenterSpec> recognize_toy(const models::WeightsFile& weights) {
+  const TensorInfo* first = weights.find("encoder.conv.weight");
+  const TensorInfo* head = weights.find("head.weight");
   if (first == nullptr || head == nullptr || first->shape.size() != 4 || head->shape.size() != 4) return std::nullopt;
   return models::SegmenterSpec{
       .in_channels = first->shape[1], .classes = head->shape[0], .base_channels = first->shape[0], .model = "toy"};
@@ -59,7 +59,7 @@ inline double toy_inference_bytes(const models::SegmenterSpec& spec, std::int64_
 /// The project's networks, and one row more.
 inline models::Registry registry_with_toy() {
   models::Registry rows = models::registry();
-  rows.push_back({"toy", models::make<Toy>, recognize_toy, toy_inference_bytes});
+  rows.push_back({"toy", models::make<Toy>, recognize_toy, toy_inference_bytes, "imagenet"});
   return rows;
 }
 

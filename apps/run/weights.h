@@ -1,0 +1,20 @@
+// Weights from a file, as every program takes them: what is guessed or adapted is said, a line each.
+#pragma once
+
+#include "apps/options.h"
+#include "models/description.h"
+
+namespace unet {
+
+/// describe(), with the normalization that is asked for.
+models::Description describe(const models::Registry& registry, const SafetensorsFile& file,
+                             const std::optional<kernels::NormalizeSpec>& asked);
+/// The options of a run, with the normalization of the weights that it begins or goes on with unless another is asked
+/// for.
+TrainOptions with_normalization_of(const std::optional<SafetensorsFile>& weights, TrainOptions options,
+                                   const models::Registry& registry);
+/// load_weights().
+void load_and_say(const SafetensorsFile& file, models::Segmenter& model,
+                  models::OtherHead other_head = models::OtherHead::refused, bool quiet = false);
+
+}  // namespace unet
