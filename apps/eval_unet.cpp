@@ -129,7 +129,7 @@ void run(const EvalOptions& options, const models::Registry& registry) {
   check_outputs(options);
   if (is_standard_output(options.json) || is_standard_output(options.per_image)) say_on_stderr();
   const Machine machine = machine_of(options.machine);
-  say("device: {}\n", machine.text);
+  say("device: {}, {}\n", machine.text, machine.arithmetic);
   const SafetensorsFile file(options.checkpoint);
   const models::Description checkpoint = describe(registry, file, options.normalization);
   if (checkpoint.spec.in_channels != 3) {

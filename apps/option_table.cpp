@@ -215,7 +215,8 @@ OptionTable machine_rows(MachineOptions& o) {
   return {
       {group, "--device", device(o.device),
        "Where to compute: auto, cpu or cuda (also gpu, 0, cuda:0); auto: CUDA where it works", true},
-      {group, "--precision", words(o.precision, {"fp32", "tf32", "bf16"}), "Arithmetic"},
+      {group, "--precision", words(o.precision, {"auto", "fp32", "tf32", "bf16"}),
+       "Arithmetic; auto: bf16 on a GPU that multiplies it, tf32 on another, fp32 on a CPU"},
       {group, "--amp", amp(o.precision), "The same as --precision bf16"},
       {group, "--conv", words(o.conv, {"auto", "direct", "onednn", "own"}), "Who provides convolutions on the CPU"},
       {group, "--autotune", flag(o.autotune),

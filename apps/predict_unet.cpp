@@ -209,7 +209,7 @@ void conclude(const Outcome& outcome, const PredictFiles& found, double seconds,
 
 void run(const PredictOptions& options, const models::Registry& registry) {
   const Machine machine = machine_of(options.machine);
-  say("device: {}\n", machine.text);
+  say("device: {}, {}\n", machine.text, machine.arithmetic);
   const SafetensorsFile file(options.checkpoint);
   const models::Description checkpoint = describe(registry, file, options.normalization);
   const std::int64_t C = checkpoint.spec.classes;

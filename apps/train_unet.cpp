@@ -102,7 +102,8 @@ void train(const TrainOptions& asked, const models::Registry& registry) {
   RunLock lock;
   std::optional<SafetensorsFile> resumed = state_of_run(asked, lock), init;
   if (!resumed && !asked.init.empty()) init.emplace(asked.init);
-  const TrainOptions options = with_normalization_of(resumed ? resumed : init, asked, registry);
+  TrainOptions options = with_normalization_of(resumed ? resumed : init, asked, registry);
+  options.machine.precision = machine.precision;  // what auto is here
   const Dataset dataset(dataset_options(options));
   Loader training(dataset, Split::train, training_loader(options));
   Loader validation(dataset, Split::val, evaluation_loader(options));

@@ -1,5 +1,7 @@
 #include "apps/run/machine.h"
 
+#include <tuple>
+
 #include "apps/run/version.h"
 #include "engine/core/error.h"
 #include "engine/ops/conv_plans.h"
@@ -8,6 +10,16 @@
 #include "kernels/cpu/parallel.h"
 
 namespace unet {
+namespace {
+
+/// What --precision auto is on a device, and why.
+std::pair<std::string, std::string> automatic_precision(const DeviceChoice& choice) {
+  if (choice.device.is_cpu()) return {"fp32", "fp32 (auto, on a CPU)"};
+  if (choice.multiplies_bf16) return {"bf16", "bf16 (auto: this GPU multiplies it; --precision fp32 is strict)"};
+  return {"tf32", "tf32 (auto: this GPU does not multiply bf16; --precision fp32 is strict)"};
+}
+
+}  // namespace
 
 Machine machine_of(const MachineOptions& options) {
   const DeviceChoice choice = choose_device(options.device);
@@ -15,14 +27,16 @@ Machine machine_of(const MachineOptions& options) {
   out.device = choice.device;
   out.text = choice.text;
   const bool on_cpu = choice.device.is_cpu();
-  if (options.precision == "tf32" && on_cpu) {
+  out.precision = out.arithmetic = options.precision;
+  if (options.precision == "auto") std::tie(out.precision, out.arithmetic) = automatic_precision(choice);
+  if (out.precision == "tf32" && on_cpu) {
     throw Error("--precision tf32 is an arithmetic of NVIDIA GPUs, and this runs on {}; use fp32", choice.text);
   }
-  if (options.precision == "bf16") {
+  if (out.precision == "bf16") {
     out.activations = Dtype::bf16;
     out.bf16_copies = !on_cpu;
   }
-  set_conv_tf32(options.precision == "tf32");
+  set_conv_tf32(out.precision == "tf32");
   if (options.threads > 0) kernels::cpu::set_threads(options.threads);
   if (options.conv == "direct") set_conv_provider(kernels::ConvProvider::direct);
   if (options.conv == "onednn") set_conv_provider(kernels::ConvProvider::onednn);

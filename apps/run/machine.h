@@ -9,7 +9,7 @@ namespace unet {
 
 struct MachineOptions {
   std::string device = "auto";     // auto: CUDA where it works, else the CPU
-  std::string precision = "fp32";  // fp32, tf32 (CUDA), bf16
+  std::string precision = "auto";  // fp32, tf32 (CUDA), bf16; auto: bf16 or tf32 on a GPU, fp32 on the CPU
   std::string conv = "auto";       // of the CPU
   bool autotune = false;           // time convolutions instead of following the rule
   std::string plans;               // a file of choices made before
@@ -17,7 +17,9 @@ struct MachineOptions {
 };
 
 struct Machine : models::Placement {
-  std::string text;  // one line: what computes, and why not CUDA if it does not
+  std::string text;        // one line: what computes, and why not CUDA if it does not
+  std::string precision;   // never auto
+  std::string arithmetic;  // the same for a person, and why
 };
 
 /// Puts the options in force. Throws Error if the device is not there or cannot compute in that precision, or if the

@@ -173,7 +173,7 @@ const Best& best_before(const RunState& state) {
 }
 
 void say_start(const TrainOptions& options, const Machine& machine, const models::Segmenter& model) {
-  say("device: {}, {}\n", machine.text, options.machine.precision);
+  say("device: {}, {}\n", machine.text, machine.arithmetic);
   const std::string normalization = models::text_of(model.spec().normalization);
   say("{}: {} parameters, base channels {}, {} classes, images {}{}\n", options.model, model.parameters().count(),
       options.base_channels, options.classes, options.image_size.str(),

@@ -97,16 +97,18 @@ double seconds_of(int calls, const std::function<void()>& work) {
 
 DeviceChoice choose() {
   const kernels::cuda::DeviceCount found = runtime().devices();
-  if (found.count == 0) return {Device{}, found.reason};
+  if (found.count == 0) return {.device = Device{}, .text = found.reason};
   const kernels::cuda::DeviceProperties is = runtime().properties();
   std::string libraries;
   try {
     libraries = kernels::cuda::library_versions();
   } catch (const std::runtime_error& missing) {
-    return {Device{}, missing.what()};
+    return {.device = Device{}, .text = missing.what()};
   }
-  return {kCuda, fmt::format("{}, compute capability {}.{}, {:.0f} GiB, {}", is.name, is.major, is.minor,
-                             static_cast<double>(is.memory) / (1 << 30), libraries)};
+  return {kCuda,
+          fmt::format("{}, compute capability {}.{}, {:.0f} GiB, {}", is.name, is.major, is.minor,
+                      static_cast<double>(is.memory) / (1 << 30), libraries),
+          is.major >= 8};
 }
 
 }  // namespace unet::cuda_memory

@@ -6,14 +6,14 @@
 namespace unet {
 
 DeviceChoice choose_device(const std::string& wanted) {
-  if (wanted == "cpu") return {Device{}, "cpu"};
-  DeviceChoice found{Device{}, "this program was built without CUDA"};
+  if (wanted == "cpu") return {.device = Device{}, .text = "cpu"};
+  DeviceChoice found{.device = Device{}, .text = "this program was built without CUDA"};
   if constexpr (kHasCuda) found = cuda_memory::choose();
   if (wanted == "cuda" && found.device.is_cpu()) {
     throw Error("--device cuda: {}. Mend that, or use --device cpu (auto takes the CPU by itself).", found.text);
   }
-  if (found.device.is_cpu()) return {found.device, fmt::format("cpu (no CUDA: {})", found.text)};
-  return {found.device, fmt::format("cuda ({})", found.text)};
+  found.text = fmt::format(fmt::runtime(found.device.is_cpu() ? "cpu (no CUDA: {})" : "cuda ({})"), found.text);
+  return found;
 }
 
 }  // namespace unet

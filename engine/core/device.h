@@ -20,7 +20,8 @@ inline constexpr Device kCuda{Device::Type::cuda};
 
 struct DeviceChoice {
   Device device;
-  std::string text;  // one line for the log: what was chosen, with versions, and why
+  std::string text;              // one line for the log: what was chosen, with versions, and why
+  bool multiplies_bf16 = false;  // a GPU of compute capability 8.0 and later
 };
 
 /// "cpu", "cuda" or "auto": CUDA where it works, else the CPU. Throws Error if "cuda" is asked for and cannot be had,

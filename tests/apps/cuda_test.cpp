@@ -40,7 +40,7 @@ class CudaPrograms : public testing::Test {
 };
 
 TEST_F(CudaPrograms, TrainEvaluateAndPredict) {
-  const ProgramResult cuda = train("train_unet_on_shim", there_, {"--device", "cuda"});
+  const ProgramResult cuda = train("train_unet_on_shim", there_, {"--device", "cuda", "--precision", "fp32"});
   ASSERT_EQ(cuda.code, 0) << cuda.err;
   EXPECT_NE(cuda.out.find("device: cuda ("), std::string::npos) << cuda.out;
   const ProgramResult cpu = train("train_unet", here_, {"--device", "cpu"});
@@ -54,7 +54,7 @@ TEST_F(CudaPrograms, TrainEvaluateAndPredict) {
   const auto evaluated = [&](const std::string& which, const std::string& device) {
     const fs::path json = folder_ / (which + ".json");
     const ProgramResult result = run({program(which), "-c", best.string(), "-d", data_.string(), "--split", "val",
-                                      "--device", device, "--json", json.string()});
+                                      "--device", device, "--precision", "fp32", "--json", json.string()});
     EXPECT_EQ(result.code, 0) << result.err;
     return text_of(json);
   };
@@ -64,11 +64,34 @@ TEST_F(CudaPrograms, TrainEvaluateAndPredict) {
   const auto predicted = [&](const std::string& which, const std::string& device) {
     const fs::path out = folder_ / which;
     const ProgramResult result = run({program(which), "-c", best.string(), (data_ / "images" / "t000.png").string(),
-                                      "-o", out.string(), "--device", device});
+                                      "-o", out.string(), "--device", device, "--precision", "fp32"});
     EXPECT_EQ(result.code, 0) << result.err;
     return text_of(out / "t000_mask.png");
   };
   EXPECT_EQ(predicted("predict_unet_on_shim", "cuda"), predicted("predict_unet", "cpu"));
+}
+
+TEST_F(CudaPrograms, ThePrecisionIsTheDevicesUnlessItIsAskedFor) {
+  const auto expect_auto = [&](const std::string& which, const std::string& device, const std::string& major,
+                               const std::string& said, const std::string& recorded) {
+    const fs::path output = folder_ / (device + major);
+    const Words words = small_run(data_, output, {"-e", "1", "-b", "2", "--phase2-epochs", "0", "--device", device});
+    const Words settings{"UNET_SHIM_COMPUTE_MAJOR=" + major};
+    const ProgramResult result = run(Words{program(which)} + words, settings);
+    ASSERT_EQ(result.code, 0) << result.err;
+    expect_parts(result.out, {"device: " + device, ", " + said});
+    expect_parts(text_of(output / "run.json"), {"\"precision\": \"" + recorded + "\""});
+    EXPECT_EQ(run(Words{program(which)} + words + Words{"--resume", "--precision", recorded}, settings).code, 0)
+        << "what was resolved is what is resumed";
+    const std::string other = recorded == "fp32" ? "bf16" : "fp32";
+    const ProgramResult refused =
+        run(Words{program(which)} + words + Words{"--resume", "--precision", other}, settings);
+    EXPECT_EQ(refused.code, 1);
+    expect_parts(refused.err, {"precision", recorded, other});
+  };
+  expect_auto("train_unet", "cpu", "9", "fp32 (auto, on a CPU)\n", "fp32");
+  expect_auto("train_unet_on_shim", "cuda", "8", "bf16 (auto: this GPU multiplies it", "bf16");
+  expect_auto("train_unet_on_shim", "cuda", "7", "tf32 (auto: this GPU does not multiply bf16", "tf32");
 }
 
 TEST_F(CudaPrograms, StoppedAndResumedEndsAsTheRunLeftAlone) {

@@ -41,7 +41,10 @@ double now_ms() {
 
 ShimRuntime::~ShimRuntime() = default;
 
-DeviceProperties ShimRuntime::properties() { return {"CPU shim", 9, 0, 4, capacity_}; }
+DeviceProperties ShimRuntime::properties() {
+  const char* older = std::getenv("UNET_SHIM_COMPUTE_MAJOR");
+  return {"CPU shim", older == nullptr ? 9 : std::atoi(older), 0, 4, capacity_};
+}
 
 MemoryInfo ShimRuntime::memory() {
   std::size_t used = 0;
