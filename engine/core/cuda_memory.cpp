@@ -1,5 +1,7 @@
 #include "engine/core/cuda_memory.h"
 
+#include <algorithm>
+#include <array>
 #include <cstring>
 #include <deque>
 #include <utility>
@@ -30,6 +32,20 @@ class PinnedAllocator : public SystemAllocator {
 std::deque<Staged>& uploads() {
   static std::deque<Staged>& instance = *new std::deque<Staged>;
   return instance;
+}
+
+/// By way of two buffers in turn: what is staged stays pinned in the pool.
+void upload_in_parts(void* to, const void* from, std::size_t bytes) {
+  constexpr std::size_t kPart = std::size_t{8} << 20;
+  std::array<Staged, 2> buffers{Staged(kPart), Staged(kPart)};
+  for (std::size_t done = 0; done < bytes; done += kPart) {
+    const Staged& buffer = buffers[done / kPart % 2];
+    const std::size_t part = std::min(kPart, bytes - done);
+    buffer.wait();
+    std::memcpy(buffer.data(), static_cast<const std::byte*>(from) + done, part);
+    runtime().copy_to_device(static_cast<std::byte*>(to) + done, buffer.data(), part);
+    buffer.mark();
+  }
 }
 
 }  // namespace
@@ -70,6 +86,8 @@ Staged::~Staged() {
 }
 
 void upload(void* to, const void* from, std::size_t bytes) {
+  constexpr std::size_t kLarge = std::size_t{32} << 20;  // no batch of a step, which shall not wait
+  if (bytes > kLarge) return upload_in_parts(to, from, bytes);
   while (!uploads().empty() && uploads().front().passed()) uploads().pop_front();
   Staged staged(bytes);
   std::memcpy(staged.data(), from, bytes);
