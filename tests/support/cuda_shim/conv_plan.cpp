@@ -3,13 +3,24 @@
 #include "kernels/conv_plan.h"
 
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <stdexcept>
+#include <string>
 #include <vector>
 
 #include "kernels/cuda/runtime.h"
 #include "kernels/elementwise.h"
 #include "tests/support/cuda_shim/shim_runtime.h"
+
+namespace unet::shim {
+
+std::map<std::string, int>& plan_runs() {
+  static std::map<std::string, int> runs;
+  return runs;
+}
+
+}  // namespace unet::shim
 
 namespace unet::kernels::cuda {
 namespace {
@@ -51,8 +62,9 @@ ConvPlan on_the_stream(ConvPlan plan, ConvPass pass) {
   ConvPlan out;
   out.id = "shim:" + plan.id;
   out.workspace = plan.workspace;
-  out.run = [run = plan.run, pass](const ConvOperands& io, void* workspace) {
+  out.run = [run = plan.run, pass, id = out.id](const ConvOperands& io, void* workspace) {
     runtime().synchronize();  // what is on the stream comes first
+    ++shim::plan_runs()[id];
     std::vector<std::unique_ptr<Widened>> kept;
     ConvOperands wide;
     wide.x = widen(io.x, kept);
@@ -74,6 +86,17 @@ ConvPlan on_the_stream(ConvPlan plan, ConvPass pass) {
   return out;
 }
 
+/// A library may plan what it then cannot run.
+ConvPlan broken() {
+  ConvPlan out;
+  out.id = "shim:broken";
+  out.run = [](const ConvOperands&, void*) {
+    ++shim::plan_runs()["shim:broken"];
+    throw std::runtime_error("cuDNN 9.9, running engine 1: CUDNN_STATUS_EXECUTION_FAILED");
+  };
+  return out;
+}
+
 /// The CPU multiplies f32 alone here.
 ConvCase computed(ConvCase c) {
   c.dtype = Dtype::f32;
@@ -89,7 +112,7 @@ ConvPlan plan_conv(const ConvCase& c) {
 }
 
 std::vector<ConvPlan> plan_conv_candidates(const ConvCase& c) {
-  std::vector<ConvPlan> out;
+  std::vector<ConvPlan> out{broken()};
   for (ConvPlan& plan : cpu::plan_conv_candidates(computed(c))) out.push_back(on_the_stream(std::move(plan), c.pass));
   return out;
 }

@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "kernels/cuda/runtime.h"
@@ -85,6 +86,9 @@ class ShimRuntime : public kernels::cuda::Runtime {
   std::uint64_t queued_ = 0, done_ = 0, launches_ = 0;
   std::optional<std::vector<Traffic>> traffic_;
 };
+
+/// How often each plan of a convolution has run, by its id. "shim:broken", a candidate everywhere, cannot.
+std::map<std::string, int>& plan_runs();
 
 /// The one that runtime() is in test programs.
 ShimRuntime& shim_runtime();
