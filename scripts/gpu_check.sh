@@ -317,7 +317,7 @@ finish() {
   printf '\n== gpu_check %s\n' "$TITLE"
   tail -n +"$((ROWS_BEFORE + 1))" "$TABLE" |
     sed -E '/^(model and )?ncu, a step/b
-      /^((model and )?ncu, |cuda\/)|^N=.*(first ratio|, (last )?run)|^[a-z]*check\./{/FAILED|MISSED|cut short|not begun/!d}'
+      /^((model and )?ncu, |cuda\/)|^N=.*(first ratio|, (last )?run)|^[a-z]*check\.|^(repeat|profile)_/{/FAILED|MISSED|cut short|not begun/!d}'
   if bad_rows_after "$ROWS_BEFORE"; then exit 1; fi
   exit 0
 }

@@ -26,7 +26,7 @@ class Staged {
 
   std::byte* data() const { return static_cast<std::byte*>(block_); }
   /// All that concerns this memory has been queued.
-  void mark() const { kernels::cuda::runtime().record(event_); }
+  void mark() { kernels::cuda::runtime().record(event_); }
   bool passed() const { return kernels::cuda::runtime().passed(event_); }
   void wait() const { kernels::cuda::runtime().wait(event_); }
 

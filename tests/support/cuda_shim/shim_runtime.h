@@ -87,8 +87,12 @@ class ShimRuntime : public kernels::cuda::Runtime {
   std::optional<std::vector<Traffic>> traffic_;
 };
 
-/// How often each plan of a convolution has run, by its id. "shim:broken", a candidate everywhere, cannot.
-std::map<std::string, int>& plan_runs();
+/// Of the stand-in for cuDNN.
+struct ConvolutionNotes {
+  std::map<std::string, int> runs;  // of each plan, by its id
+  bool one_is_broken = false;       // the first candidate, "shim:broken", fails when it runs
+};
+ConvolutionNotes& convolution_notes();
 
 /// The one that runtime() is in test programs.
 ShimRuntime& shim_runtime();

@@ -2,11 +2,11 @@
 // each call is named, and `next_error` is the status of the next one that can fail.
 #pragma once
 
-#include <cuda_runtime.h>
-
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "kernels/cuda/device.h"  // dim3
 
 inline std::vector<std::string> notes;
 using cudaError_t = int;
