@@ -173,13 +173,13 @@ step_repeat() {
 # Nsight Compute's time and bytes for every kernel of a step, and what the model of a step had said. The first run fills
 # the caches of plans.
 step_profile() {
-  local step=("$BIN/bench_step" "${NET[@]}" "${ON_GPU[@]}" --batch-size 32 --steps 1) model="$ROOT/bench/gpu_model.py"
+  local step=("$BIN/bench_step" "${NET[@]}" "${ON_GPU[@]}" --batch-size 32 --steps 1)
   run_step profile_warm 60 "${step[@]}"
   run_step profile 120 ncu --clock-control none --cache-control none --target-processes all --csv --log-file \
     "$LOGS/ncu.csv" --metrics gpu__time_duration.sum,dram__bytes_read.sum,dram__bytes_write.sum "${step[@]}"
   run_step profile_table 30 python3 "$ROOT/bench/gpu_ncu.py" "$LOGS/ncu.csv" --launches "$LOGS/ncu_step.csv"
-  run_step profile_model 30 python3 "$model" --chip "$(nvidia-smi --format=csv,noheader --query-gpu=name)" \
-    --ncu "$LOGS/ncu.csv"
+  run_step profile_model 30 python3 "$ROOT/bench/gpu_model.py" "${NET[@]}" --batch-size 32 --precision bf16 \
+    --chip "$(nvidia-smi --format=csv,noheader --query-gpu=name)" --ncu "$LOGS/ncu.csv"
 }
 
 # A line of Google Benchmark's CSV: name, iterations, four times, ..., the counters in the order of their names.
