@@ -7,7 +7,7 @@
 #   scripts/gpu_check.sh second         N=16, 64, 1; repeatability; ncu; streams; sanitizers; pets
 #   scripts/gpu_check.sh step NAME...   these steps, even if they have passed before
 #   scripts/gpu_check.sh list           the steps of both
-# Every figure is printed and saved the moment it is there: in build/gpu_check and, if OUT is set, in that folder as
+# One short table comes last. Every figure is printed and saved the moment it is there: in build/gpu_check and, if OUT is set, in that folder as
 # gpu_check_table.txt and gpu_check_logs.tar.gz. A step that fails or hangs stops no other; the exit code is 1 then. A
 # step that has passed is not run again by first and second; on a fresh machine gpu_check_logs.tar.gz in build/ tells.
 # Environment: UNET_GPU_SECONDS (530) for first or second, UNET_GPU_LIMIT_<step> seconds for one step; UNET_GPU_PROGRAMS
@@ -149,7 +149,7 @@ step_pytorch_32() {
     "$BIN/bench_step" "${ON_GPU[@]}" "${TUNED[@]}"
 }
 step_pytorch_1_16_64() {
-  run_step pytorch_1_16_64 150 python3 -u "$ROOT/bench/gpu_pytorch.py" --batch-sizes 16 64 1 "${NET[@]}" -- \
+  run_step pytorch_1_16_64 200 python3 -u "$ROOT/bench/gpu_pytorch.py" --batch-sizes 16 64 1 "${NET[@]}" -- \
     "$BIN/bench_step" "${ON_GPU[@]}" "${TUNED[@]}"
 }
 
@@ -170,14 +170,16 @@ step_repeat() {
   rm -rf "$RUNS"/repeat_*
 }
 
-# Nsight Compute's time and bytes for every kernel of a step. The first run fills the caches of plans.
+# Nsight Compute's time and bytes for every kernel of a step, and what the model of a step had said. The first run fills
+# the caches of plans.
 step_profile() {
-  local step=("$BIN/bench_step" "${NET[@]}" "${ON_GPU[@]}" --batch-size 32 --steps 1) model="$ROOT/bench/gpu_model.py"
+  local step=("$BIN/bench_step" "${NET[@]}" "${ON_GPU[@]}" --batch-size 32 --steps 1)
   run_step profile_warm 60 "${step[@]}"
   run_step profile 120 ncu --clock-control none --cache-control none --target-processes all --csv --log-file \
     "$LOGS/ncu.csv" --metrics gpu__time_duration.sum,dram__bytes_read.sum,dram__bytes_write.sum "${step[@]}"
   run_step profile_table 30 python3 "$ROOT/bench/gpu_ncu.py" "$LOGS/ncu.csv" --launches "$LOGS/ncu_step.csv"
-  if [ -f "$model" ]; then run_step profile_model 30 python3 "$model" --ncu "$LOGS/ncu.csv"; fi
+  run_step profile_model 30 python3 "$ROOT/bench/gpu_model.py" "${NET[@]}" --batch-size 32 --precision bf16 \
+    --chip "$(nvidia-smi --format=csv,noheader --query-gpu=name)" --ncu "$LOGS/ncu.csv"
 }
 
 # A line of Google Benchmark's CSV: name, iterations, four times, ..., the counters in the order of their names.
@@ -222,6 +224,7 @@ sanitize() {
       "$BIN/test_kernels_cuda_device" --gtest_filter="${FAMILIES[$family]}" &
   done
   wait
+  row "$1" "$(tail -n +"$((ROWS_BEFORE + 1))" "$TABLE" | grep -c "^$1\..*| passed") of ${#FAMILIES[@]} families clean"
 }
 step_memcheck() { sanitize memcheck; }
 step_racecheck() { sanitize racecheck; }
@@ -277,7 +280,8 @@ find_programs() {
   BIN="${UNET_GPU_PROGRAMS:-$BUNDLE/bin}" PETS="${UNET_GPU_PETS:-$BUNDLE/pets}"
   if [ -z "${UNET_GPU_PROGRAMS:-}" ] && [ "$BUNDLE.tar.xz" -nt "$BUNDLE/commit" ]; then
     rm -rf "$BUNDLE"
-    tar -C "$ROOT/build" -xJmf "$BUNDLE.tar.xz"
+    python3 -c 'import sys, tarfile; tarfile.open(sys.argv[1]).extractall(sys.argv[2])' "$BUNDLE.tar.xz" "$ROOT/build"
+    touch "$BUNDLE/commit"
   fi
   if [ ! -x "$BIN/bench_step" ]; then
     echo "no programs in $BIN: carry build/gpu_bundle.tar.xz here, made by scripts/gpu_check.sh bundle" >&2
@@ -286,10 +290,12 @@ find_programs() {
   export UNET_SOURCE_DIR="$ROOT"  # where the tests find their records
   eval "$(python3 - <<'PYTHON'
 import glob, importlib.util, os, shlex
-spec = importlib.util.find_spec("nvidia")
-folders = list(spec.submodule_search_locations) if spec else []
-for variable, pattern in (("UNET_CUDNN", "cudnn/lib/libcudnn.so.9"), ("UNET_CUBLASLT", "*/lib/libcublasLt.so.1[23]")):
-    found = sorted((path for folder in folders for path in glob.glob(f"{folder}/{pattern}")), key=os.path.basename)
+specs = [importlib.util.find_spec(name) for name in ("nvidia", "torch")]
+folders = [folder for spec in specs if spec for folder in spec.submodule_search_locations]
+for variable, patterns in (("UNET_CUDNN", ("cudnn/lib/libcudnn.so.9", "lib/libcudnn.so.9")),
+                           ("UNET_CUBLASLT", ("*/lib/libcublasLt.so.1[23]", "lib/libcublasLt.so.1[23]"))):
+    found = sorted((path for folder in folders for pattern in patterns for path in glob.glob(f"{folder}/{pattern}")),
+                   key=os.path.basename)
     if found:
         print(f"export {variable}=${{{variable}:-{shlex.quote(found[-1])}}}")
 PYTHON
@@ -301,7 +307,7 @@ usage() { sed -n '2,/^# shellcheck/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 2;
 # Whether a row after the first COUNT ones tells of a failure.
 bad_rows_after() { tail -n +"$(($1 + 1))" "$TABLE" | grep -qE '\| (FAILED|cut short|not begun)'; }
 
-# The rows of this call once more, and what they come to.
+# The rows of this call once more, less those of single kernels and runs, and what they come to.
 finish() {
   local left
   left="$(jobs -p)"
@@ -309,7 +315,9 @@ finish() {
   if [ -n "$left" ]; then kill $left 2>/dev/null; fi
   save_logs
   printf '\n== gpu_check %s\n' "$TITLE"
-  tail -n +"$((ROWS_BEFORE + 1))" "$TABLE"
+  tail -n +"$((ROWS_BEFORE + 1))" "$TABLE" |
+    sed -E '/^(model and )?ncu, a step/b
+      /^((model and )?ncu, |cuda\/)|^N=.*(first ratio|, (last )?run)|^[a-z]*check\.|^(repeat|profile)_/{/FAILED|MISSED|cut short|not begun/!d}'
   if bad_rows_after "$ROWS_BEFORE"; then exit 1; fi
   exit 0
 }

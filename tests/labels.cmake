@@ -8,7 +8,7 @@ set(programs test_programs)  # runs the programs: minutes
 
 set(gradient "GradCheck|Gradient|Slope|Composition|Recompute|Accumulation|Join[.]Backward")
 set(parity "Parity|Torch|UNetExchange|Recorded")
-set(cuda "Cuda|Cudnn|Shim|TwoDevices|GpuCheck")
+set(cuda "Cuda|Cudnn|Shim|TwoDevices|GpuCheck|GpuModel")
 set(trust "BadImages|Checkpoint|Corrupt|DamagedLog|Disk|DurableFile|FuzzReplay|IsExact|Kill|Limits|ListedNames|Memory|NotFinite|\
 OneProcess|OtherPeoples|OtherWeights|OutOfMemory|OutsideText|Overwrite|Proportion|Resume|RunRecord|Safetensors|Signals|WrongUse|Xxh64")
 

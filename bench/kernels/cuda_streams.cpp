@@ -5,6 +5,7 @@
 #include "bench/kernels/ceilings.h"
 
 #if defined(UNET_HAS_CUDA)
+#include "engine/core/cuda_memory.h"
 #include "engine/core/device_memory.h"
 #include "engine/core/tensor.h"
 #include "kernels/adam.h"
@@ -17,21 +18,9 @@
 namespace unet {
 namespace {
 
+using cuda_memory::seconds_of;
 using kernels::cuda::runtime;
 namespace cuda = kernels::cuda;
-
-/// Seconds on the stream of one call, over `calls` in a row.
-double seconds_of(int calls, const std::function<void()>& work) {
-  const cuda::Event begin = runtime().create_event(true), end = runtime().create_event(true);
-  runtime().record(begin);
-  for (int i = 0; i < calls; ++i) work();
-  runtime().record(end);
-  runtime().wait(end);
-  const double seconds = 1e-3 * static_cast<double>(runtime().elapsed_ms(begin, end)) / calls;
-  runtime().destroy_event(begin);
-  runtime().destroy_event(end);
-  return seconds;
-}
 
 /// Bytes read and written a second by a copy of 512 MiB, the best of five.
 double copy_rate() {

@@ -1,5 +1,6 @@
 #include "engine/core/cuda_memory.h"
 
+#include <algorithm>
 #include <cstring>
 #include <deque>
 #include <utility>
@@ -69,13 +70,21 @@ Staged::~Staged() {
   pinned_pool().release(block_, bytes_);
 }
 
+// A batch of a step goes up whole and waits for nothing; a larger arena by way of two buffers, for what is staged stays
+// pinned in the pool.
 void upload(void* to, const void* from, std::size_t bytes) {
-  while (!uploads().empty() && uploads().front().passed()) uploads().pop_front();
-  Staged staged(bytes);
-  std::memcpy(staged.data(), from, bytes);
-  runtime().copy_to_device(to, staged.data(), bytes);
-  staged.mark();
-  uploads().push_back(std::move(staged));
+  constexpr std::size_t kWhole = std::size_t{32} << 20, kPart = std::size_t{8} << 20;
+  const std::size_t most = bytes > kWhole ? kPart : bytes;
+  for (std::size_t done = 0; done < bytes; done += most) {
+    while (most < bytes && uploads().size() > 1) uploads().pop_front();  // waits
+    while (!uploads().empty() && uploads().front().passed()) uploads().pop_front();
+    Staged staged(most);
+    const std::size_t part = std::min(most, bytes - done);
+    std::memcpy(staged.data(), static_cast<const std::byte*>(from) + done, part);
+    runtime().copy_to_device(static_cast<std::byte*>(to) + done, staged.data(), part);
+    staged.mark();
+    uploads().push_back(std::move(staged));
+  }
 }
 
 void synchronize() {

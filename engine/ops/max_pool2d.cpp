@@ -16,7 +16,6 @@ Var max_pool2d(Tape& tape, const Var& x) {
   tape.record([&tape, x = x.value, x_id = x.id, y_id = out.id] {
     const Tensor dy = tape.take_gradient(y_id);
     if (!dy.defined()) return;
-    if (!dy.defined()) return;
     const Tensor dx = tape.gradient_target(x_id);
     dispatch<cpu::max_pool_backward, cuda::max_pool_backward>(dy.device(), x.const_view(), dy.const_view(), dx.view());
     tape.add_gradient(x_id, dx);

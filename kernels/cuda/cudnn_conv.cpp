@@ -217,13 +217,14 @@ std::vector<CudnnConv>::iterator first_lean(std::vector<CudnnConv>& found, const
                       [&](const CudnnConv& conv) { return conv.plan->workspace() < whole; });
 }
 
-/// Appends to `found` what passes, until it holds as many as are wanted and a lean one is among them.
+/// Appends to `found` what passes, until it holds as many as are wanted and a lean one is among them. refusal: what
+/// cuDNN last refused, if it did.
 void collect(const std::shared_ptr<const CudnnGraph>& graph, CudnnForm form, cudnnBackendHeurMode_t mode,
-             const ConvCase& c, const CudnnChoice& choice, std::vector<CudnnConv>& found) {
+             const ConvCase& c, const CudnnChoice& choice, std::vector<CudnnConv>& found, std::string& refusal) {
   const auto has_lean = [&] { return first_lean(found, c) != found.end(); };
   const auto enough = [&] { return found.size() >= choice.most && has_lean(); };
   if (enough()) return;
-  for (CudnnDescriptor& proposal : propose(*graph, mode)) {
+  for (CudnnDescriptor& proposal : propose(*graph, mode, refusal)) {
     CudnnConfig config = examine(std::move(proposal));
     if (!may_run(config, c)) continue;
     const bool last_resort = mode == CUDNN_HEUR_MODE_FALLBACK && found.empty();
@@ -238,8 +239,9 @@ void collect(const std::shared_ptr<const CudnnGraph>& graph, CudnnForm form, cud
     if (std::any_of(found.begin(), found.end(), known)) continue;
     try {
       entry.plan = std::make_shared<CudnnPlan>(graph, std::move(config));
-    } catch (const std::runtime_error&) {
-      continue;  // a heuristic may propose what the engine then refuses
+    } catch (const std::runtime_error& error) {
+      refusal = error.what();  // a heuristic may propose what the engine then refuses
+      continue;
     }
     if (entry.plan->workspace() > workspace_limit(c)) continue;
     found.push_back(std::move(entry));
@@ -272,21 +274,22 @@ std::vector<CudnnConv> cudnn_conv_candidates(const std::shared_ptr<const CudnnTa
                                              const CudnnChoice& choice) {
   std::vector<std::pair<CudnnForm, std::shared_ptr<const CudnnGraph>>> graphs;
   std::vector<CudnnConv> found;
+  std::string refusal;
   for (const CudnnForm form : forms_of(c)) {
     if (found.size() >= choice.most && first_lean(found, c) != found.end()) break;
     graphs.emplace_back(form, make_graph(target, c, form));
-    collect(graphs.back().second, form, CUDNN_HEUR_MODE_A, c, choice, found);
-    collect(graphs.back().second, form, CUDNN_HEUR_MODE_B, c, choice, found);
+    collect(graphs.back().second, form, CUDNN_HEUR_MODE_A, c, choice, found, refusal);
+    collect(graphs.back().second, form, CUDNN_HEUR_MODE_B, c, choice, found, refusal);
   }
   for (const auto& [form, graph] : graphs) {
     if (first_lean(found, c) == found.end()) {
-      collect(graph, form, CUDNN_HEUR_MODE_FALLBACK, c, {}, found);
+      collect(graph, form, CUDNN_HEUR_MODE_FALLBACK, c, {}, found, refusal);
     }
   }
   if (found.empty()) {
-    throw std::runtime_error(
-        fmt::format("convolution {}: cuDNN {} has no deterministic kernel within {} MiB of workspace", text_of(c),
-                    cudnn_version(), workspace_limit(c) >> 20));
+    throw std::runtime_error(fmt::format(
+        "convolution {}: cuDNN {} has no deterministic kernel within {} MiB of workspace{}", text_of(c),
+        cudnn_version(), workspace_limit(c) >> 20, refusal.empty() ? "" : "; its last refusal: " + refusal));
   }
   const auto best = first_lean(found, c);
   if (best != found.end()) std::rotate(found.begin(), best, best + 1);

@@ -147,15 +147,16 @@ bool CudnnConfig::has(cudnnBackendNumericalNote_t note) const {
   return std::find(notes.begin(), notes.end(), note) != notes.end();
 }
 
-std::vector<CudnnDescriptor> propose(const CudnnGraph& graph, cudnnBackendHeurMode_t mode) {
+std::vector<CudnnDescriptor> propose(const CudnnGraph& graph, cudnnBackendHeurMode_t mode, std::string& refusal) {
   CudnnDescriptor heuristic(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
   heuristic.set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph.graph);
   heuristic.set(CUDNN_ATTR_ENGINEHEUR_MODE, mode);
   graph.target->attach_description(heuristic, CUDNN_ATTR_ENGINEHEUR_DEVICEPROP);
   try {
     heuristic.finalize();
-  } catch (const std::runtime_error&) {
-    return {};  // "not supported": this heuristic has nothing for the graph
+  } catch (const std::runtime_error& error) {
+    refusal = error.what();  // "not supported": this heuristic has nothing for the graph; or cuDNN is broken
+    return {};
   }
   const std::int64_t count = heuristic.count(CUDNN_ATTR_ENGINEHEUR_RESULTS);
   return heuristic.get_descriptors(CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, count);

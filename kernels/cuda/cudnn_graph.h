@@ -175,8 +175,9 @@ struct CudnnConfig {
   bool has(cudnnBackendNumericalNote_t note) const;
 };
 
-/// The heuristic's proposals, the one it thinks fastest first; empty if it has none or does not know the graph.
-std::vector<CudnnDescriptor> propose(const CudnnGraph& graph, cudnnBackendHeurMode_t mode);
+/// The heuristic's proposals, the one it thinks fastest first; none, and what cuDNN says in `refusal`, if it has none
+/// or does not know the graph.
+std::vector<CudnnDescriptor> propose(const CudnnGraph& graph, cudnnBackendHeurMode_t mode, std::string& refusal);
 /// What a proposal holds.
 CudnnConfig examine(CudnnDescriptor proposal);
 /// The config of a known engine and settings.

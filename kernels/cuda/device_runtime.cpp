@@ -102,7 +102,9 @@ class DeviceRuntime : public Runtime {
 
   Event create_event(bool timed) override {
     cudaEvent_t event = nullptr;
-    check("cudaEventCreate", cudaEventCreateWithFlags(&event, timed ? cudaEventDefault : cudaEventDisableTiming));
+    // Blocking: a host that waits does not spin.
+    const unsigned flags = timed ? cudaEventBlockingSync : cudaEventBlockingSync | cudaEventDisableTiming;
+    check("cudaEventCreate", cudaEventCreateWithFlags(&event, flags));
     return event;
   }
   void destroy_event(Event event) noexcept override { cudaEventDestroy(static_cast<cudaEvent_t>(event)); }
@@ -124,7 +126,11 @@ class DeviceRuntime : public Runtime {
           cudaEventElapsedTime(&milliseconds, static_cast<cudaEvent_t>(from), static_cast<cudaEvent_t>(to)));
     return milliseconds;
   }
-  void synchronize() override { check("cudaStreamSynchronize", cudaStreamSynchronize(made_stream())); }
+  void synchronize() override {  // cudaStreamSynchronize would spin
+    if (end_ == nullptr) end_ = create_event(false);
+    record(end_);
+    wait(end_);
+  }
   void* stream() override { return made_stream(); }
 
  private:
@@ -146,6 +152,7 @@ class DeviceRuntime : public Runtime {
   }
 
   cudaStream_t stream_ = nullptr;
+  Event end_ = nullptr;  // of what is queued, for synchronize()
 };
 
 }  // namespace

@@ -71,6 +71,9 @@ TEST_F(GpuCheck, FillsEveryTable) {
     const ProgramResult result = check({part});
     EXPECT_EQ(result.code, 0) << result.out << result.err;
     EXPECT_EQ(result.err, "") << "a command of the script itself complains";
+    const std::string last = result.out.substr(result.out.find(std::string("\n== gpu_check ") + part));
+    EXPECT_LE(lines_of(last).size(), 56u) << "a short table comes last: " << last;
+    EXPECT_EQ(last.find("moments_kernel"), std::string::npos) << last;
   }
   for (const auto& [name, text] : table()) {
     EXPECT_NE(name, "");
@@ -87,8 +90,11 @@ TEST_F(GpuCheck, FillsEveryTable) {
                                  "ncu, a step",
                                  "ncu, a step, own kernels",
                                  "ncu, moments_kernel<bf16,8>",
+                                 "model and ncu, a step",
+                                 "model and ncu, adam_kernel",
                                  "copy on the device",
                                  "three runs of 12 steps with warm caches",
+                                 "memcheck",
                                  "pets, two phases",
                                  "pets, test Dice, best_phase1",
                                  "pets, test Dice, best",
@@ -104,6 +110,7 @@ TEST_F(GpuCheck, FillsEveryTable) {
   for (const std::string& name : names) value(name);
   EXPECT_EQ(value("cuda/norm_act_forward/32x256x256x64/bf16"), "206.1 us, 3907 GB/s, 90.9 % of copy");
   EXPECT_EQ(value("ncu, moments_kernel<bf16,8>"), "1 x, 74.6 us, 268.5 MB read, 29.3 written, 3.99 TB/s");
+  EXPECT_EQ(value("racecheck"), "6 of 6 families clean");
   EXPECT_EQ(value("pets, two phases").substr(0, 9), "2 epochs ");
 
   const ProgramResult logs = run({"tar", "-tzf", (folder_ / "out" / "gpu_check_logs.tar.gz").string()});
@@ -132,6 +139,7 @@ TEST_F(GpuCheck, WhatFailsOrHangsIsShownAndStopsNothing) {
   EXPECT_EQ(value("profile"), "cut short after 1 s");
   EXPECT_EQ(value("profile_table").substr(0, 6), "FAILED");
   EXPECT_EQ(value("racecheck.step"), "cut short after 1 s");
+  EXPECT_EQ(value("racecheck"), "5 of 6 families clean");
   EXPECT_EQ(value("memcheck.step").substr(0, 7), "passed:");
   EXPECT_EQ(value("repeat_2").substr(0, 6), "FAILED");
   EXPECT_EQ(value("three runs of 12 steps with warm caches").substr(0, 6), "FAILED");
@@ -148,6 +156,17 @@ TEST_F(GpuCheck, ACompilerThatHangsCostsItsOwnTimeOnly) {
   EXPECT_EQ(result.code, 1) << result.out << result.err;
   EXPECT_EQ(value("pytorch_32"), "cut short after 5 s");
   value("N=32 training, ours against eager");
+}
+
+TEST_F(GpuCheck, FindsTheLibrariesOfPython) {
+  for (const char* place : {"nvidia/cudnn/lib/libcudnn.so.9", "nvidia/cu13/lib/libcublasLt.so.13"}) {
+    fs::create_directories((folder_ / "python" / place).parent_path());
+    std::ofstream(folder_ / "python" / place);
+  }
+  const std::string path = (folder_ / "python").string() + ":" + (kStandIns / "python").string();
+  EXPECT_EQ(check({"step", "gpu"}, {"PYTHONPATH=" + path}).code, 0);
+  EXPECT_EQ(value("cuDNN"), folder_ / "python/nvidia/cudnn/lib/libcudnn.so.9");
+  EXPECT_EQ(value("cuBLASLt"), folder_ / "python/nvidia/cu13/lib/libcublasLt.so.13");
 }
 
 TEST_F(GpuCheck, SkippedTestsAreNoSuccess) {

@@ -4,7 +4,6 @@ reader of safetensors files and a writer (FORMATS: padded header, ordered by des
 import json
 import struct
 
-import numpy
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -129,7 +128,7 @@ def write_safetensors(path, tensors, metadata=None):
             file.write(blob)
 
 
-TYPES = {"U8": numpy.uint8, "F32": numpy.float32, "I64": numpy.int64}
+TYPES = {"U8": torch.uint8, "F32": torch.float32, "I64": torch.int64}
 
 
 def read_safetensors(path):
@@ -138,5 +137,5 @@ def read_safetensors(path):
         header = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
         data = file.read()
     header.pop("__metadata__", None)
-    return {name: torch.from_numpy(numpy.frombuffer(data[slice(*info["data_offsets"])], TYPES[info["dtype"]])
-                                   .reshape(info["shape"]).copy()) for name, info in header.items()}
+    return {name: torch.frombuffer(bytearray(data[slice(*info["data_offsets"])]), dtype=TYPES[info["dtype"]])
+            .reshape(info["shape"]) for name, info in header.items()}

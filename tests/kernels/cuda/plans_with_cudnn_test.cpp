@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <set>
 
 #include "engine/ops/conv_plans.h"
@@ -11,6 +12,7 @@
 #include "models/unet.h"
 #include "tests/kernels/cuda/described_devices.h"
 #include "tests/kernels/cuda/needs_cudnn.h"
+#include "tests/support/places.h"
 
 namespace unet::tests {
 namespace {
@@ -245,6 +247,23 @@ TEST_F(CudnnPlanErrors, AreClear) {
 
 TEST_F(CudnnPlanErrors, ADescriptionThatIsNoneIsRefused) {
   EXPECT_THROW(CudnnTarget::described("{\"deviceVer\": 900}"), std::runtime_error);
+}
+
+/// A broken installation is told from a case that has no kernel: cuDNN's own words reach the user.
+TEST(CudnnOfWhichAPartIsMissing, SaysWhich) {
+  const std::string library = places::build("lib/unet_fake_cudnn.so");
+  ::setenv("UNET_CUDNN", library.c_str(), 1);
+  if (kernels::cuda::cudnn_library().path() != library) GTEST_SKIP() << "the real library is open";
+  try {
+    plan_cudnn_conv(CudnnTarget::current_device(nullptr), {ConvPass::forward, {1, 1}, kShape, Dtype::bf16});
+    ADD_FAILURE() << "was planned";
+  } catch (const std::runtime_error& error) {
+    EXPECT_EQ(
+        std::string(error.what()),
+        "convolution forward bf16, x [8,64,64,128], weights [128,3,3,128], stride 1, pad 1: cuDNN 9.19.0 has no "
+        "deterministic kernel within 64 MiB of workspace; its last refusal: cuDNN 9.19.0, finalizing a descriptor: "
+        "CUDNN_STATUS_SUBLIBRARY_LOADING_FAILED no libcudnn_heuristic.so.9");
+  }
 }
 
 }  // namespace

@@ -130,6 +130,45 @@ TEST(ShimRuntime, AnEventThatIsAskedForOftenIsReached) {
   shim.release(block);
 }
 
+TEST(ShimRuntime, TheTrafficOfALaunchIsCounted) {
+  if (!counts_traffic()) GTEST_SKIP() << "not in a build with a sanitizer";
+  ShimRuntime& shim = shim_runtime();
+  void* const block = shim.allocate(1000);
+  kernels::View x, y;
+  x.dims = y.dims = {1, 1, 1, 100};
+  x.pitch = y.pitch = 100;
+  x.data = block;
+  y.data = static_cast<char*>(block) + 400;
+  shim.fill_bytes(block, 0, 1000);
+  shim.begin_traffic();
+  kernels::cuda::add_to(x, y);
+  shim.synchronize();
+  shim.note({"a product", 7, 8});
+  const std::vector<Traffic> counts = shim.take_traffic();
+  kernels::cuda::add_to(x, y);
+  EXPECT_TRUE(shim.take_traffic().empty()) << "no longer asked for";
+  ASSERT_EQ(counts.size(), 2u);
+  EXPECT_NE(counts[0].name.find("map_kernel<"), std::string::npos);
+  EXPECT_EQ(counts[0].read, 800u);
+  EXPECT_EQ(counts[0].written, 400u);
+  EXPECT_EQ(counts[1].name, "a product");
+  shim.release(block);
+}
+
+TEST(ShimFootprint, CountsEveryByteOnceAndNothingThatTheLaunchItselfMade) {
+  unsigned char memory[64];
+  Footprint footprint;
+  footprint.add(memory, 32);
+  footprint.mark(memory, 8, false);
+  footprint.mark(memory + 4, 8, false);
+  footprint.mark(memory + 16, 8, true);
+  footprint.mark(memory + 16, 8, false);  // read back
+  footprint.mark(memory, 4, true);        // in place
+  footprint.mark(memory + 32, 16, true);  // not of a block
+  EXPECT_EQ(footprint.total().read, 12u);
+  EXPECT_EQ(footprint.total().written, 12u);
+}
+
 /// A piece of host code that gives everything back, whatever happens.
 void add_on_device() {
   struct Block {

@@ -3,12 +3,24 @@
 #include "kernels/conv_plan.h"
 
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <stdexcept>
+#include <string>
 #include <vector>
 
 #include "kernels/cuda/runtime.h"
 #include "kernels/elementwise.h"
+#include "tests/support/cuda_shim/shim_runtime.h"
+
+namespace unet::shim {
+
+ConvolutionNotes& convolution_notes() {
+  static ConvolutionNotes notes;
+  return notes;
+}
+
+}  // namespace unet::shim
 
 namespace unet::kernels::cuda {
 namespace {
@@ -42,12 +54,17 @@ ConstView widen(const ConstView& view, std::vector<std::unique_ptr<Widened>>& ke
   return made.view();
 }
 
-ConvPlan on_the_stream(ConvPlan plan) {
+std::uint64_t bytes_of(const Extent& view) {
+  return static_cast<std::uint64_t>(view.size()) * size_of(view.dtype);  // 0 for one that is not there
+}
+
+ConvPlan on_the_stream(ConvPlan plan, ConvPass pass) {
   ConvPlan out;
   out.id = "shim:" + plan.id;
   out.workspace = plan.workspace;
-  out.run = [run = plan.run](const ConvOperands& io, void* workspace) {
+  out.run = [run = plan.run, pass, id = out.id](const ConvOperands& io, void* workspace) {
     runtime().synchronize();  // what is on the stream comes first
+    ++shim::convolution_notes().runs[id];
     std::vector<std::unique_ptr<Widened>> kept;
     ConvOperands wide;
     wide.x = widen(io.x, kept);
@@ -62,6 +79,20 @@ ConvPlan on_the_stream(ConvPlan plan) {
     if (io.y.data != wide.y.data) cpu::copy(wide.y, io.y);
     if (io.dx.data != wide.dx.data) cpu::copy(wide.dx, io.dx);
     if (io.dweights.data != wide.dweights.data) cpu::copy(wide.dweights, io.dweights);
+    shim::shim_runtime().note({std::string("convolution ") + name_of(pass),
+                               bytes_of(io.x) + bytes_of(io.weights) + bytes_of(io.bias) + bytes_of(io.dy),
+                               bytes_of(io.y) + bytes_of(io.dx) + bytes_of(io.dweights)});
+  };
+  return out;
+}
+
+/// A library may plan what it then cannot run.
+ConvPlan broken() {
+  ConvPlan out;
+  out.id = "shim:broken";
+  out.run = [](const ConvOperands&, void*) {
+    ++shim::convolution_notes().runs["shim:broken"];
+    throw std::runtime_error("cuDNN 9.9, running engine 1: CUDNN_STATUS_EXECUTION_FAILED");
   };
   return out;
 }
@@ -76,11 +107,14 @@ ConvCase computed(ConvCase c) {
 
 std::string library_versions() { return "convolutions by the CPU"; }
 
-ConvPlan plan_conv(const ConvCase& c) { return on_the_stream(cpu::plan_conv(computed(c), ConvProvider::automatic)); }
+ConvPlan plan_conv(const ConvCase& c) {
+  return on_the_stream(cpu::plan_conv(computed(c), ConvProvider::automatic), c.pass);
+}
 
 std::vector<ConvPlan> plan_conv_candidates(const ConvCase& c) {
   std::vector<ConvPlan> out;
-  for (ConvPlan& plan : cpu::plan_conv_candidates(computed(c))) out.push_back(on_the_stream(std::move(plan)));
+  if (shim::convolution_notes().one_is_broken) out.push_back(broken());
+  for (ConvPlan& plan : cpu::plan_conv_candidates(computed(c))) out.push_back(on_the_stream(std::move(plan), c.pass));
   return out;
 }
 

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <string>
 
 #include "kernels/cuda/runtime.h"
 
@@ -27,5 +28,7 @@ unsigned draw(std::size_t n);
 
 /// How many arrays in shared memory a kernel has, as far as the shim knows.
 int shared_arrays(const void* kernel);
+/// Its name in the program, demangled.
+std::string kernel_name(const void* kernel);
 
 }  // namespace unet::shim

@@ -7,6 +7,7 @@
 
 #include "kernels/cuda/runtime.h"
 #include "kernels/elementwise.h"
+#include "tests/support/cuda_shim/shim_runtime.h"
 
 namespace unet::kernels::cuda {
 namespace {
@@ -49,6 +50,8 @@ void gemm(const GemmShape& s, const void* a, const void* b, Dtype in, void* c, D
     }
   }
   cpu::copy(flat(wide_c.data(), Dtype::f32, s.m * s.n), flat(c, out, s.m * s.n));
+  shim::shim_runtime().note({"gemm", static_cast<std::uint64_t>((s.m + s.n) * s.k) * size_of(in),
+                             static_cast<std::uint64_t>(s.m * s.n) * size_of(out)});
 }
 
 }  // namespace unet::kernels::cuda

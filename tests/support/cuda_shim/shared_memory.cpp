@@ -1,12 +1,15 @@
 #include "tests/support/cuda_shim/shared_memory.h"
 
+#include <cxxabi.h>
 #include <elf.h>
 #include <link.h>
 
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <iterator>
 #include <map>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -72,15 +75,23 @@ Symbols read_symbols() {
   return out;
 }
 
-std::vector<Array> find_arrays(const void* kernel) {
-  static const Symbols symbols = read_symbols();
-  const auto function = symbols.functions.find(reinterpret_cast<ElfW(Addr)>(kernel));
-  if (function == symbols.functions.end())
+const Symbols& symbols() {
+  static const Symbols known = read_symbols();
+  return known;
+}
+
+const std::string& mangled_name(const void* kernel) {
+  const auto function = symbols().functions.find(reinterpret_cast<ElfW(Addr)>(kernel));
+  if (function == symbols().functions.end())
     throw std::logic_error("the shim needs the program's symbols: do not strip it");
+  return function->second;
+}
+
+std::vector<Array> find_arrays(const void* kernel) {
   // A variable v of the function _Zf is mangled _ZZfEv.
-  const std::string prefix = "_ZZ" + function->second.substr(2) + "E";
+  const std::string prefix = "_ZZ" + mangled_name(kernel).substr(2) + "E";
   std::vector<Array> out;
-  for (const Symbol& variable : symbols.variables) {
+  for (const Symbol& variable : symbols().variables) {
     if (variable.name.rfind(prefix, 0) != 0) continue;
     out.push_back({reinterpret_cast<unsigned char*>(variable.address), variable.bytes});
   }
@@ -102,5 +113,12 @@ void poison_shared_memory(const void* kernel) {
 }
 
 int shared_arrays(const void* kernel) { return static_cast<int>(arrays_of(kernel).size()); }
+
+std::string kernel_name(const void* kernel) {
+  int status = 0;
+  const std::unique_ptr<char, void (*)(void*)> text(
+      abi::__cxa_demangle(mangled_name(kernel).c_str(), nullptr, nullptr, &status), std::free);
+  return text == nullptr ? mangled_name(kernel) : text.get();
+}
 
 }  // namespace unet::shim

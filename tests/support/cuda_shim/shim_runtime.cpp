@@ -143,9 +143,27 @@ void ShimRuntime::fill_bytes(void* to, int byte, std::size_t bytes) {
 void ShimRuntime::launch(const Launch& call) {
   ++launches_;
   check_launch(call.grid, call.block);
-  enqueue([kernel = call.kernel, grid = call.grid, block = call.block, body = call.on_cpu] {
-    run_grid(kernel, grid, block, body);
-  });
+  enqueue([this, call] { run(call); });
+}
+
+void ShimRuntime::run(const Launch& call) {
+  if (!traffic_) return run_grid(call.kernel, call.grid, call.block, call.on_cpu);
+  Footprint footprint;
+  for (const auto& [at, block] : device_) footprint.add(block.begin, block.bytes);
+  run_grid(call.kernel, call.grid, call.block, call.on_cpu);
+  traffic_->push_back(footprint.total());
+  traffic_->back().name = kernel_name(call.kernel);
+}
+
+void ShimRuntime::note(const Traffic& call) {
+  if (traffic_) traffic_->push_back(call);
+}
+
+std::vector<Traffic> ShimRuntime::take_traffic() {
+  synchronize();
+  std::vector<Traffic> out = std::move(traffic_).value_or(std::vector<Traffic>());
+  traffic_.reset();
+  return out;
 }
 
 Event ShimRuntime::create_event(bool timed) {

@@ -7,9 +7,12 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "kernels/cuda/runtime.h"
+#include "tests/support/cuda_shim/traffic.h"
 
 namespace unet::shim {
 
@@ -44,6 +47,12 @@ class ShimRuntime : public kernels::cuda::Runtime {
   int live_events() const { return static_cast<int>(events_.size()); }
   int broken_guards() const;
   std::uint64_t launches() const { return launches_; }
+  /// From now on the traffic of every launch is counted, which takes a while.
+  void begin_traffic() { traffic_.emplace(); }
+  /// What the stand-ins for libraries have moved.
+  void note(const Traffic& call);
+  /// Launches and calls of libraries since begin_traffic(), in the order of the stream; no more are counted.
+  std::vector<Traffic> take_traffic();
 
  private:
   struct Block {
@@ -65,6 +74,7 @@ class ShimRuntime : public kernels::cuda::Runtime {
   void require_on_device(const char* call, const void* data, std::size_t bytes) const;
   EventState& state_of(const char* call, kernels::cuda::Event event);
   void enqueue(std::function<void()> work);
+  void run(const kernels::cuda::Launch& call);
   void run_until(std::uint64_t count);
 
   std::size_t capacity_;
@@ -74,7 +84,15 @@ class ShimRuntime : public kernels::cuda::Runtime {
   std::uint64_t next_event_ = 1;
   std::deque<std::function<void()>> queue_;
   std::uint64_t queued_ = 0, done_ = 0, launches_ = 0;
+  std::optional<std::vector<Traffic>> traffic_;
 };
+
+/// Of the stand-in for cuDNN.
+struct ConvolutionNotes {
+  std::map<std::string, int> runs;  // of each plan, by its id
+  bool one_is_broken = false;       // the first candidate, "shim:broken", fails when it runs
+};
+ConvolutionNotes& convolution_notes();
 
 /// The one that runtime() is in test programs.
 ShimRuntime& shim_runtime();

@@ -94,7 +94,8 @@ def compile(model):
     return model
 
 
-uint8, int64, float32, float64, bfloat16, channels_last = ("uint8", "int64", "float32", "float64", "bfloat16", "last")
+uint8, int64, float16, float32, float64, bfloat16, channels_last = ("uint8", "int64", "float16", "float32", "float64",
+                                                                   "bfloat16", "last")
 device = randint = arange = tensor = autocast = inference_mode = cat = Anything()
 optim = Anything()
 sys.modules["torch.nn"] = nn

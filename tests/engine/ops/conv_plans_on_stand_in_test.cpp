@@ -1,0 +1,61 @@
+// Autotune on a device, whose library plans what it cannot run.
+#include "engine/ops/conv_plans.h"
+
+#include <gtest/gtest.h>
+
+#include "engine/ops/ops.h"
+#include "tests/support/cuda_shim/failing_runtime.h"
+#include "tests/support/cuda_shim/shim_runtime.h"
+#include "tests/support/tensors.h"
+
+namespace unet::tests {
+namespace {
+
+/// Counts what is asked of events.
+struct Counting : shim::FailingRuntime {
+  Counting() : FailingRuntime(shim::shim_runtime(), 0) { kernels::cuda::set_runtime(this); }
+  ~Counting() override { kernels::cuda::set_runtime(nullptr); }
+  float elapsed_ms(kernels::cuda::Event from, kernels::cuda::Event to) override {
+    ++intervals;
+    return FailingRuntime::elapsed_ms(from, to);
+  }
+  int intervals = 0;
+};
+
+class CudaAutotune : public testing::Test {
+ protected:
+  CudaAutotune() {
+    set_conv_autotune(true);  // forgets what was chosen
+    notes_ = {.runs = {}, .one_is_broken = true};
+  }
+  ~CudaAutotune() override {
+    set_conv_autotune(false);
+    notes_ = {};
+  }
+
+  static std::vector<double> convolve(Device device) {
+    Tape tape(Tape::Mode::inference);
+    const Tensor x = Tensor::of({2, 11, 9, 16}, Dtype::f32, normal_values(2 * 11 * 9 * 16, 1)).to(device);
+    const Tensor weight = Tensor::of({24, 3, 3, 16}, Dtype::f32, normal_values(24 * 9 * 16, 2)).to(device);
+    return conv2d(tape, tape.input(x), tape.input(weight), {}, {.pad = 1}).value.values<double>();
+  }
+
+  shim::ConvolutionNotes& notes_ = shim::convolution_notes();
+};
+
+TEST_F(CudaAutotune, LeavesOutWhatFailsAndTimesTheOthersByEvents) {
+  Counting runtime;
+  EXPECT_LE(nmse(convolve(kCuda), convolve(Device{})), 1e-10);
+  std::string chosen;
+  for (const PlanUse& use : conv_plan_uses()) {
+    if (use.id.rfind("shim:", 0) == 0) chosen = use.id;
+  }
+  EXPECT_NE(chosen, "");
+  EXPECT_EQ(notes_.runs.at("shim:broken"), 1) << "tried, and no more";
+  EXPECT_NE(chosen, "shim:broken");
+  EXPECT_GE(notes_.runs.at(chosen), 10);
+  EXPECT_GE(runtime.intervals, 3);
+}
+
+}  // namespace
+}  // namespace unet::tests

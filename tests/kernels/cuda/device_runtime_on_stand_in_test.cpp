@@ -1,0 +1,76 @@
+// The real runtime's source over a CUDA runtime library that takes notes.
+#include "tests/support/libraries/noting_cudart.h"
+
+#define default_runtime device_runtime  // this program has the stand-in's
+#include "kernels/cuda/device_runtime.cpp"
+#undef default_runtime
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+namespace unet::kernels::cuda {
+namespace {
+
+std::string error_of(const auto& work) {
+  try {
+    work();
+  } catch (const CudaError& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+/// What a call comes to, once the stream is there.
+std::vector<std::string> notes_of(const auto& work) {
+  device_runtime().stream();
+  notes.clear();
+  work();
+  return notes;
+}
+
+/// A host that waits leaves its core to others: image decoding, or a second training.
+TEST(CudaRuntimeCalls, WaitsAreNoSpinning) {
+  const std::string blocking = "cudaEventCreateWithFlags " + std::to_string(cudaEventBlockingSync);
+  const std::string untimed =
+      "cudaEventCreateWithFlags " + std::to_string(cudaEventBlockingSync | cudaEventDisableTiming);
+  EXPECT_EQ(notes_of([] { device_runtime().create_event(true); }), std::vector{blocking});
+  EXPECT_EQ(notes_of([] { device_runtime().create_event(false); }), std::vector{untimed});
+  const std::vector<std::string> first = notes_of([] { device_runtime().synchronize(); });
+  EXPECT_EQ(std::count(first.begin(), first.end(), "cudaStreamSynchronize"), 0);  // it would spin
+  EXPECT_EQ(notes_of([] { device_runtime().synchronize(); }),
+            (std::vector<std::string>{"cudaEventRecord", "cudaEventSynchronize"}));
+}
+
+TEST(CudaRuntimeCalls, AnErrorNamesTheCallAndIsReportedOnce) {
+  const auto failing = [](const auto& work) {
+    return notes_of([&] {
+      next_error = 1;
+      EXPECT_NE(error_of(work), "no error");
+    });
+  };
+  EXPECT_EQ(failing([] { device_runtime().memory(); }),
+            (std::vector<std::string>{"cudaMemGetInfo", "cudaGetLastError"}));
+  EXPECT_EQ(failing([] { device_runtime().launch({}); }),
+            (std::vector<std::string>{"cudaLaunchKernel", "cudaGetLastError"}));
+  next_error = 1;
+  EXPECT_EQ(error_of([] { device_runtime().launch({}); }),
+            "cudaLaunchKernel: cudaErrorNoted (as the test wants) of some_kernel");
+}
+
+TEST(CudaRuntimeCalls, TooLittleMemoryIsNoError) {
+  next_error = cudaErrorMemoryAllocation;
+  EXPECT_EQ(device_runtime().allocate(1), nullptr);
+  next_error = cudaErrorMemoryAllocation;
+  EXPECT_EQ(device_runtime().allocate_pinned(1), nullptr);
+  EXPECT_NE(device_runtime().allocate(1), nullptr);
+}
+
+TEST(CudaRuntimeCalls, WhatIsNotDoneIsNotPassed) {
+  next_error = cudaErrorNotReady;
+  EXPECT_FALSE(device_runtime().passed(nullptr));
+  EXPECT_TRUE(device_runtime().passed(nullptr));
+}
+
+}  // namespace
+}  // namespace unet::kernels::cuda
