@@ -63,40 +63,57 @@ Affine draw_geometry(const Draws& draws, const Image& source, int height, int wi
   return map;
 }
 
-/// Reflects about the image's edge (half a pixel outside the outer centres), once: no map above reaches further.
-float reflected(float at, int size) {
-  if (at < -0.5f) at = -1 - at;
-  if (at > static_cast<float>(size) - 0.5f) at = 2 * static_cast<float>(size) - 1 - at;
-  return std::clamp(at, 0.0f, static_cast<float>(size - 1));
+/// Red, green and blue; the fourth lane is idle.
+using Color = float __attribute__((vector_size(16)));
+
+Color color_at(const std::uint8_t* pixel) {
+  using Bytes = std::uint8_t __attribute__((vector_size(4)));
+  return __builtin_convertvector((Bytes{pixel[0], pixel[1], pixel[2]}), Color);
 }
 
-/// Fills colors [height, width, 3] in 0..255 and labels.
-void warp(const LabelledImage& source, const Affine& map, int height, int width, float* colors, std::uint8_t* labels) {
+/// Reflects about the image's edge (half a pixel outside the outer centres), once: no map above reaches further.
+float reflected(float at, float size) {
+  at = at < -0.5f ? -1 - at : at;
+  at = at > size - 0.5f ? 2 * size - 1 - at : at;
+  return std::min(std::max(at, 0.0f), size - 1);
+}
+
+/// Where the pixels of a row come from along one axis: x0 + step * column, reflected; whole part and rest.
+void places(double x0, double step, int size, std::vector<int>& whole, std::vector<float>& rest) {
+  const auto begin = static_cast<float>(x0), slope = static_cast<float>(step);
+  for (std::size_t column = 0; column < whole.size(); ++column) {
+    const float at = reflected(begin + slope * static_cast<float>(static_cast<int>(column)), static_cast<float>(size));
+    whole[column] = static_cast<int>(at);
+    rest[column] = at - static_cast<float>(whole[column]);
+  }
+}
+
+/// Fills colors [height, width] in 0..255 and labels.
+void warp(const LabelledImage& source, const Affine& map, int height, int width, Color* colors, std::uint8_t* labels) {
   const int last_x = source.image.width - 1, last_y = source.image.height - 1;
+  const auto count = static_cast<std::size_t>(width);
+  std::vector<int> lefts(count), tops(count);
+  std::vector<float> rests_x(count), rests_y(count);
   for (int row = 0; row < height; ++row) {
-    const float x0 = static_cast<float>(map.x0 + map.xy * row), y0 = static_cast<float>(map.y0 + map.yy * row);
-    const float step_x = static_cast<float>(map.xx), step_y = static_cast<float>(map.yx);
-    for (int column = 0; column < width; ++column) {
-      const float x = reflected(x0 + step_x * static_cast<float>(column), source.image.width);
-      const float y = reflected(y0 + step_y * static_cast<float>(column), source.image.height);
-      const int left = static_cast<int>(x), top = static_cast<int>(y);
-      const float fx = x - static_cast<float>(left), fy = y - static_cast<float>(top);
+    places(map.x0 + map.xy * row, map.xx, source.image.width, lefts, rests_x);
+    places(map.y0 + map.yy * row, map.yx, source.image.height, tops, rests_y);
+    for (std::size_t column = 0; column < count; ++column) {
+      const int left = lefts[column], top = tops[column];
+      const float fx = rests_x[column], fy = rests_y[column];
       const int right = std::min(left + 1, last_x), bottom = std::min(top + 1, last_y);
       const std::uint8_t* upper = source.image.row(top);
       const std::uint8_t* lower = source.image.row(bottom);
-      for (int c = 0; c < 3; ++c) {
-        const float a = upper[3 * left + c], b = upper[3 * right + c];
-        const float d = lower[3 * left + c], e = lower[3 * right + c];
-        const float above = a + fx * (b - a), below = d + fx * (e - d);
-        *colors++ = above + fy * (below - above);
-      }
+      const Color a = color_at(upper + 3 * left), b = color_at(upper + 3 * right);
+      const Color d = color_at(lower + 3 * left), e = color_at(lower + 3 * right);
+      const Color above = a + fx * (b - a), below = d + fx * (e - d);
+      *colors++ = above + fy * (below - above);
       *labels++ = source.labels.row(fy < 0.5f ? top : bottom)[fx < 0.5f ? left : right];
     }
   }
 }
 
 struct ColorMap {
-  float matrix[3][3];
+  Color of_red, of_green, of_blue;  // what each of a pixel's three adds to the new ones
   float offset;
 };
 
@@ -120,28 +137,31 @@ ColorMap draw_colors(const Draws& draws, double mean_gray) {
         const double turn = row == k ? cosine + gray : gray + ((k - row + 3) % 3 == 1 ? -cross : cross);
         sum += turn * ((k == column ? saturation : 0) + (1 - saturation) * luma[static_cast<std::size_t>(column)]);
       }
-      map.matrix[row][column] = static_cast<float>(sum * contrast * brightness);
+      (column == 0   ? map.of_red
+       : column == 1 ? map.of_green
+                     : map.of_blue)[row] = static_cast<float>(sum * contrast * brightness);
     }
   }
   map.offset = static_cast<float>((1 - contrast) * brightness * mean_gray);
   return map;
 }
 
-double mean_gray(const std::vector<float>& colors) {
+double mean_gray(const std::vector<Color>& colors) {
   std::array<double, 3> sums{};
-  for (std::size_t i = 0; i < colors.size(); i += 3) {
-    for (std::size_t c = 0; c < 3; ++c) sums[c] += colors[i + c];
+  for (const Color& color : colors) {
+    for (std::size_t c = 0; c < 3; ++c) sums[c] += color[c];
   }
-  return (luma[0] * sums[0] + luma[1] * sums[1] + luma[2] * sums[2]) / (static_cast<double>(colors.size()) / 3);
+  return (luma[0] * sums[0] + luma[1] * sums[1] + luma[2] * sums[2]) / static_cast<double>(colors.size());
 }
 
-void apply_colors(const std::vector<float>& colors, const ColorMap& map, std::uint8_t* image) {
-  for (std::size_t i = 0; i < colors.size(); i += 3) {
-    const float r = colors[i], g = colors[i + 1], b = colors[i + 2];
-    for (std::size_t c = 0; c < 3; ++c) {
-      const float value = map.matrix[c][0] * r + map.matrix[c][1] * g + map.matrix[c][2] * b + map.offset;
-      image[i + c] = static_cast<std::uint8_t>(std::clamp(value + 0.5f, 0.0f, 255.0f));
-    }
+void apply_colors(const std::vector<Color>& colors, const ColorMap& map, std::uint8_t* image) {
+  using Whole = int __attribute__((vector_size(16)));
+  constexpr Color kLeast{}, kMost{255, 255, 255, 255};
+  for (const Color& color : colors) {
+    Color value = map.of_red * color[0] + map.of_green * color[1] + map.of_blue * color[2] + map.offset + 0.5f;
+    value = value < kLeast ? kLeast : value > kMost ? kMost : value;
+    const Whole whole = __builtin_convertvector(value, Whole);
+    for (int c = 0; c < 3; ++c) *image++ = static_cast<std::uint8_t>(whole[c]);
   }
 }
 
@@ -182,7 +202,8 @@ void augment(const LabelledImage& prepared, Augment kind, std::uint64_t seed, st
              int height, int width, std::uint8_t* image, std::uint8_t* labels) {
   const Draws draws(seed, epoch, sample);
   if (kind != Augment::standard) return copy(prepared, kind == Augment::flip && draws.flipped(), image, labels);
-  std::vector<float> colors(static_cast<std::size_t>(height) * width * 3);
+  thread_local std::vector<Color> colors;  // fresh memory of this size costs page faults, each time
+  colors.resize(static_cast<std::size_t>(height) * width);
   warp(prepared, draw_geometry(draws, prepared.image, height, width), height, width, colors.data(), labels);
   apply_colors(colors, draw_colors(draws, mean_gray(colors)), image);
 }
