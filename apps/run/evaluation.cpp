@@ -28,7 +28,7 @@ Evaluation evaluate(models::Segmenter& model, Background background, Loader& loa
   double dice_loss_sum = 0;
   loader.start(0, range.begin);
   for (std::int64_t number = range.begin; number < range.end; ++number) {
-    const std::optional<Batch> batch = loader.next();
+    std::optional<Batch> batch = loader.next();
     if (!batch) break;
     const auto [images, labels] = to_tensors(*batch, device);
     Tape tape(Tape::Mode::inference);
@@ -60,6 +60,7 @@ Evaluation evaluate(models::Segmenter& model, Background background, Loader& loa
     out.metrics.add(counts);
     out.counts.insert(out.counts.end(), counts.begin(), counts.end());
     if (visit) visit({*batch, images, logits.value, prediction.reshape({batch->N, batch->H, batch->W})});
+    loader.give_back(*std::move(batch));
   }
   if (total.weight > 0) out.cross_entropy = total.loss / total.weight;
   // An image whose pixels are all ignored adds nothing to the sum.

@@ -26,7 +26,9 @@ std::int64_t issue_step(const TrainOptions& options, models::Segmenter& model, L
   }
   step.begin(std::move(settings));
   for (std::int64_t pass = 0; pass < passes; ++pass) {
-    const auto [pixels, labels] = to_tensors(loader.next().value(), model.device());
+    Batch made = loader.next().value();
+    const auto [pixels, labels] = to_tensors(made, model.device());
+    loader.give_back(std::move(made));
     Tape tape;
     const Var logits = models::logits(model, tape, pixels);
     step.backward(tape, loss_of(loss_kind, options.background, tape, logits, labels));

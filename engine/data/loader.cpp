@@ -63,15 +63,25 @@ std::vector<std::int64_t> Loader::order_of(std::int64_t epoch) const {
   return order;
 }
 
-Batch Loader::empty_batch(std::int64_t number) const {
+void Loader::give_back(Batch batch) {
+  const std::lock_guard lock(mutex_);
+  spares_.push_back(std::move(batch));
+}
+
+Batch Loader::empty_batch(std::int64_t number) {
   const std::int64_t first = number * options_.batch_size;
   Batch batch;
+  if (!spares_.empty()) {
+    batch = std::move(spares_.back());
+    spares_.pop_back();
+  }
   batch.N = std::min(options_.batch_size, images() - first);
   batch.H = options_.height;
   batch.W = options_.width;
   batch.images.resize(static_cast<std::size_t>(batch.N * batch.H * batch.W * 3));
   batch.labels.resize(static_cast<std::size_t>(batch.N * batch.H * batch.W));
   batch.indices.assign(order_.begin() + first, order_.begin() + first + batch.N);
+  batch.full_labels.clear();
   if (options_.full_labels) batch.full_labels.resize(static_cast<std::size_t>(batch.N));
   return batch;
 }
@@ -89,7 +99,10 @@ void Loader::start(std::int64_t epoch, std::int64_t first_batch) {
     end_ = images();
     position_ = std::min(end_, first_batch * options_.batch_size);
     next_batch_ = first_batch;
-    for (Slot& slot : slots_) slot = {};
+    for (Slot& slot : slots_) {
+      if (!slot.batch.images.empty()) spares_.push_back(std::move(slot.batch));
+      slot = {};
+    }
   }
   work_changed_.notify_all();
 }

@@ -57,6 +57,9 @@ class Loader {
   /// The next batch (the last of an epoch may be smaller), or nothing after the last or after an error.
   std::optional<Batch> next();
 
+  /// A batch that is done with; its memory serves for a later one.
+  void give_back(Batch batch);
+
   /// Waits until the workers have made all that they may make ahead of the consumer.
   void settle();
 
@@ -79,7 +82,7 @@ class Loader {
   };
 
   std::vector<std::int64_t> order_of(std::int64_t epoch) const;
-  Batch empty_batch(std::int64_t number) const;
+  Batch empty_batch(std::int64_t number);
   Slot& slot_of(std::int64_t batch) { return slots_[static_cast<std::size_t>(batch % options_.prefetch)]; }
   std::shared_ptr<const LabelledImage> prepared(std::int64_t index, Image* full_labels);
   void make(std::int64_t index, std::int64_t epoch, std::int64_t at, Batch& batch);
@@ -105,6 +108,7 @@ class Loader {
   std::int64_t busy_ = 0;        // workers making a sample
   bool stopping_ = false;
   std::vector<Slot> slots_;  // batch number modulo prefetch
+  std::vector<Batch> spares_;
   std::vector<std::thread> workers_;
 };
 

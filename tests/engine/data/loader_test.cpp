@@ -43,6 +43,28 @@ class LoaderTest : public testing::Test {
   test::Folder folder_;
 };
 
+TEST_F(LoaderTest, MemoryThatIsGivenBackServesAgain) {
+  const Dataset dataset = data();
+  Loader fresh(dataset, Split::train, options(0)), alone(dataset, Split::train, options(0));
+  alone.start(0);
+  Batch first = alone.next().value();
+  const std::uint8_t* memory = first.images.data();
+  alone.give_back(std::move(first));
+  EXPECT_EQ(alone.next().value().images.data(), memory);
+  for (const int workers : {0, 2}) {
+    Loader loader(dataset, Split::train, options(workers));
+    for (const std::int64_t epoch : {0, 1}) {  // the last batch of an epoch is smaller
+      fresh.start(epoch);
+      loader.start(epoch);
+      while (std::optional<Batch> batch = loader.next()) {
+        const Batch expected = fresh.next().value();
+        EXPECT_TRUE(batch->images == expected.images && batch->labels == expected.labels);
+        loader.give_back(*std::move(batch));
+      }
+    }
+  }
+}
+
 TEST_F(LoaderTest, BatchesDoNotDependOnWorkersPrefetchOrCache) {
   const Dataset dataset = data();
   Loader alone(dataset, Split::train, options(0));
