@@ -245,7 +245,7 @@ TorchFile::TorchFile(const std::filesystem::path& path) : TensorFile(path) {
            "command, which runs what the file asks for: use it where you trust who made the file: " +
                conversion(path, true));
   } catch (const Error& error) {
-    refuse(error.what(), "take another file, or write or copy it again");
+    refuse(error.what(), "take another file, write or copy it again, or, of TorchScript, save its state_dict()");
   }
 }
 

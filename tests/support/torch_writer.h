@@ -5,6 +5,7 @@
 #include <fmt/core.h>
 #include <zlib.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -87,11 +88,11 @@ inline std::string zip_of(const Parts& parts, bool as_torch = true) {
       padding.resize((64 - (at + 34 + name.size()) % 64) % 64, 'Z');
       padding = "FB" + little(padding.size(), 2) + padding;
     }
-    const auto lengths = [&](std::size_t extra) { return little(name.size(), 2) + little(extra, 2); };
-    out += "PK\x03\x04" + little(0, 2) + fixed + (as_torch ? std::string(12, '\0') : sizes) + lengths(padding.size()) +
-           name + padding + content;
+    const std::string name_length = little(name.size(), 2);
+    out += "PK\x03\x04" + little(0, 2) + fixed + (as_torch ? std::string(12, '\0') : sizes) + name_length +
+           little(padding.size(), 2) + name + padding + content;
     if (as_torch) out += "PK\x07\x08" + sizes;
-    directory += "PK\x01\x02" + little(0, 4) + fixed + sizes + lengths(0) + little(0, 10) + little(at, 4) + name;
+    directory += "PK\x01\x02" + little(0, 4) + fixed + sizes + name_length + little(0, 12) + little(at, 4) + name;
   }
   const std::size_t begin = out.size(), end = begin + directory.size();
   out += directory;
@@ -122,6 +123,20 @@ inline std::vector<std::int64_t> strides_of(const std::vector<std::int64_t>& sha
   for (const std::size_t d : order) {
     out[d] = stride;
     stride *= shape[d];
+  }
+  return out;
+}
+
+/// The bytes of a tensor, row by row, as a storage that its strides belong to.
+inline std::string laid_out(const std::vector<char>& rows, const std::vector<std::int64_t>& shape,
+                            const std::vector<std::int64_t>& strides, std::size_t element) {
+  std::string out(rows.size(), '\0');
+  for (std::size_t i = 0; i < rows.size() / element; ++i) {
+    std::size_t rest = i, place = 0;
+    for (std::size_t d = shape.size(); d-- > 0; rest /= static_cast<std::size_t>(shape[d])) {
+      place += rest % static_cast<std::size_t>(shape[d]) * static_cast<std::size_t>(strides[d]);
+    }
+    std::copy_n(rows.data() + i * element, element, out.data() + place * element);
   }
   return out;
 }
