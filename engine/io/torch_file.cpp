@@ -63,9 +63,11 @@ class TorchReader {
     const PickleValue& root = pickle_[pickle_.root];
     if (root.kind != Kind::dict) throw Error("it holds no dictionary, so no tensors under their names");
     const PickleValue* chosen = &root;
+    std::size_t seen = 0;
     for (std::size_t i = 0; i < root.items.size(); i += 2) {
       const PickleValue &key = pickle_[root.items[i]], &value = pickle_[root.items[i + 1]];
       const bool outer = key.kind == Kind::text && std::find(kOuter.begin(), kOuter.end(), key.text) != kOuter.end();
+      if (outer && ++seen > kOuter.size()) throw Error("it holds an entry \"{}\" twice", key.text);
       if (!outer || value.kind != Kind::dict || !holds_tensors(value)) continue;
       if (chosen != &root) throw Error("it holds more than one dictionary of tensors, the second \"{}\"", key.text);
       chosen = &value;
@@ -97,8 +99,12 @@ class TorchReader {
       return;
     }
     try {
-      if (key.text.size() > kTorchNameBytes)
+      if (key.text.size() > kTorchNameBytes) {
         throw Error("has a name of {} bytes, at most {} are read", key.text.size(), kTorchNameBytes);
+      }
+      if ((names_bytes_ += key.text.size()) > kPickleBytes) {  // more than the pickle can spell out
+        throw Error("brings the names to more than {} bytes", kPickleBytes);
+      }
       if (out_.tensors_.size() == kTorchTensors) throw Error("is one too many: at most {} are read", kTorchTensors);
       tensor(key.text, value);
     } catch (const Error& error) {
@@ -200,8 +206,9 @@ class TorchReader {
   std::string folder_;  // with a slash
   Pickle pickle_;
   std::size_t passed_over_ = 0;
-  std::string names_;  // of the first of these
-  std::uint64_t taken_ = 0;
+  std::string names_;              // of the first of these
+  std::uint64_t taken_ = 0;        // bytes of tensors
+  std::uint64_t names_bytes_ = 0;  // of their names
 };
 
 TorchFile::TorchFile(const std::filesystem::path& path) : TensorFile(path) {

@@ -333,6 +333,19 @@ TEST(TorchFile, SharedStoragesAreBoundedByTheFile) {
   expect_parts(repeated_view(40'000, view(0, {0}, {1})), {"is one too many: at most 32768 are read"});
 }
 
+TEST(TorchFile, ADictionaryThatNamesThingsAgainAndAgainCostsLittle) {
+  // A long name, kept and given to all tensors.
+  std::string names = "}" + pickled(std::string(4096, 'n')) + "q\2" + view(0, {0}, {1}) + "q\1s(";
+  for (int i = 1; i < 32'000; ++i) names += i % 1000 == 0 ? "h\2h\1u(" : "h\2h\1";
+  expect_refused(names + "u", {"brings the names to more than 16777216 bytes"});
+  // A large dictionary without tensors, as the "model" again and again.
+  std::string models = "}" + pickled("model") + "q\1}q\2(";
+  for (int i = 1; i < 100'000; ++i) models += i % 1000 == 0 ? "h\1h\1u(" : "h\1h\1";
+  models += "us(";
+  for (int i = 1; i < 100'000; ++i) models += i % 1000 == 0 ? "h\1h\2u(" : "h\1h\2";
+  expect_refused(models + "u", {"it holds an entry \"model\" twice"});
+}
+
 TEST(TorchFile, CutOrFlippedIsRefusedOrEqual) {
   const std::string whole = small_file();
   const Read expected = read_bytes(whole);
