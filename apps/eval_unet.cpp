@@ -130,8 +130,8 @@ void run(const EvalOptions& options, const models::Registry& registry) {
   if (is_standard_output(options.json) || is_standard_output(options.per_image)) say_on_stderr();
   const Machine machine = machine_of(options.machine);
   say("device: {}, {}\n", machine.text, machine.arithmetic);
-  const SafetensorsFile file(options.checkpoint);
-  const models::Description checkpoint = describe(registry, file, options.normalization);
+  const std::unique_ptr<TensorFile> file = open_tensor_file(options.checkpoint);
+  const models::Description checkpoint = describe(registry, *file, options.normalization);
   if (checkpoint.spec.in_channels != 3) {
     throw Error("{}: the network takes {} input channels; data sets here are RGB, so 3 are expected",
                 options.checkpoint, checkpoint.spec.in_channels);
@@ -151,7 +151,7 @@ void run(const EvalOptions& options, const models::Registry& registry) {
   }
   const auto owned = models::make_segmenter(registry, checkpoint.spec, 0, machine);
   models::Segmenter& model = *owned;
-  load_and_say(file, model);
+  load_and_say(*file, model);
 
   const int classes = static_cast<int>(checkpoint.spec.classes);
   const auto C = static_cast<std::size_t>(classes);

@@ -210,8 +210,8 @@ void conclude(const Outcome& outcome, const PredictFiles& found, double seconds,
 void run(const PredictOptions& options, const models::Registry& registry) {
   const Machine machine = machine_of(options.machine);
   say("device: {}, {}\n", machine.text, machine.arithmetic);
-  const SafetensorsFile file(options.checkpoint);
-  const models::Description checkpoint = describe(registry, file, options.normalization);
+  const std::unique_ptr<TensorFile> file = open_tensor_file(options.checkpoint);
+  const models::Description checkpoint = describe(registry, *file, options.normalization);
   const std::int64_t C = checkpoint.spec.classes;
   if (checkpoint.spec.in_channels != 3 || C > 255) {
     throw Error("{}: the network takes {} input channels and has {} classes; 3 and at most 255 are expected",
@@ -233,7 +233,7 @@ void run(const PredictOptions& options, const models::Registry& registry) {
   const bool wants_legend = options.overlay && C > 2;
   if (wants_legend) require_replaceable(legend);
   const auto model = models::make_segmenter(registry, checkpoint.spec, 0, machine);
-  load_and_say(file, *model);
+  load_and_say(*file, *model);
   make_folder(options.output);
   if (wants_legend)
     write_picture(legend, legend_of(class_names(checkpoint.class_map, static_cast<int>(C)), checkpoint.background));

@@ -100,9 +100,10 @@ void train(const TrainOptions& asked, const models::Registry& registry) {
   if (!asked.write_class_map.empty()) return write_class_map(asked);
   const Machine machine = machine_of(asked.machine);
   RunLock lock;
-  std::optional<SafetensorsFile> resumed = state_of_run(asked, lock), init;
-  if (!resumed && !asked.init.empty()) init.emplace(asked.init);
-  TrainOptions options = with_normalization_of(resumed ? resumed : init, asked, registry);
+  std::optional<SafetensorsFile> resumed = state_of_run(asked, lock);
+  std::unique_ptr<TensorFile> init;
+  if (!resumed && !asked.init.empty()) init = open_tensor_file(asked.init);
+  TrainOptions options = with_normalization_of(resumed ? &*resumed : init.get(), asked, registry);
   options.machine.precision = machine.precision;  // what auto is here
   const Dataset dataset(dataset_options(options));
   Loader training(dataset, Split::train, training_loader(options));

@@ -8,7 +8,7 @@
 namespace unet::models {
 namespace {
 
-SegmenterSpec recognize(const Registry& registry, const SafetensorsFile& file) {
+SegmenterSpec recognize(const Registry& registry, const TensorFile& file) {
   const auto said = file.metadata().find("model");
   const bool says = said != file.metadata().end();
   for (const bool as_said : {true, false}) {  // a file of another program may call its network what it likes
@@ -29,7 +29,7 @@ SegmenterSpec recognize(const Registry& registry, const SafetensorsFile& file) {
 
 }  // namespace
 
-Description describe(const Registry& registry, const SafetensorsFile& file) {
+Description describe(const Registry& registry, const TensorFile& file) {
   Description out;
   out.spec = recognize(registry, file);
   out.spec.classes = std::max<std::int64_t>(2, out.spec.classes);

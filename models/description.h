@@ -28,7 +28,7 @@ struct Description {
 
 /// Throws Error naming the file and the tensor if it holds no network of the registry. Reads shapes and metadata, no
 /// weights.
-Description describe(const Registry& registry, const SafetensorsFile& file);
+Description describe(const Registry& registry, const TensorFile& file);
 
 /// The metadata that describe() reads back.
 Metadata metadata_of(const Description& description);

@@ -54,7 +54,7 @@ std::string text_of(const kernels::NormalizeSpec& spec) {
   return fmt::format("{}/{}", fmt::join(spec.mean, ","), fmt::join(spec.deviation, ","));
 }
 
-std::optional<kernels::NormalizeSpec> normalization_of(const SafetensorsFile& file, std::int64_t channels) {
+std::optional<kernels::NormalizeSpec> normalization_of(const TensorFile& file, std::int64_t channels) {
   const auto found = file.metadata().find(kNormalizationKey);
   if (found == file.metadata().end()) {
     return file.metadata().contains("image_size") ? std::optional(imagenet_normalization()) : std::nullopt;

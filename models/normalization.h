@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "engine/io/safetensors.h"
+#include "engine/io/tensor_file.h"
 #include "engine/ops/ops.h"
 
 namespace unet::models {
@@ -20,6 +20,6 @@ std::string text_of(const kernels::NormalizeSpec& spec);
 
 /// What a file says; ImageNet's for what train_unet wrote before it said so; nothing for a silent file of others.
 /// Throws Error naming the file if its entry is none.
-std::optional<kernels::NormalizeSpec> normalization_of(const SafetensorsFile& file, std::int64_t channels = 3);
+std::optional<kernels::NormalizeSpec> normalization_of(const TensorFile& file, std::int64_t channels = 3);
 
 }  // namespace unet::models

@@ -67,7 +67,7 @@ void put(const Tensor& to, const std::vector<double>& values) {
 
 }  // namespace
 
-std::set<std::string> prefixes_of(const SafetensorsFile& file) {
+std::set<std::string> prefixes_of(const TensorFile& file) {
   std::set<std::string> out{""};
   for (const TensorInfo& info : file.tensors()) {
     std::string_view rest = info.name;
@@ -80,7 +80,7 @@ std::set<std::string> prefixes_of(const SafetensorsFile& file) {
   return out;
 }
 
-std::vector<std::string> load_weights(const SafetensorsFile& file, Segmenter& segmenter, OtherHead other_head) {
+std::vector<std::string> load_weights(const TensorFile& file, Segmenter& segmenter, OtherHead other_head) {
   Parameters& parameters = segmenter.parameters();
   WeightsFile weights{file, ""};
   for (const std::string& prefix : prefixes_of(file)) {
@@ -127,7 +127,7 @@ std::vector<std::string> load_weights(const SafetensorsFile& file, Segmenter& se
     ++untracked;
   }
 
-  std::vector<std::string> notes;
+  std::vector<std::string> notes = file.notes();
   if (!weights.prefix.empty()) {
     notes.push_back(fmt::format("names begin with \"{}\", which is left out", printable(weights.prefix)));
   }

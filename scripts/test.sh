@@ -55,17 +55,18 @@ if [ "$LONG" -eq 1 ]; then
   say "libFuzzer: a minute each"
   if echo 'extern "C" int LLVMFuzzerTestOneInput(const char*, unsigned long) { return 0; }' |
     clang++ -fsanitize=fuzzer,address -x c++ - -o "$ROOT/build/fuzzer_links" 2>/dev/null; then
-    build fuzz fuzz_checkpoint fuzz_record fuzz_list fuzz_image fuzz_options fuzz_class_map write_seeds -- -DUNET_WERROR=ON
+    build fuzz fuzz_checkpoint fuzz_record fuzz_list fuzz_image fuzz_options fuzz_class_map fuzz_torch_file write_seeds \
+      -- -DUNET_WERROR=ON
     FOUND="$ROOT/build/fuzz/corpus"
     "$ROOT/build/fuzz/bin/write_seeds" "$FOUND"
-    for target in checkpoint record list image options class_map; do
+    for target in checkpoint record list image options class_map torch_file; do
       "$ROOT/build/fuzz/bin/fuzz_$target" -max_total_time=60 -timeout=10 -rss_limit_mb=2048 -malloc_limit_mb=512 \
         -max_len=65536 -print_final_stats=1 -artifact_prefix="$FOUND/finding_${target}_" "$FOUND/$target" \
         >"$FOUND/$target.log" 2>&1 || { tail -n 100 "$FOUND/$target.log"; exit 1; }
       echo "$target: $(grep number_of_executed_units "$FOUND/$target.log")"
     done
   else
-    echo "skipped: 6 fuzzers, which need clang with its run-time libraries (clang, libclang-rt-*-dev)"
+    echo "skipped: 7 fuzzers, which need clang with its run-time libraries (clang, libclang-rt-*-dev)"
   fi
 fi
 

@@ -12,7 +12,7 @@ void say_guess(const kernels::NormalizeSpec& normalization) {
 
 }  // namespace
 
-models::Description describe(const models::Registry& registry, const SafetensorsFile& file,
+models::Description describe(const models::Registry& registry, const TensorFile& file,
                              const std::optional<kernels::NormalizeSpec>& asked) {
   models::Description out = models::describe(registry, file);
   if (asked) {
@@ -23,9 +23,8 @@ models::Description describe(const models::Registry& registry, const Safetensors
   return out;
 }
 
-TrainOptions with_normalization_of(const std::optional<SafetensorsFile>& weights, TrainOptions options,
-                                   const models::Registry& registry) {
-  if (options.normalization || !weights) return options;
+TrainOptions with_normalization_of(const TensorFile* weights, TrainOptions options, const models::Registry& registry) {
+  if (options.normalization || weights == nullptr) return options;
   options.normalization = models::normalization_of(*weights);
   if (options.normalization) return options;
   options.normalization = models::parse_normalization(models::row_of(registry, options.model).foreign_normalization);
@@ -33,7 +32,7 @@ TrainOptions with_normalization_of(const std::optional<SafetensorsFile>& weights
   return options;
 }
 
-void load_and_say(const SafetensorsFile& file, models::Segmenter& model, models::OtherHead other_head, bool quiet) {
+void load_and_say(const TensorFile& file, models::Segmenter& model, models::OtherHead other_head, bool quiet) {
   for (const std::string& line : models::load_weights(file, model, other_head)) {
     if (!quiet) say("weights: {}\n", line);
   }

@@ -7,14 +7,13 @@
 namespace unet {
 
 /// describe(), with the normalization that is asked for.
-models::Description describe(const models::Registry& registry, const SafetensorsFile& file,
+models::Description describe(const models::Registry& registry, const TensorFile& file,
                              const std::optional<kernels::NormalizeSpec>& asked);
 /// The options of a run, with the normalization of the weights that it begins or goes on with unless another is asked
-/// for.
-TrainOptions with_normalization_of(const std::optional<SafetensorsFile>& weights, TrainOptions options,
-                                   const models::Registry& registry);
+/// for; null: it begins with none.
+TrainOptions with_normalization_of(const TensorFile* weights, TrainOptions options, const models::Registry& registry);
 /// load_weights().
-void load_and_say(const SafetensorsFile& file, models::Segmenter& model,
+void load_and_say(const TensorFile& file, models::Segmenter& model,
                   models::OtherHead other_head = models::OtherHead::refused, bool quiet = false);
 
 }  // namespace unet

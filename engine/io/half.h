@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "engine/io/safetensors.h"
+#include "engine/io/tensor_file.h"
 
 namespace unet {
 

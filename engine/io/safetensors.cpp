@@ -1,13 +1,7 @@
 #include "engine/io/safetensors.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <bit>
-#include <cerrno>
-#include <system_error>
 
 #include "engine/core/error.h"
 #include "engine/io/durable_file.h"
@@ -19,20 +13,6 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "safetensors data is little-endian and copied as it is");
 
 constexpr std::size_t kChunkBytes = std::size_t{1} << 20;
-
-void read_exactly(int descriptor, const std::filesystem::path& path, void* destination, std::uint64_t bytes,
-                  std::uint64_t offset) {
-  char* next = static_cast<char*>(destination);
-  while (bytes > 0) {
-    const ssize_t got = ::pread(descriptor, next, bytes, static_cast<off_t>(offset));
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) throw Error("cannot read \"{}\": {}", path.string(), std::generic_category().message(errno));
-    if (got == 0) throw Error("cannot read \"{}\": the file became shorter while it was read", path.string());
-    next += got;
-    offset += static_cast<std::uint64_t>(got);
-    bytes -= static_cast<std::uint64_t>(got);
-  }
-}
 
 std::vector<TensorInfo> lay_out(const std::vector<const SafetensorsEntry*>& order) {
   std::vector<TensorInfo> infos;
@@ -71,56 +51,36 @@ void write_data(DurableFile& file, const SafetensorsEntry& entry, std::uint64_t 
 
 }  // namespace
 
-SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : path_(path) {
-  // Without O_NONBLOCK the opening of a pipe would wait for its writer.
-  descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (descriptor_ < 0) {
-    throw Error("cannot open checkpoint \"{}\": {}", path.string(), std::generic_category().message(errno));
-  }
+SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : TensorFile(path) {
   try {
-    struct stat status {};
-    if (::fstat(descriptor_, &status) != 0 || !S_ISREG(status.st_mode)) throw Error("it is not a regular file");
-    const std::uint64_t file_bytes = static_cast<std::uint64_t>(status.st_size);
-    if (file_bytes < 8) throw Error("it has {} bytes, less than the 8 of the header's length", file_bytes);
+    if (file_.size() < 8) throw Error("it has {} bytes, less than the 8 of the header's length", file_.size());
     unsigned char length[8];
-    read_exactly(descriptor_, path_, length, sizeof length, 0);
+    file_.read(length, sizeof length, 0);
     std::uint64_t header_bytes = 0;
     for (int i = 7; i >= 0; --i) header_bytes = header_bytes << 8 | length[i];
     if (header_bytes > kSafeHeaderBytes) {
       throw Error("its first 8 bytes give a header of {} bytes, more than the format allows ({})", header_bytes,
                   kSafeHeaderBytes);
     }
-    if (header_bytes > file_bytes - 8) {
+    if (header_bytes > file_.size() - 8) {
       throw Error("its header should have {} bytes, but the file has only {}: it is cut short or damaged", header_bytes,
-                  file_bytes);
+                  file_.size());
     }
     std::string text(header_bytes, '\0');
-    read_exactly(descriptor_, path_, text.data(), header_bytes, 8);
+    file_.read(text.data(), header_bytes, 8);
     data_start_ = 8 + header_bytes;
-    SafetensorsHeader header = parse_safetensors_header(text, file_bytes - data_start_);
+    SafetensorsHeader header = parse_safetensors_header(text, file_.size() - data_start_);
     metadata_ = std::move(header.metadata);
     tensors_ = std::move(header.tensors);
     by_name_ = std::move(header.by_name);
   } catch (const Error& error) {
-    ::close(descriptor_);
     throw Error("\"{}\" is not a valid safetensors file: {}; take another checkpoint, or write or copy it again",
                 path.string(), error.what());
-  } catch (...) {
-    ::close(descriptor_);
-    throw;
   }
 }
 
-SafetensorsFile::~SafetensorsFile() { ::close(descriptor_); }
-
-const TensorInfo* SafetensorsFile::find(std::string_view name) const {
-  const auto found = std::lower_bound(by_name_.begin(), by_name_.end(), name,
-                                      [this](std::uint32_t i, std::string_view key) { return tensors_[i].name < key; });
-  return found != by_name_.end() && tensors_[*found].name == name ? &tensors_[*found] : nullptr;
-}
-
 void SafetensorsFile::read(const TensorInfo& info, void* destination) const {
-  read_exactly(descriptor_, path_, destination, info.bytes(), data_start_ + info.begin);
+  file_.read(destination, info.bytes(), data_start_ + info.begin);
 }
 
 void write_safetensors(const std::filesystem::path& path, const std::map<std::string, std::string>& metadata,

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <limits>
 #include <nlohmann/json.hpp>
-#include <numeric>
 #include <optional>
 
 #include "engine/core/error.h"
@@ -312,14 +311,7 @@ SafetensorsHeader parse_safetensors_header(std::string_view text, std::uint64_t 
   std::sort(tensors.begin(), tensors.end(), [](const TensorInfo& a, const TensorInfo& b) {
     return a.begin != b.begin ? a.begin < b.begin : a.end != b.end ? a.end < b.end : a.name < b.name;
   });
-  header.by_name.resize(tensors.size());
-  std::iota(header.by_name.begin(), header.by_name.end(), 0u);
-  std::sort(header.by_name.begin(), header.by_name.end(),
-            [&](std::uint32_t a, std::uint32_t b) { return tensors[a].name < tensors[b].name; });
-  for (std::size_t i = 1; i < tensors.size(); ++i) {
-    const std::string& name = tensors[header.by_name[i]].name;
-    if (name == tensors[header.by_name[i - 1]].name) throw Error("tensor \"{}\" is named twice", printable(name));
-  }
+  header.by_name = order_by_name(tensors);
   check_layout(tensors, data_bytes);
   return header;
 }

@@ -148,7 +148,7 @@ void require_range(const std::filesystem::path& path, const TensorInfo& info, Sa
 }
 
 /// The checksum of a tensor that was read. Throws Error if its file has another for it.
-std::uint64_t require_checksum(const SafetensorsFile& file, const TensorInfo& info, const void* values) {
+std::uint64_t require_checksum(const TensorFile& file, const TensorInfo& info, const void* values) {
   const std::uint64_t checksum = xxh64(values, info.bytes());
   const std::string key = checksum_key(info.name), text = checksum_text(checksum);
   const auto found = file.metadata().find(key);
@@ -178,7 +178,7 @@ constexpr const char* kDamaged =
     "the file is damaged, holds another model or was written by another program; nothing was loaded";
 
 /// Finds each source in the file; without info those that are missing. The names of the file's other tensors.
-std::vector<std::string> find_sources(const SafetensorsFile& file, const Rename& rename, std::vector<Source>& sources) {
+std::vector<std::string> find_sources(const TensorFile& file, const Rename& rename, std::vector<Source>& sources) {
   std::map<std::string, Source*> by_name;
   for (Source& source : sources) by_name[source.name] = &source;
   std::vector<std::string> unused;
@@ -228,7 +228,7 @@ void copy_from_disk(const Source& source) {
 }
 
 /// halves: F16 and BF16 are fine.
-LoadedTensors load(const SafetensorsFile& file, Parameters& parameters, const Rename& rename,
+LoadedTensors load(const TensorFile& file, Parameters& parameters, const Rename& rename,
                    const std::vector<NamedTensor>& others, const Accept& accept, bool halves) {
   const HostArenas arenas = on_host(parameters);
   std::vector<NamedTensor> floats = float_tensors(parameters, arenas);
@@ -344,7 +344,7 @@ void load_training(const SafetensorsFile& file, Parameters& parameters, Adam& op
   optimizer.set_group_steps(counts);
 }
 
-void require_whole(const SafetensorsFile& file, const LoadedTensors& found) {
+void require_whole(const TensorFile& file, const LoadedTensors& found) {
   const std::string path = file.path().string();
   if (!found.missing.empty()) throw Error("{}: tensor \"{}\" is missing; {}", path, found.missing[0], kDamaged);
   if (!found.unused.empty()) {
@@ -358,12 +358,12 @@ void require_whole(const SafetensorsFile& file, const LoadedTensors& found) {
   }
 }
 
-std::uint64_t load_model(const SafetensorsFile& file, Parameters& parameters) {
+std::uint64_t load_model(const TensorFile& file, Parameters& parameters) {
   const auto whole = [&](const LoadedTensors& found) { require_whole(file, found); };
   return load(file, parameters, {}, {}, whole, false).digest;
 }
 
-LoadedTensors load_tensors(const SafetensorsFile& file, Parameters& parameters, const Rename& rename,
+LoadedTensors load_tensors(const TensorFile& file, Parameters& parameters, const Rename& rename,
                            const std::vector<NamedTensor>& others, const Accept& accept) {
   return load(file, parameters, rename, others, accept, true);
 }

@@ -25,7 +25,7 @@ std::uint64_t save_model(const std::filesystem::path& path, const Parameters& pa
 /// Tensors named "state.*" are a training's own and are passed over. Everything, NaN and Inf and checksums (of files
 /// that have them) included, is checked before the first value changes. Returns the digest that save_model returned.
 /// Throws Error naming file, tensor, what was found and expected.
-std::uint64_t load_model(const SafetensorsFile& file, Parameters& parameters);
+std::uint64_t load_model(const TensorFile& file, Parameters& parameters);
 
 /// What came of a file that need not fit: names of the model's tensors and, of those nobody wanted, the file's.
 struct LoadedTensors {
@@ -49,11 +49,11 @@ using Accept = std::function<void(const LoadedTensors&)>;
 /// or is damaged, is an Error, before anything changes; so are two for one name. F16 and BF16 are converted. What is
 /// missing stays as it is. Without rename both have the same names. `others`, on the host, are taken like the model's,
 /// and instead of those of the same name.
-LoadedTensors load_tensors(const SafetensorsFile& file, Parameters& parameters, const Rename& rename = {},
+LoadedTensors load_tensors(const TensorFile& file, Parameters& parameters, const Rename& rename = {},
                            const std::vector<NamedTensor>& others = {}, const Accept& accept = {});
 
 /// Throws Error naming the first tensor that is missing, unused, or gone though the file has a checksum of it.
-void require_whole(const SafetensorsFile& file, const LoadedTensors& found);
+void require_whole(const TensorFile& file, const LoadedTensors& found);
 
 /// Reads every tensor that has a checksum. Throws Error naming the first that is damaged.
 void verify_checksums(const SafetensorsFile& file);

@@ -3,7 +3,7 @@
     other_weights.py FOLDER
 
 FOLDER/images.safetensors holds `images` U8 [N,H,W,3], H and W multiples of 16. For each way of having weights it writes
-FOLDER/NAME.safetensors, and into FOLDER/masks.safetensors the tensor NAME, U8 [N,H,W]: the class of each pixel of
+FOLDER/NAME.safetensors and FOLDER/NAME.pth, and into FOLDER/masks.safetensors the tensor NAME, U8 [N,H,W]: the class of each pixel of
 images / 255. By the library safetensors where it is installed, else by the writer of torch_unet.py. Prints the names."""
 
 import pathlib
@@ -59,12 +59,15 @@ def main():
     expected = {}
 
     def keep(name, model, state=None):
-        save(folder / (name + ".safetensors"), state or model.state_dict())
+        state = state or model.state_dict()
+        save(folder / (name + ".safetensors"), state)
+        torch.save({"state_dict": state, "epoch": 3} if name.startswith("b") else state, folder / (name + ".pth"))
         expected[name] = masks(model.float(), images)
 
     keep("two_classes", trained(images, 2))
     keep("three_classes", trained(images, 3))
     keep("one_output", trained(images, 1))
+    keep("channels_last", trained(images, 2).to(memory_format=torch.channels_last))
     keep("bilinear", trained(images, 1, bilinear=True))
     keep("biases", trained(images, 2, bias=True))
     model = trained(images, 2)

@@ -128,6 +128,46 @@ TEST_F(OtherWeights, AreTakenInAllTheirFormsAndALineSaysEach) {
   EXPECT_LT(others, expected.size() / 50);
 }
 
+TEST_F(OtherWeights, OfAPyTorchFileAreTakenByEveryProgram) {
+  std::string says;
+  const std::string expected = masks(two_, says);
+  two_.put_before_names("module.");
+  const fs::path pth = folder_ / "weights";  // known by what is in it
+  two_.write_torch(pth, "state_dict", /*channels_last=*/true);
+  EXPECT_TRUE(masks(pth, says) == expected);
+  EXPECT_EQ(says, std::string(kGuess) + "weights: the dictionary \"state_dict\" of the file is taken\n" +
+                      "weights: names begin with \"module.\", which is left out\n");
+  const ProgramResult eval = eval_unet({"-c", pth.string(), "-d", data_.string()});
+  EXPECT_EQ(eval.code, 0) << eval.err;
+  EXPECT_EQ(weights_lines(eval.out), says);
+  const Words init{"--init", pth.string(), "-e", "1", "--phase2-epochs", "0", "--max-steps", "1"};
+  const ProgramResult trained = run(training(folder_ / "run", init));
+  EXPECT_EQ(trained.code, 0) << trained.err;
+  EXPECT_EQ(weights_lines(trained.out), says);
+  // States of runs are safetensors.
+  const ProgramResult resumed = run(training(folder_ / "other", {"--resume=" + pth.string()}));
+  EXPECT_EQ(resumed.code, 1);
+  expect_parts(resumed.err, {pth.string(), "is not a valid safetensors file"});
+}
+
+TEST_F(OtherWeights, OfPyTorchThatAreNoDictionaryAreRefusedByEveryProgramBeforeAnythingIsWritten) {
+  const fs::path bad = folder_ / "bad.pth", out = folder_ / "out";
+  const std::string call = tests::pickled_global("os", "system") + tests::pickled_tuple({tests::pickled("true")}) + "R";
+  for (const auto& [bytes, reason] : std::vector<std::pair<std::string, std::string>>{
+           {tests::torch_file(tests::pickled_dict({{"w", call}}), {}), "it asks for \"os.system\""},
+           {tests::torch_file("]", {}), "it holds no dictionary"},
+           {"\x80\x02\x8a\x0al\xfc\x9c\x46\xf9\x20j\xa8P\x19.", "it is a bare pickle, as PyTorch wrote before 1.6"}}) {
+    write_text(bad, bytes);
+    for (const ProgramResult& result : {eval_unet({"-c", bad.string(), "-d", data_.string()}),
+                                        predict_unet({"-c", bad.string(), photos_.string(), "-o", out.string()}),
+                                        run(training(out, {"--init", bad.string()}))}) {
+      EXPECT_EQ(result.code, 1);
+      expect_parts(result.err, {bad.string(), reason});
+      EXPECT_FALSE(fs::exists(out));
+    }
+  }
+}
+
 TEST_F(OtherWeights, OfOurOwnFilesNothingIsSaid) {
   const fs::path best = alone() / "best.safetensors";
   const ProgramResult eval = eval_unet({"-c", best.string(), "-d", data_.string()});
@@ -298,10 +338,11 @@ TEST_F(OtherWeights, MakeThePyTorchMasks) {
       run({python, "-B", places::source("tests/apps/other_weights.py"), folder_.path().string()});
   ASSERT_EQ(torch.code, 0) << torch.err;
   const TensorFile expected(folder_ / "masks.safetensors");
-  ASSERT_GE(expected.tensors.size(), 9u);
+  ASSERT_GE(expected.tensors.size(), 10u);
   for (const auto& [name, one] : expected.tensors) {
     std::string says;
     const std::string ours = masks(folder_ / (name + ".safetensors"), says);
+    EXPECT_TRUE(masks(folder_ / (name + ".pth"), says) == ours) << name;
     const std::size_t to_class = name == "three_classes" ? 1 : 255;
     ASSERT_EQ(ours.size(), one.bytes.size()) << name;
     std::size_t differ = 0;

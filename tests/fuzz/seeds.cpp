@@ -5,6 +5,7 @@
 #include "engine/io/safetensors.h"
 #include "tests/fuzz/targets.h"
 #include "tests/support/data_support.h"
+#include "tests/support/torch_writer.h"
 
 namespace unet::fuzz {
 namespace {
@@ -47,6 +48,28 @@ std::vector<File> checkpoint_seeds() {
           safetensors(R"({"__metadata__":{"k":"v"},"weight\u00e9":{"dtype":"F64","shape":[1],"data_offsets":[0,8]},)"
                       R"("n":{"dtype":"BOOL","shape":[],"data_offsets":[8,9]}} )",
                       "12345678X")};
+}
+
+std::vector<File> torch_file_seeds() {
+  using namespace tests;
+  const std::string six = pickled_storage("FloatStorage", "0", 16), one = pickled_storage("LongStorage", "1", 1);
+  const std::string state = pickled_dict({{"conv.weight", pickled_view(six, 0, {2, 1, 1, 3}, {3, 1, 3, 1})},
+                                          {"conv.bias", pickled_parameter(pickled_view(six, 4, {2, 3}, {1, 4}))},
+                                          {"norm.num_batches_tracked", pickled_view(one, 0, {}, {})},
+                                          {"mask_values", "](K\1K\2e"}});
+  const std::string outer = pickled_dict({{"epoch", pickled(300)}, {"model", state}, {"lr", "G12345678"}});
+  const std::string kept = ordered_dict() + "q\1" + pickled("w") + pickled_view(six, 1, {3, 5}, {0, 1}) +
+                           "sh\1N\x86\x85r" + std::string(4, '\0') + "(j" + std::string(4, '\0') +
+                           "}\x87\x89\x88M12J1234h\1" + pickled_dict({}) + "b";
+  const std::string storage(64, 's');
+  return {file_of(pickle_of(state)),
+          file_of(pickle_of(outer)),
+          file_of(pickle_of(kept)),
+          file_of(pickle_of(pickled_global("os", "system") + pickled_tuple({pickled("true")}) + "R")),
+          file_of(torch_file(outer, {storage, "12345678"})),
+          file_of(zip_of({{"m/data.pkl", pickle_of(state)}, {"m/data/0", storage}, {"m/data/1", "12345678"}}, false)),
+          file_of("\x80\x02\x8a\x0al\xfc\x9c\x46\xf9\x20j\xa8P\x19."),
+          file_of("PK\x03\x04")};
 }
 
 std::vector<File> record_seeds() {

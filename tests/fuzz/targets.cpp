@@ -15,6 +15,7 @@ namespace unet::fuzz {
 const std::vector<Target>& targets() {
   static const std::vector<Target> all{
       {"checkpoint", fuzz_checkpoint, checkpoint_seeds, {"corpora/badsafetensors"}},
+      {"torch_file", fuzz_torch_file, torch_file_seeds, {}},
       {"record", fuzz_record, record_seeds, {}},
       {"list", fuzz_list, list_seeds, {"data/pets/annotations"}},
       {"image", fuzz_image, image_seeds, {"corpora/badimages", "corpora/pngsuite"}},

@@ -19,6 +19,10 @@ using Bytes = std::span<const std::uint8_t>;
 /// again. (What a model makes of a sound file is tests/apps/run/checkpoint_test.cpp's matter.)
 void fuzz_checkpoint(Bytes bytes);
 
+/// The file as one of PyTorch's and, unless it begins as an archive does, as the pickle in one. What is accepted reads
+/// to its end, in proportion to the file.
+void fuzz_torch_file(Bytes bytes);
+
 /// The text as the record of a run. One that is accepted holds together, names no file outside its folder, and is the
 /// same when it is written and read again.
 void fuzz_record(Bytes bytes);
@@ -30,8 +34,8 @@ void fuzz_list(Bytes bytes);
 /// passed over, so that an input is done in milliseconds; the limits have a test of their own.
 void fuzz_image(Bytes bytes);
 
-/// The text as a class map. One that is accepted numbers its classes without a gap, has safe names, and is the same when
-/// it is written and read again.
+/// The text as a class map. One that is accepted numbers its classes without a gap, has safe names, and is the same
+/// when it is written and read again.
 void fuzz_class_map(Bytes bytes);
 
 /// The file as one of options. What is accepted is within the bounds of its option; a refusal is a CLI::ParseError.
@@ -39,6 +43,7 @@ void fuzz_options(Bytes bytes);
 
 /// Small files made by code, of every kind that the readers know, for a start.
 std::vector<std::vector<std::uint8_t>> checkpoint_seeds();
+std::vector<std::vector<std::uint8_t>> torch_file_seeds();
 std::vector<std::vector<std::uint8_t>> record_seeds();
 std::vector<std::vector<std::uint8_t>> list_seeds();
 std::vector<std::vector<std::uint8_t>> image_seeds();

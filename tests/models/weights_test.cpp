@@ -210,6 +210,68 @@ TEST_F(OtherPeoplesWeights, AllAtOnce) {
   EXPECT_EQ(load(file_, model).size(), 5u);
 }
 
+TEST_F(OtherPeoplesWeights, OfAPyTorchFileAreThoseOfSafetensors) {
+  const std::string passed_over = "passed over, for they are no tensors: \"mask_values\"";
+  const auto expect_same = [&](const TensorFile& file, const std::string& outer, bool channels_last,
+                               const Lines& lines) {
+    SCOPED_TRACE(outer);
+    file.write(folder_ / "t");
+    file.write_torch(folder_ / "t.pth", outer, channels_last);
+    const auto opened = open_tensor_file(folder_ / "t.pth");
+    const models::Description description = models::describe(models::registry(), *opened);
+    EXPECT_FALSE(description.says_normalization);
+    EXPECT_EQ(models::text_of(description.spec.normalization), "unit");
+    models::UNet expected(spec_of(), 99), model(spec_of(), 98);
+    models::load_weights(SafetensorsFile(folder_ / "t"), expected);
+    EXPECT_EQ(models::load_weights(*opened, model), lines);
+    EXPECT_TRUE(all_of(model.parameters()) == all_of(expected.parameters()));
+  };
+  expect_same(file_, "", false, {passed_over});
+  expect_same(file_, "", true, {passed_over});
+  for (const std::string outer : {"state_dict", "model_state_dict", "model", "net"}) {
+    expect_same(file_, outer, false, {"the dictionary \"" + outer + "\" of the file is taken"});
+  }
+  for (const SafeDtype dtype : {SafeDtype::kF16, SafeDtype::kBF16}) {
+    TensorFile half = file_;
+    half.narrow(dtype);
+    expect_same(half, "", true, {passed_over, "100 tensors are F16 or BF16, converted to F32"});
+  }
+  TensorFile all = file_;
+  all.keep_rows(kHead, 1);
+  all.keep_rows(kHeadBias, 1);
+  all.set(kFirstBias, {1, 2, 3, 4});
+  all.tensors.erase("down1.maxpool_conv.1.double_conv.1.num_batches_tracked");
+  all.put_before_names("module._orig_mod.");
+  expect_same(
+      all, "net", true,
+      {"the dictionary \"net\" of the file is taken", "names begin with \"module._orig_mod.\", which is left out",
+       "biases of convolutions, taken off the running means of the batch norms behind them (1)",
+       "no num_batches_tracked of 1 batch norms, taken as 0",
+       "one output z (sigmoid), taken as two classes with the logits [0, z]"});
+}
+
+TEST_F(OtherPeoplesWeights, OfAPyTorchFileThatDoNotFitAreRefusedAndNothingChanges) {
+  const auto refused = [&](const Lines& parts, const std::function<void(TensorFile&)>& change) {
+    TensorFile file = file_;
+    change(file);
+    file.write_torch(folder_ / "t");
+    models::UNet model(spec_of(), 99);
+    const std::vector<double> before = all_of(model.parameters());
+    const std::string error = tests::error_of([&] { models::load_weights(*open_tensor_file(folder_ / "t"), model); });
+    expect_parts(error, parts);
+    expect_parts(error, {(folder_ / "t").string() + ": ", "nothing was loaded"});
+    EXPECT_TRUE(all_of(model.parameters()) == before);
+  };
+  refused({"\"extra\" is not part of this model"}, [](auto& f) { f.set("extra", {1}); });
+  refused({"up1.up.bias", "missing"}, [](auto& f) { f.tensors.erase("up1.up.bias"); });
+  refused({kHeadBias, "holds nan"}, [](auto& f) { f.set(kHeadBias, {std::numeric_limits<float>::quiet_NaN(), 0}); });
+  refused({kHeadBias, "is [3], expected [2]"}, [](auto& f) { f.set(kHeadBias, {1, 2, 3}); });
+  refused({kHeadBias, "I64"}, [](auto& f) {
+    f.tensors.at(kHeadBias).dtype = SafeDtype::kI64;
+    f.tensors.at(kHeadBias).bytes.resize(16);
+  });
+}
+
 TEST_F(OtherPeoplesWeights, WhatIsNoneOfTheseIsRefusedAndNothingChanges) {
   const auto with = [&](const std::function<void(TensorFile&)>& change) {
     TensorFile file = file_;

@@ -4,12 +4,14 @@
 #include <cmath>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <string>
 #include <vector>
 
 #include "engine/io/safetensors.h"
 #include "kernels/bf16.h"
+#include "tests/support/torch_writer.h"
 
 namespace unet::test {
 
@@ -92,6 +94,25 @@ struct TensorFile {
       entries.push_back({name, one.dtype, one.shape, one.bytes.empty() ? &nothing : one.bytes.data(), {}});
     }
     write_safetensors(path, metadata, entries);
+  }
+  /// As PyTorch saves it, without metadata; `outer`: in a dictionary under this name. It holds what milesial's do, too.
+  void write_torch(const std::filesystem::path& path, const std::string& outer = {}, bool channels_last = false) const {
+    tests::Entries entries;
+    std::vector<std::string> storages;
+    for (const auto& [name, one] : tensors) {
+      std::int64_t elements = 1;
+      for (const std::int64_t size : one.shape) elements *= size;
+      const std::vector<std::int64_t> strides = tests::strides_of(one.shape, channels_last);
+      const std::string storage =
+          tests::pickled_storage(tests::storage_type(one.dtype), std::to_string(storages.size()), elements);
+      entries.emplace_back(name, tests::pickled_view(storage, 0, one.shape, strides));
+      storages.push_back(tests::laid_out(one.bytes, one.shape, strides, safe_dtype_size(one.dtype)));
+    }
+    if (outer.empty()) entries.emplace_back("mask_values", "](K\1K\2e");
+    const std::string state = tests::pickled_dict(entries);
+    const std::string bytes =
+        tests::torch_file(outer.empty() ? state : tests::pickled_dict({{outer, state}}), storages);
+    std::ofstream(path, std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
   }
 };
 
