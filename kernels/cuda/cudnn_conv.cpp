@@ -310,8 +310,9 @@ CudnnConv cudnn_conv_by_id(const std::shared_ptr<const CudnnTarget>& target, con
     throw std::invalid_argument(
         fmt::format("plan id \"{}\" is of cuDNN {}, but {} is loaded: plan anew", id, parts[1], cudnn_version()));
   }
-  const auto form = std::find_if(kForms.begin(), kForms.end(), [&](const auto& f) { return parts[2] == f.second; });
-  if (form == kForms.end()) throw std::invalid_argument(fmt::format("plan id \"{}\": no form \"{}\"", id, parts[2]));
+  const std::vector<CudnnForm> forms = forms_of(c);
+  const auto form = std::find_if(forms.begin(), forms.end(), [&](CudnnForm f) { return parts[2] == name_of(f); });
+  if (form == forms.end()) throw std::invalid_argument(fmt::format("plan id \"{}\": no form \"{}\"", id, parts[2]));
   std::vector<std::pair<std::int64_t, std::int64_t>> settings;
   if (parts.size() > 4) {
     for (const std::string_view setting : split(parts[4], ',')) {
@@ -320,12 +321,17 @@ CudnnConv cudnn_conv_by_id(const std::shared_ptr<const CudnnTarget>& target, con
       settings.emplace_back(number(pair[0], id), number(pair[1], id));
     }
   }
-  const auto graph = make_graph(target, c, form->first);
+  const auto graph = make_graph(target, c, *form);
   CudnnConfig config = configure(*graph, number(parts[3].substr(1), id), settings);
   if (!may_run(config, c)) {
     throw std::invalid_argument(fmt::format("plan id \"{}\" rounds more than {} allows: plan anew", id, text_of(c)));
   }
-  return {id, form->first, std::make_shared<CudnnPlan>(graph, std::move(config))};
+  auto plan = std::make_shared<CudnnPlan>(graph, std::move(config));
+  if (plan->workspace() > workspace_limit(c)) {
+    throw std::invalid_argument(fmt::format("plan id \"{}\" asks for {} MiB of workspace, {} at most: plan anew", id,
+                                            plan->workspace() >> 20, workspace_limit(c) >> 20));
+  }
+  return {id, *form, std::move(plan)};
 }
 
 }  // namespace unet::kernels::cuda

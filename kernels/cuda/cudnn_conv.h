@@ -49,8 +49,9 @@ struct CudnnChoice {
 /// heuristics' order; a fallback where these modes have no lean one. Throws as plan_cudnn_conv.
 std::vector<CudnnConv> cudnn_conv_candidates(const std::shared_ptr<const CudnnTarget>& target, const ConvCase& c,
                                              const CudnnChoice& choice);
-/// The plan of an id as above. Throws std::invalid_argument if the id is not one of this cuDNN's or its engine may
-/// round operands where the case does not allow it, std::runtime_error if cuDNN refuses it for this shape.
+/// The plan of an id as above. Throws std::invalid_argument if the id is not one of this cuDNN's, its form is none of
+/// the case's, its engine may round operands where the case does not allow it, or it needs more workspace than a plan
+/// may; std::runtime_error if cuDNN refuses it for this shape.
 CudnnConv cudnn_conv_by_id(const std::shared_ptr<const CudnnTarget>& target, const ConvCase& c, const std::string& id);
 
 }  // namespace unet::kernels::cuda

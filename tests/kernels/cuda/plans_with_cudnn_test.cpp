@@ -234,6 +234,9 @@ TEST_F(CudnnPlanErrors, AreClear) {
             "plan id \"cudnn:1.2.3:plain:e5:\" is of cuDNN 1.2.3, but " + version + " is loaded: plan anew");
   EXPECT_EQ(replay<std::invalid_argument>("cudnn:" + version + ":plane:e5:"),
             "plan id \"cudnn:" + version + ":plane:e5:\": no form \"plane\"");
+  EXPECT_EQ(replay<std::invalid_argument>("cudnn:" + version + ":rotated:e5:"),
+            "plan id \"cudnn:" + version + ":rotated:e5:\": no form \"rotated\"")
+      << "of a forward pass";
   EXPECT_EQ(replay<std::invalid_argument>("cudnn:" + version + ":plain:e5x:"),
             "plan id \"cudnn:" + version + ":plain:e5x:\": \"5x\" is not a number");
   EXPECT_EQ(replay<std::invalid_argument>("cudnn:" + version + ":plain:e5:2"),
