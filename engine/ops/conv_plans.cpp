@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <stdexcept>
+#include <utility>
 
 #include "engine/core/cuda_memory.h"
 #include "engine/core/device_memory.h"
@@ -43,7 +44,9 @@ struct Cache {
   bool tf32 = false;
   bool timed = false;
   bool autotune = false;
-  std::map<Case, PlanChoice> chosen_before;
+  std::map<Case, PlanChoice> chosen_before, offered;
+  std::function<void(const std::string&)> refused;  // an offer
+  std::vector<PlanChoice> newly_timed;
   std::map<Key, Entry> entries;
   Tensor workspace;
   double seconds = 0;
@@ -135,16 +138,41 @@ ConvPlan plan_by_timing(const Case& c, const ConvOperands& operands) {
   return std::move(plans[*best]);
 }
 
+ConvPlan plan_by_id(const Case& c, const std::string& id) {
+  return dispatch<cpu::plan_conv_by_id, cuda::plan_conv_by_id>(c.device, c.of, id);
+}
+
+/// What was offered, tried; nothing if it will not do.
+std::optional<ConvPlan> plan_by_offer(const Case& c, const ConvOperands& operands) {
+  const auto offer = cache().offered.find(c);
+  if (offer == cache().offered.end()) return std::nullopt;
+  try {
+    ConvPlan plan = plan_by_id(c, offer->second.id);
+    run(plan, c.device, operands);
+    return plan;
+  } catch (const kernels::cuda::CudaError&) {
+    throw;  // the device is lost
+  } catch (const std::exception& reason) {
+    cache().refused(reason.what());
+    return std::nullopt;
+  }
+}
+
+ConvPlan make_plan(const Case& c, const ConvOperands& operands) {
+  const auto before = cache().chosen_before.find(c);
+  if (before != cache().chosen_before.end()) return plan_by_id(c, before->second.id);
+  if (!cache().autotune) return plan_by_rule(c);
+  if (std::optional<ConvPlan> offered = plan_by_offer(c, operands)) return *std::move(offered);
+  ConvPlan plan = plan_by_timing(c, operands);
+  cache().newly_timed.push_back({c.of, c.device, conv_machine(c.device), plan.id});
+  return plan;
+}
+
 Entry& find_or_plan(const Case& c, const ConvOperands& operands) {
   const Key key{c, kernels::cpu::threads()};
   if (const auto found = cache().entries.find(key); found != cache().entries.end()) return found->second;
-  const auto before = cache().chosen_before.find(c);
   try {
-    ConvPlan plan = before != cache().chosen_before.end()
-                        ? dispatch<cpu::plan_conv_by_id, cuda::plan_conv_by_id>(c.device, c.of, before->second.id)
-                    : cache().autotune ? plan_by_timing(c, operands)
-                                       : plan_by_rule(c);
-    return cache().entries.emplace(key, Entry{std::move(plan)}).first->second;
+    return cache().entries.emplace(key, Entry{make_plan(c, operands)}).first->second;
   } catch (const std::invalid_argument& reason) {
     throw Error("{}", reason.what());
   }
@@ -202,16 +230,27 @@ std::vector<PlanChoice> conv_plan_choices() {
 }
 
 void replay_conv_plans(const std::vector<PlanChoice>& choices) {
-  std::map<Case, PlanChoice> chosen;
+  cache().chosen_before.clear();
+  add_conv_plans(choices);
+}
+
+void add_conv_plans(const std::vector<PlanChoice>& choices) {
   for (const PlanChoice& c : choices) {
     if (const std::string here = conv_machine(c.device); c.machine != here) {
       throw Error("the choice of convolutions was made for \"{}\", this is \"{}\"", c.machine, here);
     }
-    chosen[{c.of, c.device}] = c;
   }
-  cache().chosen_before = std::move(chosen);
+  for (const PlanChoice& c : choices) cache().chosen_before.try_emplace({c.of, c.device}, c);
   cache().entries.clear();
 }
+
+void offer_conv_plans(const std::vector<PlanChoice>& choices, std::function<void(const std::string&)> refused) {
+  cache().offered.clear();
+  for (const PlanChoice& c : choices) cache().offered[{c.of, c.device}] = c;
+  cache().refused = std::move(refused);
+}
+
+std::vector<PlanChoice> take_timed_conv_plans() { return std::exchange(cache().newly_timed, {}); }
 
 std::vector<PlanUse> conv_plan_uses() {
   std::vector<PlanUse> out;

@@ -1,11 +1,13 @@
 // The convolution plans of a process: planned once for each ConvCase, then run from the cache. The workspace is one
 // block of pool memory, as large as the hungriest plan, shared by all (convolutions run one at a time).
 //
-// A choice is made by the first of these that applies: a choice made before and replayed here; timing, where that is
-// asked for; the back end's fixed rule. So a run whose choices are saved can be repeated byte for byte.
+// A choice is made by the first of these that applies: a choice made before and replayed here; where timing is asked
+// for, what it chose in an earlier process, or timing; the back end's fixed rule. So a run whose choices are saved can
+// be repeated byte for byte.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -50,6 +52,14 @@ std::string conv_machine(Device device);
 std::vector<PlanChoice> conv_plan_choices();
 /// From now on these hold; forgets the plans made so far. Throws Error if one was made for another machine.
 void replay_conv_plans(const std::vector<PlanChoice>& choices);
+/// The same for what no replayed choice holds for yet.
+void add_conv_plans(const std::vector<PlanChoice>& choices);
+
+/// Earlier choices of timing, in the place of timing. One that is not to be had, or fails when it is tried, is timed
+/// all the same, and `refused` is told the reason.
+void offer_conv_plans(const std::vector<PlanChoice>& choices, std::function<void(const std::string& reason)> refused);
+/// What timing has chosen since the last call.
+std::vector<PlanChoice> take_timed_conv_plans();
 
 /// Seconds spent inside convolutions so far, and how often each plan ran; for the benchmarks.
 struct PlanUse {

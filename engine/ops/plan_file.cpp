@@ -119,6 +119,8 @@ std::vector<PlanChoice> parse_plans(std::string_view text, const std::string& so
       if (!fresh) throw Error("plans {} and {} are for the same convolution", at->second, out.size());
     }
     return out;
+  } catch (const Json::exception& error) {  // quotes what it read, whatever its length
+    throw Error("{}: no choice of convolutions: {}", source, printable(error.what()));
   } catch (const std::exception& error) {
     throw Error("{}: no choice of convolutions: {}", source, error.what());
   }

@@ -30,6 +30,9 @@ class CudaAutotune : public testing::Test {
   }
   ~CudaAutotune() override {
     set_conv_autotune(false);
+    replay_conv_plans({});
+    offer_conv_plans({}, {});
+    take_timed_conv_plans();
     notes_ = {};
   }
 
@@ -55,6 +58,50 @@ TEST_F(CudaAutotune, LeavesOutWhatFailsAndTimesTheOthersByEvents) {
   EXPECT_NE(chosen, "shim:broken");
   EXPECT_GE(notes_.runs.at(chosen), 10);
   EXPECT_GE(runtime.intervals, 3);
+}
+
+TEST_F(CudaAutotune, FollowsWhatWasOfferedAndTimesNothing) {
+  convolve(kCuda);
+  std::vector<PlanChoice> offered = take_timed_conv_plans();
+  ASSERT_EQ(offered.size(), 1u);
+  EXPECT_EQ(offered, conv_plan_choices());
+  EXPECT_TRUE(take_timed_conv_plans().empty());
+  std::string fault;
+  const auto refused = [&fault](const std::string& reason) { fault = reason; };
+  const auto run_anew = [&](const std::string& id) {
+    offered[0].id = id;
+    offer_conv_plans(offered, refused);
+    set_conv_autotune(true);
+    notes_.runs.clear();
+    Counting runtime;
+    convolve(kCuda);
+    return runtime.intervals;
+  };
+  EXPECT_EQ(run_anew("shim:own:gemm"), 0);
+  EXPECT_EQ(conv_plan_choices(), offered);
+  EXPECT_EQ(notes_.runs, (std::map<std::string, int>{{"shim:own:gemm", 2}})) << "tried, and run";
+  EXPECT_TRUE(take_timed_conv_plans().empty()) << "what is known already";
+  EXPECT_EQ(fault, "");
+
+  EXPECT_GT(run_anew("shim:none"), 0);
+  EXPECT_EQ(fault, "plan id \"shim:none\" is none of the stand-in's");
+  EXPECT_GT(run_anew("shim:broken"), 0);
+  EXPECT_EQ(fault, "cuDNN 9.9, running engine 1: CUDNN_STATUS_EXECUTION_FAILED");
+  EXPECT_EQ(take_timed_conv_plans().size(), 2u);
+  EXPECT_NE(conv_plan_choices().at(0).id, "shim:broken");
+
+  // Offers are for those who would time, and behind what is replayed.
+  offered[0].id = "shim:own:gemm";
+  offer_conv_plans(offered, refused);
+  set_conv_autotune(false);
+  convolve(kCuda);
+  EXPECT_NE(conv_plan_choices(), offered);
+  std::vector<PlanChoice> replayed = conv_plan_choices();
+  add_conv_plans(replayed);
+  add_conv_plans(offered);
+  set_conv_autotune(true);
+  convolve(kCuda);
+  EXPECT_EQ(conv_plan_choices(), replayed);
 }
 
 }  // namespace
