@@ -16,6 +16,7 @@
 #include "apps/run/memory.h"
 #include "apps/run/outputs.h"
 #include "apps/run/overlay.h"
+#include "apps/run/plan_cache.h"
 #include "apps/run/screen.h"
 #include "apps/run/weights.h"
 #include "engine/core/error.h"
@@ -164,6 +165,7 @@ void run(const EvalOptions& options, const models::Registry& registry) {
     add_confusion(predicted, C, confusion);
     add_native(predicted, std::move(logits), native);
   });
+  keep_plans();
   const SegmentationMetrics& m = result.metrics;
   const double rate = static_cast<double>(m.images()) / result.seconds;
   say("{} on {} images ({} of {}) at {}x{}\n", options.checkpoint, m.images(), options.split, options.data.folder,

@@ -126,6 +126,18 @@ OptionKind flag(bool& value) {
           [&value] { return std::string(value ? "true" : "false"); }};
 }
 
+OptionKind flag(std::optional<bool>& value) {
+  return {[&value](CLI::App& app, const std::string& names, const std::string& help) {
+            return app
+                .add_flag_function(
+                    names, [&value](std::int64_t count) { value = count > 0; }, help)
+                ->take_last();
+          },
+          [&value] {
+            return std::string(!value ? "auto" : *value ? "true" : "false");
+          }};
+}
+
 OptionKind words(std::string& value, const std::vector<std::string>& words) {
   return {[&value, words](CLI::App& app, const std::string& names, const std::string& help) {
             return app.add_option(names, value, help)->check(one_of(words))->type_name("WORD")->capture_default_str();
@@ -219,8 +231,8 @@ OptionTable machine_rows(MachineOptions& o) {
        "Arithmetic; auto: bf16 on a GPU that multiplies it, tf32 on another, fp32 on a CPU"},
       {group, "--amp", amp(o.precision), "The same as --precision bf16"},
       {group, "--conv", words(o.conv, {"auto", "direct", "onednn", "own"}), "Who provides convolutions on the CPU"},
-      {group, "--autotune", flag(o.autotune),
-       "Time every convolution's candidates once, at its first use, and keep the best", true},
+      {group, "--autotune,!--no-autotune", flag(o.autotune),
+       "Time every convolution's candidates once, at its first use, and keep the best [on a GPU, not on a CPU]", true},
       {group, "--plans", name(o.plans, "FILE"), "Choices of convolutions to repeat: a run's plans.json", true},
       {group, "--threads", number(o.threads, Within{0, 4096}),
        "Threads for computing; 0: all that the affinity mask allows", true},

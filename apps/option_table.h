@@ -58,6 +58,8 @@ OptionKind number(Value& value, Bounds bounds) {
 }
 OptionKind seed(std::uint64_t& value);
 OptionKind flag(bool& value);
+/// One that is not given is `auto`.
+OptionKind flag(std::optional<bool>& value);
 /// One of these words.
 OptionKind words(std::string& value, const std::vector<std::string>& words);
 /// The name of a file or folder. An empty one is what an unset variable of a shell leaves, and no wish to do without.

@@ -14,6 +14,7 @@
 #include "apps/run/memory.h"
 #include "apps/run/outputs.h"
 #include "apps/run/overlay.h"
+#include "apps/run/plan_cache.h"
 #include "apps/run/predict_files.h"
 #include "apps/run/progress.h"
 #include "apps/run/queue.h"
@@ -241,6 +242,7 @@ void run(const PredictOptions& options, const models::Registry& registry) {
 
   const auto begin = std::chrono::steady_clock::now();
   const Outcome outcome = predict(*model, options, found.files, options.exif.value_or(checkpoint.exif), map, writer);
+  keep_plans();
   conclude(outcome, found, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(),
            options.output);
 }

@@ -105,6 +105,7 @@ void train(const TrainOptions& asked, const models::Registry& registry) {
   if (!resumed && !asked.init.empty()) init = open_tensor_file(asked.init);
   TrainOptions options = with_normalization_of(resumed ? &*resumed : init.get(), asked, registry);
   options.machine.precision = machine.precision;  // what auto is here
+  options.machine.autotune = machine.autotune;
   const Dataset dataset(dataset_options(options));
   Loader training(dataset, Split::train, training_loader(options));
   Loader validation(dataset, Split::val, evaluation_loader(options));
@@ -125,8 +126,8 @@ void train(const TrainOptions& asked, const models::Registry& registry) {
     const RunRecord then = run_record(*resumed);
     check_same(then, record, options.force);
     state = then.state;
-    // Elsewhere they do not hold, and --force it was.
-    if (then.machine == record.machine) replay_conv_plans(then.plans);
+    // Elsewhere they do not hold, and --force it was. Those of --plans go before them.
+    if (then.machine == record.machine) add_conv_plans(then.plans);
     optimizer.emplace(parameters, adam, decay);
     load_training(*resumed, parameters, *optimizer);  // before the folder is touched: it may be refused
   } else if (init) {

@@ -10,8 +10,9 @@
 
 #include "apps/command_line.h"
 #include "apps/numbers.h"
-#include "apps/options.h"
+#include "apps/option_table.h"
 #include "apps/run/failure.h"
+#include "apps/run/plan_cache.h"
 #include "apps/run/screen.h"
 #include "apps/run/version.h"
 #include "engine/core/device_memory.h"
@@ -120,6 +121,7 @@ nlohmann::ordered_json measure(const StepOptions& options) {
       if (device.is_cpu()) share.push_back(1e3 * (conv_seconds() - convolutions) / ms);
     }
   }
+  keep_plans();
   nlohmann::ordered_json out;
   out["train_step_ms"] = median(train);
   out["train_images_per_second"] = 1e3 * static_cast<double>(N) / median(train);
@@ -134,6 +136,7 @@ nlohmann::ordered_json measure(const StepOptions& options) {
       });
       if (i > 0) infer.push_back(ms);
     }
+    keep_plans();
     out["inference_ms"] = median(infer);
     out["inference_images_per_second"] = 1e3 * static_cast<double>(N) / median(infer);
   }
@@ -170,7 +173,7 @@ int main(int argc, char** argv) {
   app.add_option("--conv", o.machine.conv)
       ->check(CLI::IsMember({"auto", "direct", "onednn", "own"}))
       ->capture_default_str();
-  app.add_flag("--autotune", o.machine.autotune, "Time every convolution's candidates and keep the best");
+  flag(o.machine.autotune).add(app, "--autotune,!--no-autotune", "Time every convolution's candidates, keep the best");
   app.add_option("--plans", o.machine.plans, "Choices of convolutions to repeat");
   add_number(app, "--threads", o.machine.threads, Within{0, 4096}, "0: all");
   add_number(app, "--steps", o.steps, positive, "1: leave after the first training step");

@@ -2,6 +2,7 @@
 
 #include <tuple>
 
+#include "apps/run/plan_cache.h"
 #include "apps/run/version.h"
 #include "engine/core/error.h"
 #include "engine/ops/conv_plans.h"
@@ -17,6 +18,13 @@ std::pair<std::string, std::string> automatic_precision(const DeviceChoice& choi
   if (choice.device.is_cpu()) return {"fp32", "fp32 (auto, on a CPU)"};
   if (choice.multiplies_bf16) return {"bf16", "bf16 (auto: this GPU multiplies it; --precision fp32 is strict)"};
   return {"tf32", "tf32 (auto: this GPU does not multiply bf16; --precision fp32 is strict)"};
+}
+
+/// How convolutions are chosen, and why.
+std::string text_of_autotune(const std::optional<bool>& asked, bool on) {
+  if (asked) return on ? "convolutions timed" : "convolutions by rule";
+  return on ? "convolutions timed (auto, on a GPU; --no-autotune goes by rule)"
+            : "convolutions by rule (auto, on a CPU)";
 }
 
 }  // namespace
@@ -41,7 +49,10 @@ Machine machine_of(const MachineOptions& options) {
   if (options.conv == "direct") set_conv_provider(kernels::ConvProvider::direct);
   if (options.conv == "onednn") set_conv_provider(kernels::ConvProvider::onednn);
   if (options.conv == "own") set_conv_provider(kernels::ConvProvider::own);
-  if (options.autotune) set_conv_autotune(true);
+  out.autotune = options.autotune.value_or(!on_cpu);
+  out.arithmetic += ", " + text_of_autotune(options.autotune, out.autotune);
+  set_conv_autotune(out.autotune);
+  if (out.autotune && !on_cpu) open_plan_cache();
   if (!options.plans.empty()) {
     const std::vector<PlanChoice> plans = read_plans(options.plans);
     try {

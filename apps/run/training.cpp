@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "apps/run/data_options.h"
+#include "apps/run/plan_cache.h"
 #include "apps/run/screen.h"
 #include "apps/run/signals.h"
 #include "engine/core/error.h"
@@ -13,6 +14,7 @@ namespace unet {
 void Run::save(const Adam& optimizer) {
   record.plans = conv_plan_choices();
   folder.save_state(record, model.parameters(), optimizer, metadata);
+  keep_plans();
   saved = std::chrono::steady_clock::now();
 }
 

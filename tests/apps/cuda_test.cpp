@@ -40,7 +40,8 @@ class CudaPrograms : public testing::Test {
 };
 
 TEST_F(CudaPrograms, TrainEvaluateAndPredict) {
-  const ProgramResult cuda = train("train_unet_on_shim", there_, {"--device", "cuda", "--precision", "fp32"});
+  const ProgramResult cuda =
+      train("train_unet_on_shim", there_, {"--device", "cuda", "--precision", "fp32", "--no-autotune"});
   ASSERT_EQ(cuda.code, 0) << cuda.err;
   EXPECT_NE(cuda.out.find("device: cuda ("), std::string::npos) << cuda.out;
   const ProgramResult cpu = train("train_unet", here_, {"--device", "cpu"});
@@ -53,8 +54,9 @@ TEST_F(CudaPrograms, TrainEvaluateAndPredict) {
   const fs::path best = there_ / "best.safetensors";
   const auto evaluated = [&](const std::string& which, const std::string& device) {
     const fs::path json = folder_ / (which + ".json");
-    const ProgramResult result = run({program(which), "-c", best.string(), "-d", data_.string(), "--split", "val",
-                                      "--device", device, "--precision", "fp32", "--json", json.string()});
+    const ProgramResult result =
+        run({program(which), "-c", best.string(), "-d", data_.string(), "--split", "val", "--device", device,
+             "--precision", "fp32", "--no-autotune", "--json", json.string()});
     EXPECT_EQ(result.code, 0) << result.err;
     return text_of(json);
   };
@@ -64,7 +66,7 @@ TEST_F(CudaPrograms, TrainEvaluateAndPredict) {
   const auto predicted = [&](const std::string& which, const std::string& device) {
     const fs::path out = folder_ / which;
     const ProgramResult result = run({program(which), "-c", best.string(), (data_ / "images" / "t000.png").string(),
-                                      "-o", out.string(), "--device", device, "--precision", "fp32"});
+                                      "-o", out.string(), "--device", device, "--precision", "fp32", "--no-autotune"});
     EXPECT_EQ(result.code, 0) << result.err;
     return text_of(out / "t000_mask.png");
   };
@@ -89,7 +91,7 @@ TEST_F(CudaPrograms, ThePrecisionIsTheDevicesUnlessItIsAskedFor) {
     EXPECT_EQ(refused.code, 1);
     expect_parts(refused.err, {"precision", recorded, other});
   };
-  expect_auto("train_unet", "cpu", "9", "fp32 (auto, on a CPU)\n", "fp32");
+  expect_auto("train_unet", "cpu", "9", "fp32 (auto, on a CPU), convolutions by rule (auto, on a CPU)\n", "fp32");
   expect_auto("train_unet_on_shim", "cuda", "8", "bf16 (auto: this GPU multiplies it", "bf16");
   expect_auto("train_unet_on_shim", "cuda", "7", "tf32 (auto: this GPU does not multiply bf16", "tf32");
 }

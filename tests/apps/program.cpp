@@ -26,14 +26,17 @@ std::vector<char*> pointers_to(std::vector<std::string>& words) {
 }
 
 pid_t start(Words words, const Words& settings, const fs::path& folder, const fs::path& out, const fs::path& err) {
-  std::vector<std::string> environment{"OMP_WAIT_POLICY=passive"};
-  environment.insert(environment.end(), settings.begin(), settings.end());
-  for (char** entry = environ; *entry != nullptr; ++entry) {
-    const std::string name = std::string(*entry).substr(0, std::string(*entry).find('=') + 1);
+  static const Folder cache;  // what the programs keep for each other: nothing of whoever tests
+  std::vector<std::string> environment = settings;
+  const auto set_if_unset = [&](const std::string& entry) {
+    const std::string name = entry.substr(0, entry.find('=') + 1);
     if (std::none_of(environment.begin(), environment.end(), [&](const auto& set) { return set.starts_with(name); })) {
-      environment.emplace_back(*entry);
+      environment.push_back(entry);
     }
-  }
+  };
+  set_if_unset("OMP_WAIT_POLICY=passive");
+  set_if_unset("XDG_CACHE_HOME=" + cache.path().string());
+  for (char** entry = environ; *entry != nullptr; ++entry) set_if_unset(*entry);
   const std::vector<char*> arguments = pointers_to(words), variables = pointers_to(environment);
   posix_spawn_file_actions_t actions;
   ::posix_spawn_file_actions_init(&actions);

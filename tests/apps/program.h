@@ -23,7 +23,8 @@ struct ProgramResult {
 };
 
 /// Runs `words` (words[0] is looked up in PATH) with `settings` ("NAME=value") added to the environment, in `folder` if
-/// given. Threads that wait sleep (OMP_WAIT_POLICY=passive), so that tests share a machine.
+/// given. Threads that wait sleep (OMP_WAIT_POLICY=passive), so that tests share a machine; what programs keep in the
+/// user's cache they keep in a folder of this process (XDG_CACHE_HOME).
 ProgramResult run(const Words& words, const Words& settings = {}, const fs::path& folder = {});
 
 /// A program of this build.
