@@ -37,7 +37,7 @@ std::optional<int> parse(int argc, char** argv, EvalOptions& o) {
                "eval_unet");
   app.set_version_flag("--version", version_text("eval_unet"));
   add_options(app,
-              joined({{{"", "-c,--checkpoint", required(name(o.checkpoint, "FILE")), "Checkpoint (.safetensors)"},
+              joined({{{"", "-c,--checkpoint", required(name(o.checkpoint, "FILE")), "Checkpoint (.safetensors, .pth)"},
                        {"", "--split", words(o.split, {"train", "val", "trainval", "test", "all"}),
                         "Which images; all: whatever the lists name, or every pair where there are none"}},
                       data_rows(o.data, ""),
@@ -79,7 +79,7 @@ std::optional<int> parse(int argc, char** argv, PredictOptions& o) {
   };
   add_options(
       app,
-      joined({{{"", "-c,--checkpoint", required(name(o.checkpoint, "FILE")), "Checkpoint (.safetensors)"},
+      joined({{{"", "-c,--checkpoint", required(name(o.checkpoint, "FILE")), "Checkpoint (.safetensors, .pth)"},
                {"", "inputs", {pictures, {}}, "Images, or folders of images, sub-folders included"},
                {"", "-o,--output,--output-dir", required(name(o.output, "DIR")),
                 "Folder for NAME_mask.png and NAME_overlay.png"}},

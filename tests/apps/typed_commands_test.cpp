@@ -107,8 +107,9 @@ TEST_F(TypedCommands, VerboseTellsTheClasses) {
   const ProgramResult result = train_unet({data_.string(), "-o", output_.string(), "--verbose", "--base-channels", "2",
                                            "--image-size", "32", "-e", "1", "--threads", "1"});
   ASSERT_EQ(result.code, 0) << result.err;
-  EXPECT_TRUE(std::regex_search(result.out, std::regex("\n  dice of the classes, all images as one: 0 [01]\\.[0-9]{4}, 1 "
-                                                       "([01]\\.[0-9]{4}|-)\n")))
+  EXPECT_TRUE(
+      std::regex_search(result.out, std::regex("\n  dice of the classes, all images as one: 0 [01]\\.[0-9]{4}, 1 "
+                                               "([01]\\.[0-9]{4}|-)\n")))
       << result.out;
 }
 
