@@ -219,7 +219,8 @@ TEST_F(AnyFolder, SoftMasksAreBinarizedAndTheCheckpointRemembersIt) {
   const ProgramResult refused = train({data_.string()});
   EXPECT_EQ(refused.code, 1);
   expect_parts(refused.err, {"mask is a JPEG", "--binarize 128"});
-  expect_whole({data_.string(), "--binarize", "128"}, {"% of the pixels were neither black nor white, in 20 of 20 masks"});
+  expect_whole({data_.string(), "--binarize", "128"},
+               {"% of the pixels were neither black nor white, in 20 of 20 masks"});
 }
 
 }  // namespace
