@@ -202,8 +202,9 @@ void run(const EvalOptions& options, const models::Registry& registry) {
   for (std::size_t i = 0; i < samples.size(); ++i) {
     per_image.push_back(scores(std::span(result.counts).subspan(i * C, C), checkpoint.background));
   }
-  if (!options.per_image.empty())
+  if (!options.per_image.empty()) {
     write_per_image(options.per_image, samples, per_image, result.counts, dataset.class_names());
+  }
   std::vector<std::size_t> chosen;
   if (options.worst > 0) {
     chosen = worst_of(per_image, static_cast<std::size_t>(options.worst));

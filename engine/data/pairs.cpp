@@ -37,8 +37,8 @@ Pairs::Pairs(const DatasetOptions& options, const PairPlace& place, bool named)
     : data_folder_(options.folder), follow_links_(options.follow_links) {
   // A folder that the options name is trusted to be what is meant; its files are not.
   const auto list = [&](const fs::path& folder) {
-    root_ = fs::canonical(named ? data_folder_ / folder : data_folder_);
-    return list_pictures(data_folder_, folder, root_, follow_links_, leftovers_);
+    const fs::path root = fs::canonical(named ? data_folder_ / folder : data_folder_);
+    return list_pictures(data_folder_, folder, root, follow_links_, leftovers_);
   };
   images_ = list(place.images);
   const bool one_folder = fs::equivalent(data_folder_ / place.images, data_folder_ / place.masks);

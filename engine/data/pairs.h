@@ -35,7 +35,7 @@ class Pairs {
   [[noreturn]] void missing(const std::string& stem, const std::string& where, bool is_mask) const;
   std::vector<std::string> leftover_notes() const;
 
-  std::filesystem::path data_folder_, root_;
+  std::filesystem::path data_folder_;
   bool follow_links_ = false;
   Leftovers leftovers_;
   PictureFolder images_, masks_;
