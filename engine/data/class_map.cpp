@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "engine/core/error.h"
 #include "engine/core/text.h"
@@ -118,9 +119,17 @@ ClassMap parse_class_map(std::string_view json, const std::string& where) {
   if (json.size() > ClassMap::kMostBytes) {
     throw Error("{}: {} bytes, expected a class map of at most {}", where, json.size(), ClassMap::kMostBytes);
   }
+  std::set<std::string> keys;  // of the entry under way: one given twice would be lost
+  const auto note_key = [&](int, Json::parse_event_t event, const Json& parsed) {
+    if (event == Json::parse_event_t::object_start) keys.clear();
+    if (event == Json::parse_event_t::key && !keys.insert(parsed.get<std::string>()).second) {
+      throw Error("{}: an entry gives {} twice; {}", where, printable(parsed.dump()), kExpected);
+    }
+    return true;
+  };
   Json list;
   try {
-    list = Json::parse(json);
+    list = Json::parse(json, note_key);
   } catch (const Json::exception& error) {
     throw Error("{}: is no JSON: {}; expected a list, for each value of a mask {}", where, error.what(), kExpected);
   }

@@ -59,6 +59,7 @@ TEST(ClassMap, RefusesWhatMakesNoSense) {
   expect_refused(R"([{"value": 0, "class": 0, "background": 1}])", {"neither true nor false"});
   expect_refused(R"([{"value": 0, "class": 0}, {"value": 1, "class": 1, "background": true}])",
                  {"entry 2 is background and not class 0"});
+  expect_refused(R"([{"value": 0, "class": 0, "value": 1}])", {"an entry gives \"value\" twice"});
   expect_refused(R"([{"value": 3, "class": 0}, {"value": 3, "class": 1}])", {"entry 2 has the value 3 of entry 1"});
   expect_refused(R"([{"value": 0, "class": 0}, {"value": 1, "class": 2}])", {"names class 2 and no class 1"});
   expect_refused(R"([{"value": 0, "class": 0}, {"value": 1, "class": "ignore"}])", {"names 1 classes"});
