@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <set>
 #include <string>
@@ -37,6 +38,8 @@ struct DataOptions {
   std::int64_t binarize = 0;    // 0: as stored
 };
 
+inline constexpr std::int64_t kAllEpochs = std::numeric_limits<std::int64_t>::max();
+
 struct TrainOptions {
   DataOptions data;
   std::string write_class_map;  // propose a class map into this file, and end
@@ -70,6 +73,9 @@ struct TrainOptions {
   std::uint64_t seed = 0;
   bool no_shuffle = false;
   std::string init;
+  std::string encoder_weights;
+  std::int64_t freeze_encoder = 0;  // epochs of the run; kAllEpochs: it never learns
+  double encoder_lr_scale = 1;
   std::optional<kernels::NormalizeSpec> normalization;  // not given: that of the weights to begin with, else ImageNet's
   std::string output = "saved_models";
   std::int64_t keep = 3;  // epoch files besides the best ones; < 0: all

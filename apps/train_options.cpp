@@ -67,6 +67,24 @@ OptionKind keep(std::int64_t& value) {
           [&value] { return value < 0 ? "all" : std::to_string(value); }};
 }
 
+/// How long the encoder is frozen. Without a number: always.
+OptionKind epochs_frozen(std::int64_t& value) {
+  return {[&value](CLI::App& app, const std::string& names, const std::string& help) {
+            return app
+                .add_option_function<std::string>(
+                    names,
+                    [&value](const std::string& text) {
+                      const bool always =
+                          text == "true" || text == "all";  // "true": how CLI11 tells that none is given
+                      value = always ? kAllEpochs : number_of("--freeze-encoder", text, Within{0, kMostOf});
+                    },
+                    help)
+                ->type_name("[N]")
+                ->expected(0, 1);
+          },
+          [&value] { return value == kAllEpochs ? "all" : std::to_string(value); }};
+}
+
 }  // namespace
 
 OptionTable table_of(TrainOptions& o, const std::vector<std::string>& networks) {
@@ -82,7 +100,7 @@ OptionTable table_of(TrainOptions& o, const std::vector<std::string>& networks) 
        kExtentHelp},
       {common, "--classes", number(o.classes, Within{2, 255}), "Classes, class 0 included"},
       {common, "--base-channels", number(o.base_channels, Within{1, 4096}),
-       "Channels of the first level, doubled four times"},
+       "Channels of the first level; deeper ones have multiples of them"},
       {common, "-e,--epochs", number(o.epochs, kPositive), "Epochs of phase 1"},
       {common, "-b,--batch-size,--batch", number(o.batch_size, kBatch), "Images in a pass"},
       {common, "--lr,--learning-rate", number(o.lr, Real::positive), "Learning rate of phase 1"},
@@ -101,6 +119,12 @@ OptionTable table_of(TrainOptions& o, const std::vector<std::string>& networks) 
       {network, "--model", words(o.model, networks), "Network"},
       {network, "--bilinear", flag(o.bilinear), "Upsample bilinearly instead of by transposed convolutions"},
       {network, "--init", name(o.init, "FILE"), "Begin with the weights of this checkpoint", true},
+      {network, "--encoder-weights", name(o.encoder_weights, "FILE"),
+       "Begin with an encoder that was trained elsewhere: torchvision's resnet34, or that of a whole network", true},
+      {network, "--freeze-encoder", epochs_frozen(o.freeze_encoder),
+       "Epochs in which the encoder does not learn, its batch norms as in inference; without a number all"},
+      {network, "--encoder-lr-scale", number(o.encoder_lr_scale, Real::positive),
+       "What the learning rate is multiplied by for the encoder"},
       {network, "--normalization", by_default(normalization(o.normalization), "that of --init, or imagenet"),
        kNormalizationHelp},
 
@@ -207,6 +231,10 @@ std::optional<int> parse(int argc, char** argv, TrainOptions& o, const models::R
   for (const std::string of_two : kOfTwo) {
     if (o.phases.empty() || app.count("--" + of_two) == 0) continue;
     warn("train_unet: --{} and --phase do not go together, each phase has its own: leave one of them out\n", of_two);
+    return 2;
+  }
+  if (!o.init.empty() && !o.encoder_weights.empty()) {
+    warn("train_unet: --init is of the whole network, its encoder included: leave it or --encoder-weights out\n");
     return 2;
   }
   if (std::string wrong = resolve(o.data); !wrong.empty()) {

@@ -39,6 +39,7 @@ double train_epoch(Run& run, const Phase& phase, const ScheduleSpec& schedule, L
       progress.update(state.images);
     }
   };
+  thaw_encoder(run);
   loader.start(state.all_epochs, state.batch);
   std::int64_t batch = state.batch, step = state.step, total = state.all_steps;
   while (batch < batches && !(options.max_steps > 0 && total >= options.max_steps)) {
@@ -113,6 +114,7 @@ void train(const TrainOptions& asked, const models::Registry& registry) {
 
   const auto model = models::make_segmenter(registry, spec_of(options), options.seed, machine);
   Parameters& parameters = model->parameters();
+  prepare_encoder(options, *model, resumed.has_value());
   const Metadata metadata = metadata_of(options);
   check_sense(options, dataset, *model);
   if (!options.quiet) say_start(options, machine, *model);

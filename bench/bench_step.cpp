@@ -19,7 +19,7 @@
 #include "engine/core/rng.h"
 #include "engine/ops/conv_plans.h"
 #include "engine/train/step.h"
-#include "models/unet.h"
+#include "models/registry.h"
 
 using namespace unet;
 
@@ -86,9 +86,8 @@ double reserved_memory_mb(Device device) {
 nlohmann::ordered_json measure(const StepOptions& options) {
   const Machine machine = machine_of(options.machine);
   const Device device = machine.device;
-  models::SegmenterSpec spec;
-  spec.base_channels = options.base_channels;
-  models::UNet model(spec, 0, machine);
+  const std::unique_ptr<models::Segmenter> model = models::make_segmenter(
+      models::registry(), {.base_channels = options.base_channels, .model = options.model}, 0, machine);
   const std::int64_t N = options.batch_size, S = options.image_size;
   std::vector<std::uint8_t> pixels(static_cast<std::size_t>(N * S * S * 3)),
       classes(static_cast<std::size_t>(N * S * S));
@@ -96,17 +95,12 @@ nlohmann::ordered_json measure(const StepOptions& options) {
   for (std::size_t i = 0; i < classes.size(); ++i) classes[i] = i / 8 % 2;
   const Tensor images = Tensor::copy_of({N, S, S, 3}, Dtype::u8, pixels.data(), device);
   const Tensor labels = Tensor::copy_of({N, S, S}, Dtype::u8, classes.data(), device);
-  const auto input = [&](Tape& tape) {
-    return normalize_images(tape, images, imagenet_normalization(), image_channels(3, machine.device),
-                            machine.activations);
-  };
-
-  Adam adam(model.parameters(), {});
-  Step step(model.parameters(), adam);
+  Adam adam(model->parameters(), {});
+  Step step(model->parameters(), adam);
   const auto train_step = [&] {
     step.begin({.lr = 1e-4});
     Tape tape;
-    step.backward(tape, softmax_cross_entropy(tape, model.forward(tape, input(tape)), labels));
+    step.backward(tape, softmax_cross_entropy(tape, models::logits(*model, tape, images), labels));
     step.commit();
     step.take_result(device.is_cpu() ? 0 : 1);
   };
@@ -132,7 +126,7 @@ nlohmann::ordered_json measure(const StepOptions& options) {
     for (std::int64_t i = 0; i < options.steps; ++i) {
       const double ms = milliseconds(device, together, [&] {
         Tape tape(Tape::Mode::inference);
-        model.forward(tape, input(tape));
+        models::logits(*model, tape, images);
       });
       if (i > 0) infer.push_back(ms);
     }
@@ -162,7 +156,7 @@ int main(int argc, char** argv) {
   CLI::App app("Times a training step and an inference pass; JSON on stdout.", "bench_step");
   app.set_version_flag("--version", version_text("bench_step"));
   constexpr Within positive{1, std::int64_t{1} << 20};
-  app.add_option("--model", o.model)->check(CLI::IsMember({"unet"}))->capture_default_str();
+  app.add_option("--model", o.model)->check(CLI::IsMember(models::names_of(models::registry())))->capture_default_str();
   add_number(app, "--base-channels", o.base_channels, positive, "");
   add_number(app, "--image-size", o.image_size, positive, "");
   add_number(app, "--batch-size", o.batch_size, positive, "");

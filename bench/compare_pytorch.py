@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """bench_step against the same network in PyTorch, alternately, in one run.
 
-    python3 bench/compare_pytorch.py [--repeats 5] [--steps 6] [--threads 2] [--precision fp32 bf16] [--compile]
-        [--cases train64 train32 infer64] [--bench-step build/release/bin/bench_step] [--bench-kernels ...] [--json FILE]
+    python3 bench/compare_pytorch.py [--model unet] [--repeats 5] [--steps 6] [--threads 2] [--precision fp32 bf16]
+        [--compile] [--cases train64 train32 infer64] [--bench-step build/release/bin/bench_step] [--bench-kernels ...] [--json FILE]
 
 PyTorch runs with what is known to be fastest for it: channels_last, gradients set to None, inference_mode, bf16 by
 autocast; eagerly, and with --compile by torch.compile too, where that works. Each repeat starts bench_step and Python
@@ -23,9 +23,8 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 CASES = {  # base channels, image size, batch size
-    "train64": (64, 256, 2),
-    "train32": (32, 128, 8),
-    "infer64": (64, 256, 1),
+    "unet": {"train64": (64, 256, 2), "train32": (32, 128, 8), "infer64": (64, 256, 1)},
+    "resnet34_unet": {"train256": (64, 256, 4), "train128": (64, 128, 16), "infer256": (64, 256, 1)},
 }
 # Aims: case, precision, figure -> least ratio theirs / ours against 1.13 and against newer ones.
 GATES = {
@@ -38,6 +37,12 @@ GATES = {
     ("train64", "fp32", "peak_memory_mb"): (1 / 0.8, 1 / 0.8),
     ("train64", "bf16", "peak_memory_mb"): (1 / 0.65, 1 / 0.65),
     ("train64", "fp32", "first_step_ms"): (5.0, 5.0),
+    ("train256", "fp32", "train_step_ms"): (2.0, 2.0),
+    ("train128", "fp32", "train_step_ms"): (2.0, 2.0),
+    ("train256", "bf16", "train_step_ms"): (1.5, 1.5),  # 2.5 where PyTorch's bf16 is slower than its fp32
+    ("train128", "bf16", "train_step_ms"): (1.5, 1.5),
+    ("train256", "fp32", "peak_memory_mb"): (1 / 0.6, 1 / 0.6),
+    ("train128", "fp32", "peak_memory_mb"): (1 / 0.6, 1 / 0.6),
 }
 
 
@@ -46,8 +51,6 @@ def work_of(options):
     import torch
     import torch.nn.functional as F
     sys.path.insert(0, os.path.join(ROOT, "tests", "models"))
-    import torch_unet
-
     if options["threads"]:
         torch.set_num_threads(options["threads"])
     cuda = options["device"] == "cuda"
@@ -56,7 +59,11 @@ def work_of(options):
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = options["precision"] == "tf32"
     device = torch.device(options["device"])
     N, S = options["batch_size"], options["image_size"]
-    model = torch_unet.UNet(3, 2, options["base_channels"]).to(device, memory_format=torch.channels_last)
+    if options["model"] == "unet":
+        from torch_unet import UNet as Network
+    else:
+        from torch_resnet34_unet import ResNet34UNet as Network
+    model = Network(3, 2, options["base_channels"]).to(device, memory_format=torch.channels_last)
     adam = torch.optim.Adam(model.parameters(), lr=1e-4, **({"fused": True} if cuda else {}))
     run = torch.compile(model) if options["compile"] else model
     images = torch.randint(0, 256, (N, 3, S, S), dtype=torch.uint8, device=device)
@@ -114,10 +121,10 @@ def run_json(command):
 
 def measure(args, case, precision):
     """Figures of one case: {"ours": [...], "eager": [...], "compile": [...]}, an entry a repeat, None where it failed."""
-    base, size, batch = CASES[case]
-    words = {"--base-channels": base, "--image-size": size, "--batch-size": batch, "--precision": precision,
+    base, size, batch = CASES[args.model][case]
+    words = {"--model": args.model, "--base-channels": base, "--image-size": size, "--batch-size": batch, "--precision": precision,
              "--device": args.device, "--threads": args.threads}
-    options = {"base_channels": base, "image_size": size, "batch_size": batch, "precision": precision,
+    options = {"model": args.model, "base_channels": base, "image_size": size, "batch_size": batch, "precision": precision,
                "device": args.device, "threads": args.threads, "compile": False}
     ours = [args.bench_step, "--json"] + [str(word) for pair in words.items() for word in pair]
 
@@ -131,7 +138,7 @@ def measure(args, case, precision):
     for repeat in range(args.repeats):
         for who in list(figures)[::1 if repeat % 2 == 0 else -1]:
             full = once(who, args.steps)
-            first = once(who, 1) if case == "train64" else None
+            first = once(who, 1) if case == next(iter(CASES[args.model])) else None
             if full is not None:
                 full = dict(full[0])
                 if first is not None:
@@ -194,7 +201,8 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--precision", nargs="+", choices=["fp32", "tf32", "bf16"], default=["fp32", "bf16"])
-    parser.add_argument("--cases", nargs="+", choices=list(CASES), default=list(CASES))
+    parser.add_argument("--model", choices=list(CASES), default="unet")
+    parser.add_argument("--cases", nargs="+", help="some of the model's")
     parser.add_argument("--base-channels", type=int, help="a case of its own, instead of --cases")
     parser.add_argument("--image-size", type=int, default=256)
     parser.add_argument("--batch-size", type=int, default=2)
@@ -205,8 +213,11 @@ def main():
     if args.worker:
         return work_of(json.loads(args.worker))
     if args.base_channels:
-        CASES["given"] = (args.base_channels, args.image_size, args.batch_size)
+        CASES[args.model]["given"] = (args.base_channels, args.image_size, args.batch_size)
         args.cases = ["given"]
+    args.cases = args.cases or list(CASES[args.model])
+    if unknown := set(args.cases) - set(CASES[args.model]):
+        parser.error(f"{args.model} has no case {', '.join(unknown)}; it has {', '.join(CASES[args.model])}")
 
     report = {"machine": platform.processor() or platform.machine(), "threads": args.threads, "device": args.device,
               "repeats": args.repeats, "steps": args.steps, "cases": {}}
@@ -238,7 +249,7 @@ def main():
         peak = fma_peak(args.bench_kernels)
         if peak:
             ms = statistics.median(f["train_step_ms"] for f in step)
-            direct = 1e3 * step_gflop(*CASES["train64"]) / peak
+            direct = 1e3 * step_gflop(*CASES["unet"]["train64"]) / peak
             report["fma_gflops"], report["step_over_direct_at_peak"] = peak, ms / direct
             print(f"whole step / its direct convolutions at the FMA peak ({peak:.0f} GFLOP/s): "
                   f"{ms:.0f} / {direct:.0f} ms = {ms / direct:.2f} (gate 0.7)")

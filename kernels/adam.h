@@ -6,9 +6,9 @@
 //   m = beta1*m + (1-beta1)*g,  v = beta2*v + (1-beta2)*g*g
 //   p -= lr / (1 - beta1^t) * m / (sqrt(v / (1 - beta2^t)) + epsilon)
 //
-// with t the committed steps of the range's group, as PyTorch counts them a parameter; what depends on lr and t alone
-// is in the group's clock. parameters, moments, gradients: [count], all f32 or all f64. One pass; padding between
-// parameters holds zeros and stays zero (epsilon > 0). f32 arithmetic in f32.
+// with lr = lr_scale * control.lr and t the committed steps of the range's group, as PyTorch counts them a parameter;
+// what depends on lr and t alone is in the group's clock. parameters, moments, gradients: [count], all f32 or all f64.
+// One pass; padding between parameters holds zeros and stays zero (epsilon > 0). f32 arithmetic in f32.
 #pragma once
 
 #include "kernels/ranges.h"
@@ -21,12 +21,13 @@ struct AdamSpec {
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
   double weight_decay = 0;
   bool decoupled = false;
+  double lr_scale = 1;
 };
 
 /// How far a group of parameters is; in memory of the device.
 struct AdamClock {
   std::int64_t steps = 0;  // committed
-  double step_size = 0;    // lr / (1 - beta1^steps)
+  double step_size = 0;    // lr_scale * lr / (1 - beta1^steps)
   double root_factor = 1;  // 1 / sqrt(1 - beta2^steps)
 };
 

@@ -1,12 +1,16 @@
 #include "models/registry.h"
 
 #include "engine/core/error.h"
+#include "models/resnet34_unet.h"
 #include "models/unet.h"
 
 namespace unet::models {
 
 const Registry& registry() {
-  static const Registry rows{{"unet", make<UNet>, recognize_unet, unet_inference_bytes, "unit"}};
+  static const Registry rows{
+      {"unet", make<UNet>, recognize_unet, unet_inference_bytes, "unit"},
+      {"resnet34_unet", make<ResNet34UNet>, recognize_resnet34_unet, resnet34_unet_inference_bytes, "imagenet"},
+  };
   return rows;
 }
 

@@ -8,6 +8,7 @@
 #include "apps/run/signals.h"
 #include "engine/core/error.h"
 #include "models/description.h"
+#include "models/encoder_weights.h"
 
 namespace unet {
 
@@ -67,11 +68,12 @@ void check_sense(const TrainOptions& options, const Dataset& dataset, const mode
   for (const std::string& warning : dataset.warnings()) warn("train_unet: warning: {}\n", warning);
   for (const std::string& warning : dataset.check_trainable()) warn("train_unet: warning: {}\n", warning);
   for (const Phase& phase : recipe_of(options)) {
-    if (phase.lr * options.weight_decay <= 1) continue;
+    const double lr = phase.lr * std::max(1.0, options.encoder_lr_scale);
+    if (lr * options.weight_decay <= 1) continue;
     throw Error(
         "--weight-decay {} times the learning rate {} of phase {} is above 1: each step would throw the weights "
         "beyond 0; lower one of the two",
-        options.weight_decay, phase.lr, phase.number);
+        options.weight_decay, lr, phase.number);
   }
   const std::int64_t images = dataset.size(Split::train), left = images % options.batch_size;
   const std::int64_t fewest = left > 0 ? left : std::min(images, options.batch_size);
@@ -154,6 +156,14 @@ ScheduleSpec schedule_of(const TrainOptions& options, const Phase& phase) {
   return out;
 }
 
+void thaw_encoder(Run& run) {
+  const std::int64_t frozen = run.options.freeze_encoder;
+  const RunState& state = run.record.state;
+  if (frozen == 0 || state.all_epochs < frozen) return;
+  run.model.parameters().set_trainable(models::kEncoder, true);
+  if (state.all_epochs == frozen && state.batch == 0 && !run.options.quiet) say("the encoder learns from here on\n");
+}
+
 void begin_next_epoch(RunState& state) {
   ++state.epoch;
   ++state.all_epochs;
@@ -180,6 +190,11 @@ void say_start(const TrainOptions& options, const Machine& machine, const models
   say("{}: {} parameters, base channels {}, {} classes, images {}{}\n", options.model, model.parameters().count(),
       options.base_channels, options.classes, options.image_size.str(),
       normalization == "imagenet" ? "" : ", normalization " + normalization);
+  if (options.freeze_encoder > 0) {
+    say("the encoder does not learn{}\n", options.freeze_encoder == kAllEpochs
+                                              ? std::string()
+                                              : fmt::format(" in the first {} epochs", options.freeze_encoder));
+  }
 }
 
 void say_resumed(const std::filesystem::path& file, const RunState& state) {

@@ -45,6 +45,8 @@ void book_step(Run& run, const StepResult& result);
 EpochFigures figures_of(const Run& run, const Phase& phase, const Evaluation& val);
 
 ScheduleSpec schedule_of(const TrainOptions& options, const Phase& phase);
+/// Of the epoch under way: whether the encoder learns.
+void thaw_encoder(Run& run);
 void begin_next_epoch(RunState& state);
 void begin_next_phase(RunState& state);
 /// Of the phase before the one under way.

@@ -1,6 +1,8 @@
 #include "apps/run/weights.h"
 
 #include "apps/run/screen.h"
+#include "engine/core/error.h"
+#include "models/encoder_weights.h"
 
 namespace unet {
 namespace {
@@ -30,6 +32,25 @@ TrainOptions with_normalization_of(const TensorFile* weights, TrainOptions optio
   options.normalization = models::parse_normalization(models::row_of(registry, options.model).foreign_normalization);
   if (!options.quiet) say_guess(*options.normalization);
   return options;
+}
+
+void prepare_encoder(const TrainOptions& options, models::Segmenter& model, bool resumed) {
+  const char* asked = !options.encoder_weights.empty() ? "--encoder-weights"
+                      : options.freeze_encoder > 0     ? "--freeze-encoder"
+                      : options.encoder_lr_scale != 1  ? "--encoder-lr-scale"
+                                                       : nullptr;
+  if (asked == nullptr) return;
+  if (!models::has_encoder(model)) {
+    throw Error("{}: {} has no encoder that is a part of its own; leave the option out, or choose another --model",
+                asked, options.model);
+  }
+  model.parameters().set_lr_scale(models::kEncoder, options.encoder_lr_scale);
+  model.parameters().set_trainable(models::kEncoder, options.freeze_encoder == 0);
+  if (resumed || options.encoder_weights.empty()) return;
+  const std::unique_ptr<TensorFile> file = open_tensor_file(options.encoder_weights);
+  for (const std::string& line : models::load_encoder_weights(*file, model)) {
+    if (!options.quiet) say("encoder weights: {}\n", line);
+  }
 }
 
 void load_and_say(const TensorFile& file, models::Segmenter& model, models::OtherHead other_head, bool quiet) {

@@ -12,6 +12,9 @@ models::Description describe(const models::Registry& registry, const TensorFile&
 /// The options of a run, with the normalization of the weights that it begins or goes on with unless another is asked
 /// for; null: it begins with none.
 TrainOptions with_normalization_of(const TensorFile* weights, TrainOptions options, const models::Registry& registry);
+/// What --encoder-weights, --freeze-encoder and --encoder-lr-scale ask for at the begin of a run or, resumed, of its
+/// rest. Throws Error if the network has no encoder.
+void prepare_encoder(const TrainOptions& options, models::Segmenter& model, bool resumed);
 /// load_weights().
 void load_and_say(const TensorFile& file, models::Segmenter& model,
                   models::OtherHead other_head = models::OtherHead::refused, bool quiet = false);

@@ -1,6 +1,8 @@
 #include "engine/autograd/parameters.h"
 
 #include <algorithm>
+#include <cmath>
+#include <numbers>
 
 #include "engine/core/dispatch.h"
 #include "engine/core/rng.h"
@@ -16,15 +18,28 @@ std::int64_t aligned(std::int64_t elements, Dtype dtype) {
   return (elements + step - 1) / step * step;
 }
 
-void fill_uniform(const Tensor& out, double bound, std::uint64_t key) {
+double unit_at(std::uint64_t key, std::int64_t i) {
+  return static_cast<double>(mix64(key ^ static_cast<std::uint64_t>(i)) >> 11) * 0x1p-53;
+}
+
+double uniform_at(std::uint64_t key, std::int64_t i) { return 2 * unit_at(key, i) - 1; }
+
+/// Box & Muller 1958; of the pair one is taken.
+double normal_at(std::uint64_t key, std::int64_t i) {
+  const double radius = std::sqrt(-2 * std::log(1 - unit_at(key, 2 * i)));
+  return radius * std::cos(2 * std::numbers::pi * unit_at(key, 2 * i + 1));
+}
+
+/// out[i] = factor * draw(key, i).
+template <class Draw>
+void fill_drawn(const Tensor& out, double factor, std::uint64_t key, Draw draw) {
   kernels::dispatch_float(out.dtype(), [&](auto zero) {
     using T = decltype(zero);
     T* values = out.data<T>();
     const kernels::cpu::Blocks blocks = kernels::cpu::cut(out.size(), 1 << 14);
     kernels::cpu::parallel_for(blocks.count, [&](std::int64_t block) {
       for (std::int64_t i = blocks.begin(block); i < blocks.end(block); ++i) {
-        const double unit = static_cast<double>(mix64(key ^ static_cast<std::uint64_t>(i)) >> 11) * 0x1p-53;
-        values[i] = static_cast<T>(bound * (2 * unit - 1));
+        values[i] = static_cast<T>(factor * draw(key, i));
       }
     });
   });
@@ -49,12 +64,15 @@ void Parameters::begin_group(const std::string& name) {
   if (found == groups_.end()) groups_.push_back({name});
 }
 
-void Parameters::set_trainable(const std::string& group, bool trainable) {
-  const auto same = [&](const Group& one) { return one.name == group; };
+Parameters::Group& Parameters::group_named(const std::string& name) {
+  const auto same = [&](const Group& one) { return one.name == name; };
   const auto found = std::find_if(groups_.begin(), groups_.end(), same);
-  if (found == groups_.end()) throw Error("there is no group \"{}\" of parameters", group);
-  found->trainable = trainable;
+  if (found == groups_.end()) throw Error("there is no group \"{}\" of parameters", name);
+  return *found;
 }
+
+void Parameters::set_trainable(const std::string& group, bool trainable) { group_named(group).trainable = trainable; }
+void Parameters::set_lr_scale(const std::string& group, double scale) { group_named(group).lr_scale = scale; }
 
 ParamId Parameters::add(const std::string& name, const Shape& shape, Init init) {
   require_new(name);
@@ -99,10 +117,14 @@ void Parameters::initialize(std::uint64_t seed) {
 
   for (std::size_t i = 0; i < params_.size(); ++i) {
     const Tensor out = values.range(params_[i].offset, params_[i].shape);
-    if (params_[i].init.bound > 0) {
-      fill_uniform(out, params_[i].init.bound, random_bits(seed, Purpose::init, i));
+    const Init& init = params_[i].init;
+    const std::uint64_t key = random_bits(seed, Purpose::init, i);
+    if (init.bound > 0) {
+      fill_drawn(out, init.bound, key, uniform_at);
+    } else if (init.deviation > 0) {
+      fill_drawn(out, init.deviation, key, normal_at);
     } else {
-      kernels::cpu::fill(out.view(), params_[i].init.constant);
+      kernels::cpu::fill(out.view(), init.constant);
     }
   }
   for (const Stats& stats : stats_) {

@@ -24,10 +24,12 @@
 
 namespace unet {
 
-/// How a parameter begins: uniform in [-bound, bound), or a constant (bound 0).
+/// How a parameter begins: uniform in [-bound, bound), or normal around 0 with a deviation, or, where both are 0, a
+/// constant.
 struct Init {
   double bound = 0;
   double constant = 0;
+  double deviation = 0;
 };
 
 struct ParamId {
@@ -57,6 +59,7 @@ class Parameters {
   struct Group {
     std::string name;
     bool trainable = true;
+    double lr_scale = 1;  // times the step's learning rate
   };
   struct Stats {
     std::string
@@ -94,6 +97,9 @@ class Parameters {
   /// From the next step on a group is trained or left alone: its parameters are constants to the tape, their gradients
   /// 0, and neither they nor their moments change. Throws Error if there is no such group.
   void set_trainable(const std::string& group, bool trainable);
+  /// From the next step on the group learns at `scale` times the step's learning rate. Throws Error if there is no such
+  /// group.
+  void set_lr_scale(const std::string& group, double scale);
   /// Number of learnable values, padding not counted.
   std::int64_t count() const;
 
@@ -135,6 +141,7 @@ class Parameters {
   const Param& param(ParamId id) const { return params_[static_cast<std::size_t>(id.index)]; }
   std::int64_t total() const { return values_.size(); }
   void require_new(const std::string& name) const;
+  Group& group_named(const std::string& name);
 
   Dtype dtype_;
   Device device_;

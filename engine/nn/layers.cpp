@@ -19,7 +19,9 @@ Var as_wide_as_images(Tape& tape, const Var& weight, const Var& x) {
 
 }  // namespace
 
-Init pytorch_default(std::int64_t fan_in) { return {1.0 / std::sqrt(static_cast<double>(fan_in)), 0.0}; }
+Init pytorch_default(std::int64_t fan_in) { return {.bound = 1.0 / std::sqrt(static_cast<double>(fan_in))}; }
+Init kaiming_uniform(std::int64_t fan_in) { return {.bound = std::sqrt(6.0 / static_cast<double>(fan_in))}; }
+Init kaiming_normal(std::int64_t fan_out) { return {.deviation = std::sqrt(2.0 / static_cast<double>(fan_out))}; }
 
 Conv2d::Conv2d(Parameters& parameters, const std::string& name, std::int64_t Cin, std::int64_t Cout,
                std::int64_t kernel, std::int64_t stride, std::int64_t pad)
@@ -64,12 +66,12 @@ Var ConvTranspose2d::forward(Tape& tape, const Var& x, const Tensor& out) const 
 }
 
 ConvNormAct::ConvNormAct(Parameters& parameters, const std::string& conv, const std::string& norm, std::int64_t Cin,
-                         std::int64_t Cout, std::int64_t kernel, std::int64_t stride)
+                         std::int64_t Cout, std::int64_t kernel, std::int64_t stride, std::optional<Init> weight)
     : parameters_(&parameters) {
-  weight_ =
-      parameters.add_operand(conv + ".weight", {Cout, kernel, kernel, Cin}, pytorch_default(Cin * kernel * kernel));
-  gamma_ = parameters.add(norm + ".weight", {Cout}, {0.0, 1.0});
-  beta_ = parameters.add(norm + ".bias", {Cout}, {0.0, 0.0});
+  weight_ = parameters.add_operand(conv + ".weight", {Cout, kernel, kernel, Cin},
+                                   weight.value_or(pytorch_default(Cin * kernel * kernel)));
+  gamma_ = parameters.add(norm + ".weight", {Cout}, {.constant = 1});
+  beta_ = parameters.add(norm + ".bias", {Cout}, {});
   stats_ = parameters.add_stats(norm, Cout);
   options_.stride = stride;
   options_.pad = kernel / 2;
@@ -77,11 +79,13 @@ ConvNormAct::ConvNormAct(Parameters& parameters, const std::string& conv, const 
 
 NormActResult ConvNormAct::forward(Tape& tape, const Var& x, const Options& options) const {
   const bool writes_anywhere = x.value.device().is_cpu() || (!options.pool && !options.out.defined());
-  const bool folds = !tape.recording() && writes_anywhere && !options.residual.defined();
+  const bool folds = !learns(tape) && !x.wants_gradient() && writes_anywhere && !options.residual.defined();
   const NormActResult result = folds ? forward_folded(tape, x, options) : forward_in_two(tape, x, options);
   tape.show(*parameters_, gamma_, result.y.value);
   return result;
 }
+
+bool ConvNormAct::learns(const Tape& tape) const { return tape.recording() && parameters_->trainable(gamma_); }
 
 NormActResult ConvNormAct::forward_in_two(Tape& tape, const Var& x, const Options& options) const {
   const Var weight = as_wide_as_images(tape, tape.operand(*parameters_, weight_), x);
@@ -91,12 +95,12 @@ NormActResult ConvNormAct::forward_in_two(Tape& tape, const Var& x, const Option
   norm.pool = options.pool;
   norm.residual = options.residual;
   norm.out = options.out;
-  norm.training = tape.recording();
+  norm.training = learns(tape);
   norm.epsilon = kEpsilon;
   // A slice keeps the tensor it belongs to alive anyway. On a GPU time is dearer than memory.
   norm.recompute = x.value.device().is_cpu() && !options.out.defined();
   return norm_act(tape, conv, tape.param(*parameters_, gamma_), tape.param(*parameters_, beta_),
-                  tape.recording() ? parameters_->record_statistics(stats_) : parameters_->running(stats_), norm);
+                  norm.training ? parameters_->record_statistics(stats_) : parameters_->running(stats_), norm);
 }
 
 NormActResult ConvNormAct::forward_folded(Tape& tape, const Var& x, const Options& options) const {

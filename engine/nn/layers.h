@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "engine/ops/ops.h"
@@ -12,6 +13,9 @@ namespace unet::nn {
 /// torch.nn.Conv2d's and ConvTranspose2d's default, kaiming_uniform_(a = sqrt(5)): uniform in +-1/sqrt(fan_in), for the
 /// weight and for the bias. fan_in = (second size of the PyTorch weight) * Kh * Kw.
 Init pytorch_default(std::int64_t fan_in);
+/// He et al. 2015, section 2.2, for what a ReLU follows: uniform in +-sqrt(6/fan_in), or normal with variance 2/fan_out.
+Init kaiming_uniform(std::int64_t fan_in);
+Init kaiming_normal(std::int64_t fan_out);
 
 /// Convolution with bias: [N,H,W,Cin] -> [N,Ho,Wo,Cout]. Parameters NAME.weight, NAME.bias.
 class Conv2d {
@@ -50,11 +54,12 @@ class ConvTranspose2d {
   ParamId weight_, bias_;
 };
 
-/// Convolution without bias, batch norm, ReLU: [N,H,W,Cin] -> [N,H,W,Cout] (stride 1, "same" padding). Parameters
+/// Convolution without bias, batch norm, ReLU: [N,H,W,Cin] -> [N,H/stride,W/stride,Cout], "same" padding. Parameters
 /// CONV.weight, NORM.weight, NORM.bias and the statistics of NORM. x may have image_channels(Cin), the further ones 0,
 /// as images on a GPU have. This is the one place that chooses: a recording tape gets conv2d + norm_act with batch
-/// statistics; an inference tape one convolution with folded weights, bias and ReLU and, if asked for, max_pool2d of
-/// the result. With a residual, and on CUDA where cuDNN would write a slice by way of a copy, the convolution is
+/// statistics, unless the parameters' group is not trainable: running ones then, as on an inference tape, and none are
+/// recorded; where nothing wants a gradient it is one convolution with folded weights, bias and ReLU and, if asked for,
+/// max_pool2d of the result. With a residual, and on CUDA where cuDNN would write a slice by way of a copy, the convolution is
 /// followed by norm_act's one pass.
 class ConvNormAct {
  public:
@@ -66,11 +71,12 @@ class ConvNormAct {
   };
 
   ConvNormAct(Parameters& parameters, const std::string& conv, const std::string& norm, std::int64_t Cin,
-              std::int64_t Cout, std::int64_t kernel = 3, std::int64_t stride = 1);
+              std::int64_t Cout, std::int64_t kernel = 3, std::int64_t stride = 1, std::optional<Init> weight = {});
   NormActResult forward(Tape& tape, const Var& x, const Options& options) const;
   Var forward(Tape& tape, const Var& x) const { return forward(tape, x, Options()).y; }
 
  private:
+  bool learns(const Tape& tape) const;
   NormActResult forward_in_two(Tape& tape, const Var& x, const Options& options) const;
   NormActResult forward_folded(Tape& tape, const Var& x, const Options& options) const;
 

@@ -28,9 +28,10 @@ Var conv2d(Tape& tape, const Var& x, const Var& weight, const Var& bias, const C
   if (options.stride < 1 || options.pad < 0) {
     throw Error("{}: stride must be >= 1 and pad >= 0, got {} and {}", op, options.stride, options.pad);
   }
-  if (options.scale.defined() && tape.recording()) throw Error("{}: scale of conv2d is for inference tapes", op);
-  if (options.relu && tape.recording()) throw Error("{}: relu inside conv2d is for inference tapes", op);
-  if (options.out.defined() && tape.recording()) throw Error("{}: out of conv2d is for inference tapes", op);
+  const bool learns = x.wants_gradient() || weight.wants_gradient() || bias.wants_gradient();
+  if (options.scale.defined() && learns) throw Error("{}: scale of conv2d is for what has no gradient", op);
+  if (options.relu && learns) throw Error("{}: relu inside conv2d is for what has no gradient", op);
+  if (options.out.defined() && learns) throw Error("{}: out of conv2d is for what has no gradient", op);
   kernels::ConvCase c;
   c.spec = {options.stride, options.pad, bias.defined(), options.relu};
   c.shape = {x.shape()[0], x.shape()[1], x.shape()[2], w[3], w[0], w[1], w[2]};

@@ -17,7 +17,7 @@ namespace unet {
 struct Conv2dOptions {
   std::int64_t stride = 1;
   std::int64_t pad = 0;
-  // Of inference tapes only, what a batch norm and a ReLU come to: y = relu(scale * conv(x) + bias).
+  // Only where no operand wants a gradient, what a batch norm and a ReLU come to: y = relu(scale * conv(x) + bias).
   bool relu = false;
   Tensor scale{};  // [Cout]; the weight is f32 then whatever x is
   Tensor out{};    // where y goes; may be a channel slice

@@ -27,13 +27,19 @@ Adam::Adam(Parameters& parameters, const kernels::AdamSpec& spec, Decay decay)
   set_group_steps(std::vector<std::int64_t>(parameters.groups().size()));
 }
 
+kernels::AdamSpec Adam::spec_of(std::size_t group) const {
+  kernels::AdamSpec spec = spec_;
+  spec.lr_scale = parameters_.groups()[group].lr_scale;
+  return spec;
+}
+
 void Adam::update(const kernels::StepControl* control, const kernels::Ranges& gradients) {
   const Device device = parameters_.device();
   const std::vector<Parameters::Group>& groups = parameters_.groups();
   auto* const clocks = clocks_.data<AdamClock>();
   for (std::size_t group = 0; group < groups.size(); ++group) {
     if (!groups[group].trainable) continue;
-    dispatch<cpu::adam_clock, cuda::adam_clock>(device, spec_, control, clocks + group);
+    dispatch<cpu::adam_clock, cuda::adam_clock>(device, spec_of(group), control, clocks + group);
   }
   const std::int64_t copied = parameters_.copies().defined() ? parameters_.copies().size() : 0;
   for (const Stretch& stretch : stretches_) {
@@ -41,7 +47,7 @@ void Adam::update(const kernels::StepControl* control, const kernels::Ranges& gr
     const auto part = [&](const Tensor& range, std::int64_t end) {
       return range.range(stretch.begin, {end - stretch.begin}).view();
     };
-    kernels::AdamSpec spec = spec_;
+    kernels::AdamSpec spec = spec_of(stretch.group);
     if (!stretch.decayed) spec.weight_decay = 0;
     const kernels::View copy =
         stretch.begin < copied ? part(parameters_.copies(), std::min(stretch.end, copied)) : kernels::View();

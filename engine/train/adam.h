@@ -40,6 +40,8 @@ class Adam {
     bool decayed;
   };
 
+  kernels::AdamSpec spec_of(std::size_t group) const;
+
   Parameters& parameters_;
   kernels::AdamSpec spec_;
   std::vector<Stretch> stretches_;

@@ -13,7 +13,7 @@ namespace unet::kernels::cpu {
 void adam_clock(const AdamSpec& spec, const StepControl* control, AdamClock* clock) {
   if (control->verdict != StepVerdict::commit) return;
   const auto t = static_cast<double>(++clock->steps);
-  clock->step_size = control->lr / (1 - std::pow(spec.beta1, t));
+  clock->step_size = spec.lr_scale * control->lr / (1 - std::pow(spec.beta1, t));
   clock->root_factor = 1 / std::sqrt(1 - std::pow(spec.beta2, t));
 }
 
@@ -25,7 +25,7 @@ void adam(const AdamSpec& spec, const StepControl* control, const AdamClock* clo
   const AdamFactors factors{
       .grad_scale = control->grad_scale,
       .decay_into_gradient = spec.decoupled ? 0 : spec.weight_decay,
-      .keep = spec.decoupled ? 1 - control->lr * spec.weight_decay : 1,
+      .keep = spec.decoupled ? 1 - spec.lr_scale * control->lr * spec.weight_decay : 1,
       .beta1 = spec.beta1,
       .beta2 = spec.beta2,
       .step_size = clock->step_size,

@@ -13,7 +13,7 @@ __device__ Factors factors_of(const AdamSpec& spec, const StepControl& control, 
   Factors out;
   out.grad_scale = static_cast<float>(control.grad_scale);
   out.decay = static_cast<float>(spec.decoupled ? 0 : spec.weight_decay);
-  out.keep = static_cast<float>(spec.decoupled ? 1 - control.lr * spec.weight_decay : 1);
+  out.keep = static_cast<float>(spec.decoupled ? 1 - spec.lr_scale * control.lr * spec.weight_decay : 1);
   out.beta1 = static_cast<float>(spec.beta1);
   out.new1 = static_cast<float>(1 - spec.beta1);
   out.beta2 = static_cast<float>(spec.beta2);
@@ -27,7 +27,7 @@ __device__ Factors factors_of(const AdamSpec& spec, const StepControl& control, 
 __global__ void adam_clock_kernel(AdamSpec spec, const StepControl* control, AdamClock* clock) {
   if (control->verdict != StepVerdict::commit) return;
   const auto t = static_cast<double>(++clock->steps);
-  clock->step_size = control->lr / (1 - pow(spec.beta1, t));
+  clock->step_size = spec.lr_scale * control->lr / (1 - pow(spec.beta1, t));
   clock->root_factor = 1 / sqrt(1 - pow(spec.beta2, t));
 }
 

@@ -19,6 +19,7 @@ Course train(Device device, bool with_copies, Decay decay) {
   Toy toy(Dtype::f32, device, with_copies);
   Adam adam(toy.parameters, {.weight_decay = 0.3, .decoupled = true}, decay);
   Step step(toy.parameters, adam);
+  toy.parameters.set_lr_scale("encoder", 0.3);
   const Tensor average = toy.parameters.values().clone();
   step.after_update([&](const kernels::StepControl* control) {
     dispatch<cpu::update_running_stats, cuda::update_running_stats>(

@@ -1,7 +1,6 @@
 // The small UNets that PyTorch recorded (generate_unet_parity.py), with their batches and initial weights.
 #pragma once
 
-#include "engine/core/device_memory.h"
 #include "tests/models/unet_support.h"
 #include "tests/support/places.h"
 
@@ -28,22 +27,12 @@ inline RecordedBatch batch(int b, Dtype dtype, Device device = {}) {
   return {Tensor::of({N, H, W, 3}, dtype, x).to(device), Tensor::of({N, H, W}, Dtype::u8, l).to(device)};
 }
 
-inline ParamId id_of(std::size_t i) { return {static_cast<int>(i)}; }
-
 /// The recorded small UNet with its initial weights.
 class RecordedUNet {
  public:
   RecordedUNet(const std::string& variant, Dtype dtype, Device device = {})
       : model_(spec(variant), 0, {.device = device, .dtype = dtype}) {
-    const Parameters& parameters = model_.parameters();
-    for (std::size_t i = 0; i < parameters.params().size(); ++i) {
-      const std::string& name = parameters.params()[i].name;
-      const std::vector<double> values = record().values(variant + "/initial/" + name);
-      const Tensor value = parameters.value(id_of(i));
-      if (static_cast<std::int64_t>(values.size()) != value.size()) throw Error("\"{}\" has another size", name);
-      const Tensor rounded = Tensor::of(value.shape(), dtype, values);
-      upload(value.data<void>(), device, rounded.data<void>(), rounded.bytes());
-    }
+    load_recorded(record(), variant + "/initial/", model_.parameters());
   }
   models::UNet& model() { return model_; }
 

@@ -1,4 +1,4 @@
-// What the tests of the whole UNet share: records in PyTorch's layout, one training step, scopes for global settings.
+// What the tests of whole networks share: records in PyTorch's layout, one training step, scopes for global settings.
 #pragma once
 
 #include <algorithm>
@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/core/device_memory.h"
 #include "engine/core/error.h"
 #include "engine/core/rng.h"
 #include "engine/io/safetensors.h"
@@ -169,21 +170,35 @@ inline Tensor random_labels(std::int64_t N, std::int64_t H, std::int64_t W, std:
 }
 
 /// Forward and backward, no commit. Returns the loss, [1].
-inline Tensor run_pass(models::UNet& model, Loss loss, const Tensor& images, const Tensor& labels) {
+inline Tensor run_pass(models::Segmenter& model, Loss loss, const Tensor& images, const Tensor& labels) {
   Tape tape;
   const Var value = loss_of(tape, loss, model.forward(tape, tape.input(images)), labels);
   tape.backward(value);
   return value.value;
 }
 
-inline StepResult train_step(models::UNet& model, Adam& adam, Loss loss, const Tensor& images, const Tensor& labels,
-                             double lr) {
+inline StepResult train_step(models::Segmenter& model, Adam& adam, Loss loss, const Tensor& images,
+                             const Tensor& labels, double lr) {
   Step step(model.parameters(), adam);
   step.begin({.lr = lr});
   Tape tape;
   step.backward(tape, loss_of(tape, loss, model.forward(tape, tape.input(images)), labels));
   step.commit();
   return step.take_result().value();
+}
+
+inline ParamId id_of(std::size_t i) { return {static_cast<int>(i)}; }
+
+/// Initial weights from a record: those under PREFIX + NAME.
+inline void load_recorded(const Record& record, const std::string& prefix, const Parameters& parameters) {
+  for (std::size_t i = 0; i < parameters.params().size(); ++i) {
+    const std::string& name = parameters.params()[i].name;
+    const std::vector<double> values = record.values(prefix + name);
+    const Tensor value = parameters.value(id_of(i));
+    if (static_cast<std::int64_t>(values.size()) != value.size()) throw Error("\"{}\" has another size", name);
+    const Tensor rounded = Tensor::of(value.shape(), value.dtype(), values);
+    upload(value.data<void>(), value.device(), rounded.data<void>(), rounded.bytes());
+  }
 }
 
 inline bool same_bytes(const Tensor& a, const Tensor& b) {

@@ -63,7 +63,8 @@ TEST_P(GroupsOfParameters, AreFrozenAndThawedAsInPyTorch) {
     const std::vector<double> start = toy.parameters.value(id).values<double>();
     plain.push_back({start, std::vector<double>(start.size()), std::vector<double>(start.size())});
   }
-  constexpr double kLr = 0.02, kClip = 0.02;
+  constexpr double kLr = 0.02, kClip = 0.02, kScale = 0.3;
+  toy.parameters.set_lr_scale("encoder", kScale);
   for (int t = 1; t <= 12; ++t) {
     toy.parameters.set_trainable("encoder", t > 5);
     toy.parameters.set_trainable("head", t != 9 && t != 10);
@@ -81,7 +82,8 @@ TEST_P(GroupsOfParameters, AreFrozenAndThawedAsInPyTorch) {
     EXPECT_LT(scale, 1) << "clipping must be seen";
     for (const auto& [index, gradient] : gradients) {
       const bool decayed = GetParam().decay == Decay::all || is_weight(toy.parameters.name({index}));
-      plain[static_cast<std::size_t>(index)].update(gradient, scale, kLr, spec, decayed ? spec.weight_decay : 0);
+      const double lr = toy.parameters.name({index}).starts_with("head") ? kLr : kScale * kLr;
+      plain[static_cast<std::size_t>(index)].update(gradient, scale, lr, spec, decayed ? spec.weight_decay : 0);
     }
     step.commit();
     const StepResult result = step.take_result().value();
@@ -129,6 +131,8 @@ TEST(Groups, BelongToTheModel) {
   EXPECT_EQ(toy.parameters.groups()[0].name, "encoder");
   EXPECT_TRUE(toy.parameters.groups()[0].trainable);
   EXPECT_EQ(error_of([&] { toy.parameters.set_trainable("decoder", false); }),
+            "there is no group \"decoder\" of parameters");
+  EXPECT_EQ(error_of([&] { toy.parameters.set_lr_scale("decoder", 2); }),
             "there is no group \"decoder\" of parameters");
   EXPECT_EQ(error_of([&] {
               Adam(toy.parameters, {}).set_group_steps({1, 2, 3});
