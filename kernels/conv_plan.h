@@ -3,11 +3,12 @@
 //   y[n,ho,wo,co] = bias[co] + sum_{kh,kw,ci} x[n, ho*stride - pad + kh, wo*stride - pad + kw, ci] * w[co,kh,kw,ci]
 //   Ho = (H + 2*pad - Kh) / stride + 1, Wo likewise; pixels outside x count as zero.
 //
-// x [N,H,W,Cin], y and dy [N,Ho,Wo,Cout], weights [Cout,Kh,Kw,Cin], all dense (a pitched operand costs a hidden copy in
-// most providers). A plan's dtype is that of the activations x, dx, y, dy. On the CPU weights, dweights and bias are
-// f64 beside f64 and f32 otherwise: bf16 is storage for activations alone, products and sums are f32 (but own:gemm
-// rounds weights where the CPU multiplies bf16, Isa::avx512_bf16). Each of the three passes is a ConvCase; a plan is
-// made once for it and run many times. The caller owns the workspace.
+// x [N,H,W,Cin], y, dy and residual [N,Ho,Wo,Cout], weights [Cout,Kh,Kw,Cin]. x, y and dy are dense unless the plan
+// takes slices (other providers would make hidden copies), dx is dense, the residual may be pitched. A plan's dtype is
+// that of the activations x, dx, y, dy, residual. On the CPU weights, dweights and bias are f64 beside f64 and f32
+// otherwise: bf16 is storage for activations alone, products and sums are f32 (but own:gemm rounds weights where the
+// CPU multiplies bf16, Isa::avx512_bf16). Each of the three passes is a ConvCase; a plan is made once for it and run
+// many times. The caller owns the workspace.
 #pragma once
 
 #include <compare>
@@ -26,8 +27,9 @@ const char* name_of(ConvPass pass);
 struct ConvSpec {
   std::int64_t stride = 1;
   std::int64_t pad = 0;
-  bool bias = false;  // forward only
-  bool relu = false;  // forward only, after the bias: inference with folded weights
+  bool bias = false;      // forward only
+  bool relu = false;      // forward only, after bias and residual: inference with folded weights
+  bool residual = false;  // forward only: y = act(conv(x) + bias + residual)
 
   auto operator<=>(const ConvSpec&) const = default;
 };
@@ -60,11 +62,12 @@ std::string text_of(const ConvCase& c);
 /// version (no clock); `direct` = that rule without Winograd; the others force one.
 enum class ConvProvider { automatic, direct, onednn, own };
 
-/// The operands of one run. forward reads x, weights, scale, bias and writes y; backward_data reads dy, weights and
-/// writes dx; backward_weights reads x, dy and writes dweights. Outputs are overwritten, never added to.
+/// The operands of one run. forward reads x, weights, scale, bias, residual and writes y; backward_data reads dy,
+/// weights and writes dx; backward_weights reads x, dy and writes dweights. Outputs are overwritten, never added to.
 struct ConvOperands {
   ConstView x, weights, bias, dy;
-  ConstView scale;  // [Cout] or empty: y = act(scale * conv(x) + bias); for plans with scales_y alone
+  ConstView scale;  // [Cout] or empty: y = act(scale * conv(x) + bias + residual); for plans with scales_y alone
+  ConstView residual;
   View y, dx, dweights;
 };
 
@@ -72,8 +75,8 @@ struct ConvPlan {
   std::string id;             // e.g. "onednn:nhwc", "own:gemm"; names the implementation in logs and plan files
   std::size_t workspace = 0;  // bytes that run needs, 64-byte aligned
   std::function<void(const ConvOperands&, void* workspace)> run;
-  bool pitched_y = false;  // whether y may be a slice of a wider tensor
-  bool scales_y = false;   // whether it takes a scale
+  bool takes_slices = false;  // whether x, y and dy may be slices of wider tensors
+  bool scales_y = false;      // whether it takes a scale
 };
 
 namespace cpu {

@@ -78,8 +78,9 @@ ConvNormAct::ConvNormAct(Parameters& parameters, const std::string& conv, const 
 }
 
 NormActResult ConvNormAct::forward(Tape& tape, const Var& x, const Options& options) const {
-  const bool writes_anywhere = x.value.device().is_cpu() || (!options.pool && !options.out.defined());
-  const bool folds = !learns(tape) && !x.wants_gradient() && writes_anywhere && !options.residual.defined();
+  const bool in_one =
+      x.value.device().is_cpu() || (!options.pool && !options.out.defined() && !options.residual.defined());
+  const bool folds = !learns(tape) && !x.wants_gradient() && !options.residual.wants_gradient() && in_one;
   const NormActResult result = folds ? forward_folded(tape, x, options) : forward_in_two(tape, x, options);
   tape.show(*parameters_, gamma_, result.y.value);
   return result;
@@ -114,6 +115,7 @@ NormActResult ConvNormAct::forward_folded(Tape& tape, const Var& x, const Option
   Conv2dOptions conv = options_;
   conv.relu = options.relu;
   conv.scale = scale;
+  conv.residual = options.residual.value;
   conv.out = options.out;
   NormActResult result;
   const Var weight = as_wide_as_images(tape, tape.param(*parameters_, weight_), x);

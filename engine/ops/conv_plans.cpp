@@ -77,7 +77,7 @@ void run(const ConvPlan& plan, Device device, const ConvOperands& operands) {
     workspace = Tensor::empty({needed}, Dtype::u8, device);
   }
   ConvOperands given = operands;
-  Tensor scaled, dense_y;
+  Tensor scaled, dense_x, dense_y, dense_dy;
   if (operands.scale && !plan.scales_y) {
     const kernels::ConstView& w = operands.weights;
     scaled = Tensor::empty({w.n(), w.h(), w.w(), w.c()}, device.is_cpu() ? w.dtype : operands.x.dtype, device);
@@ -85,8 +85,20 @@ void run(const ConvPlan& plan, Device device, const ConvOperands& operands) {
     given.weights = scaled.const_view();
     given.scale = {};
   }
-  if (const kernels::View& y = operands.y; y && !y.dense() && !plan.pitched_y) {
-    dense_y = Tensor::empty({y.n(), y.h(), y.w(), y.c()}, y.dtype, device);
+  const auto needs_copy = [&](const kernels::Extent& view) { return !view.dense() && !plan.takes_slices; };
+  const auto dense_like = [&](const kernels::Extent& view) {
+    return Tensor::empty({view.n(), view.h(), view.w(), view.c()}, view.dtype, device);
+  };
+  const auto make_dense = [&](kernels::ConstView& view, Tensor& memory) {
+    if (!needs_copy(view)) return;
+    memory = dense_like(view);
+    dispatch<cpu::copy, cuda::copy>(device, view, memory.view());
+    view = memory.const_view();
+  };
+  make_dense(given.x, dense_x);
+  make_dense(given.dy, dense_dy);
+  if (needs_copy(operands.y)) {
+    dense_y = dense_like(operands.y);
     given.y = dense_y.view();
   }
   plan.run(given, workspace.data<void>());

@@ -31,7 +31,7 @@ void set_conv_timing(bool on);
 /// plans.
 void set_conv_autotune(bool on);
 
-/// Plans (or finds) and runs one pass. y may be a slice: a plan that cannot write one writes a tensor that is copied.
+/// Plans (or finds) and runs one pass. x, y and dy may be slices: a plan that takes none works on dense copies.
 /// With a scale the weights are the masters: a plan that takes none reads scaled copies of them.
 /// Throws Error if the provider in force cannot do it, or a replayed choice is not to be had.
 /// of.tf32 is decided here.

@@ -17,12 +17,14 @@ namespace unet {
 struct Conv2dOptions {
   std::int64_t stride = 1;
   std::int64_t pad = 0;
-  // Only where no operand wants a gradient, what a batch norm and a ReLU come to: y = relu(scale * conv(x) + bias).
+  // Only where no operand wants a gradient, what a batch norm, a residual and a ReLU come to:
+  // y = relu(scale * conv(x) + bias + residual).
   bool relu = false;
-  Tensor scale{};  // [Cout]; the weight is f32 then whatever x is
-  Tensor out{};    // where y goes; may be a channel slice
+  Tensor scale{};     // [Cout]; the weight is f32 then whatever x is
+  Tensor residual{};  // [N,Ho,Wo,Cout], of x's dtype; may be a channel slice, but not of y
+  Tensor out{};       // where y goes; may be a channel slice
 };
-/// x [N,H,W,Cin] dense, weight [Cout,Kh,Kw,Cin], bias [Cout] or not given -> [N,Ho,Wo,Cout].
+/// x [N,H,W,Cin], dense or a channel slice, weight [Cout,Kh,Kw,Cin], bias [Cout] or not given -> [N,Ho,Wo,Cout].
 Var conv2d(Tape& tape, const Var& x, const Var& weight, const Var& bias, const Conv2dOptions& options = {});
 
 /// x [N,H,W,C] dense, weight [K,1,1,C], bias [K] or not given -> [N,H,W,K]: a 1x1 convolution for few outputs.

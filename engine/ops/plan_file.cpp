@@ -58,13 +58,14 @@ kernels::ConvCase case_of(const Json& json) {
   c.spec.pad = whole(json.at("pad"), "pad", 0);
   c.spec.bias = json.at("bias").get<bool>();
   c.spec.relu = json.at("relu").get<bool>();
+  c.spec.residual = json.contains("residual") && json.at("residual").get<bool>();
   return c;
 }
 
 PlanChoice choice_of(const Json& json) {
   if (!json.is_object()) throw Error("it is no object");
-  static const std::initializer_list<const char*> keys{"pass",    "device", "machine", "dtype", "tf32", "x",
-                                                       "weights", "stride", "pad",     "bias",  "relu", "id"};
+  static const std::initializer_list<const char*> keys{
+      "pass", "device", "machine", "dtype", "tf32", "x", "weights", "stride", "pad", "bias", "residual", "relu", "id"};
   for (const auto& [key, value] : json.items()) {
     if (std::find(keys.begin(), keys.end(), key) == keys.end()) throw Error("\"{}\" is unknown", printable(key));
   }
@@ -93,6 +94,7 @@ std::string plans_text(const std::vector<PlanChoice>& choices) {
                        {"stride", spec.stride},
                        {"pad", spec.pad},
                        {"bias", spec.bias},
+                       {"residual", spec.residual},
                        {"relu", spec.relu},
                        {"id", c.id}};
     out += (out.back() == '[' ? "\n  " : ",\n  ") + json.dump();

@@ -2,9 +2,9 @@
 //
 //   {"version": 1, "plans": [{"pass": "forward", "device": "cpu", "machine": "avx2, oneDNN 2.6.3", "dtype": "f32",
 //     "tf32": false, "x": [N,H,W,Cin], "weights": [Cout,Kh,Kw,Cin], "stride": 1, "pad": 1, "bias": false,
-//     "relu": false, "id": "winograd:f4x4"}, ...]}
+//     "residual": false, "relu": false, "id": "winograd:f4x4"}, ...]}
 //
-// Without "tf32", as older programs wrote it, a choice is one for strict fp32.
+// Without "tf32" and "residual", as older programs wrote it, a choice is one for strict fp32, without a residual.
 #pragma once
 
 #include <filesystem>

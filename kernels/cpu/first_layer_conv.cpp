@@ -115,7 +115,7 @@ bool first_layer_supports(const ConvCase& c) {
   const ConvShape& s = c.shape;
   const bool not_empty = std::min({s.N, s.H, s.W, s.Cin, s.Cout}) > 0;
   return c.pass != ConvPass::backward_data && not_empty && s.Cin <= kMostChannels && s.Kh == 3 && s.Kw == 3 &&
-         c.spec.stride == 1 && c.spec.pad == 1 && (c.dtype == Dtype::f32 || c.dtype == Dtype::bf16);
+         c.spec.stride == 1 && c.spec.pad == 1 && !c.spec.residual && (c.dtype == Dtype::f32 || c.dtype == Dtype::bf16);
 }
 
 ConvPlan first_layer_plan(const ConvCase& c, Isa set) {

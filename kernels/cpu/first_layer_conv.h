@@ -11,7 +11,7 @@
 
 namespace unet::kernels::cpu {
 
-/// forward or backward weights, 3x3, stride 1, padding 1, Cin <= 4, not empty; f32 or bf16.
+/// forward (without a residual) or backward weights, 3x3, stride 1, padding 1, Cin <= 4, not empty; f32 or bf16.
 bool first_layer_supports(const ConvCase& c);
 
 /// id "own:first-layer". first_layer_supports(...) must hold; `set` is one that the CPU has.

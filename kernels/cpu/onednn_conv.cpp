@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "kernels/cpu/parallel.h"
+#include "kernels/elementwise.h"
 
 namespace unet::kernels::cpu {
 namespace {
@@ -78,18 +79,20 @@ struct Chosen {
   memory::desc src, weights, dst, scratchpad;
 };
 
-dnnl::primitive_attr attributes(bool relu) {
+/// residual: y holds it beforehand, the results are added to it.
+dnnl::primitive_attr attributes(bool residual, bool relu) {
   dnnl::primitive_attr attr;
   attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  dnnl::post_ops post;
+  if (residual) post.append_sum(1.f);
   if (relu) {
-    dnnl::post_ops post;
 #if DNNL_VERSION_MAJOR >= 3
     post.append_eltwise(dnnl::algorithm::eltwise_relu, 0.f, 0.f);
 #else
     post.append_eltwise(1.f, dnnl::algorithm::eltwise_relu, 0.f, 0.f);
 #endif
-    attr.set_post_ops(post);
   }
+  attr.set_post_ops(post);
   return attr;
 }
 
@@ -221,7 +224,8 @@ bool onednn_can(OnednnLayout layout, const ConvCase& c) {
   // 2.6.3 gathers a strided 1x1 in steps of 16 channels and overruns its scratchpad where x has fewer.
   const bool strided_1x1 = c.shape.taps() == 1 && c.spec.stride > 1;
   if (c.pass == ConvPass::backward_weights && strided_1x1 && c.shape.Cin % 16 != 0) return false;
-  if (layout != OnednnLayout::nhwc_rotated) return true;
+  if (layout == OnednnLayout::own_layout) return !c.spec.residual;
+  if (layout == OnednnLayout::nhwc) return true;
   return c.pass == ConvPass::backward_data && c.spec.stride == 1 && c.spec.pad < std::min(c.shape.Kh, c.shape.Kw);
 }
 
@@ -255,7 +259,8 @@ ConvPlan plan_onednn_conv(OnednnLayout layout, const ConvCase& c) {
   auto state = std::make_shared<State>();
   const bool bias = pass == ConvPass::forward && spec.bias;
   const memory::desc bias_desc = bias ? desc({s.Cout}, Tag::a) : memory::desc();
-  const dnnl::primitive_attr attr = attributes(pass == ConvPass::forward && spec.relu);
+  const bool residual = pass == ConvPass::forward && spec.residual;
+  const dnnl::primitive_attr attr = attributes(residual, pass == ConvPass::forward && spec.relu);
   Chosen chosen;
   try {
     chosen = pass == ConvPass::forward || rotated ? choose_forward(g, bias_desc, attr) : choose_backward(pass, g, attr);
@@ -290,7 +295,7 @@ ConvPlan plan_onednn_conv(OnednnLayout layout, const ConvCase& c) {
     state->args.emplace(DNNL_ARG_BIAS, state->bias);
   }
 
-  plan.run = [state, pass, rotated, s](const ConvOperands& io, void* workspace) {
+  plan.run = [state, pass, rotated, residual, s](const ConvOperands& io, void* workspace) {
     char* const bytes = static_cast<char*>(workspace);
     const void* src = pass == ConvPass::backward_data ? (rotated ? io.dy.data : io.dx.data) : io.x.data;
     const void* dst = pass == ConvPass::forward ? io.y.data : (rotated ? io.dx.data : io.dy.data);
@@ -306,6 +311,7 @@ ConvPlan plan_onednn_conv(OnednnLayout layout, const ConvCase& c) {
     state->scratchpad.set_data_handle(bytes + state->scratchpad_offset);
     if (state->bias) state->bias.set_data_handle(const_cast<void*>(io.bias.data));
 
+    if (residual) copy(io.residual, io.y);
     const OnednnThreads threads_now;
     const bool writes_src_now = pass == ConvPass::backward_data && !rotated;
     Operand& output = pass == ConvPass::backward_weights ? state->weights : writes_src_now ? state->src : state->dst;

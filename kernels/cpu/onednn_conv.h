@@ -13,7 +13,7 @@ enum class OnednnLayout { nhwc, own_layout, nhwc_rotated };
 
 /// "2.6.3", or "" if oneDNN is not built in.
 std::string onednn_version();
-/// False if oneDNN is not built in.
+/// False if oneDNN is not built in. A residual is taken in nhwc alone.
 bool onednn_can(OnednnLayout layout, const ConvCase& c);
 /// Only where onednn_can. Throws std::runtime_error with the library's message if it has no kernel.
 ConvPlan plan_onednn_conv(OnednnLayout layout, const ConvCase& c);

@@ -36,6 +36,20 @@ const ConvPackLoops<T>& pack_loops(T of) {
 }
 const GemmLoops<BfPair>& gemm_loops(BfPair) { return avx512::gemm_bf16; }
 
+const ElementwiseTable& conversions() {
+  return select(baseline::elementwise_loops, avx2::elementwise_loops, avx512::elementwise_loops);
+}
+
+/// `size` neighbouring activations as they are computed.
+template <class T>
+void widen_row(const T* from, std::int64_t size, Compute<T>* to) {
+  if constexpr (std::is_same_v<T, bf16>) {
+    conversions().to_f32(from, size, to);
+  } else {
+    std::copy_n(from, size, to);
+  }
+}
+
 /// Results in bf16 are summed in f32 and rounded once when complete, everything else is written as it is.
 template <class T>
 constexpr bool kConverted = sizeof(T) < sizeof(Compute<T>);
@@ -94,6 +108,8 @@ struct GridProduct {
   const A* w;
   std::int64_t tap0, tap_i, tap_j, stride_c, stride_col;
   const A* bias;
+  const T* residual;  // of row m at residual + m*residual_pitch; or null
+  std::int64_t residual_pitch;
   bool relu;
   T* out;
   std::int64_t out_H, out_W, out_pitch, out_step, out_h, out_w;
@@ -160,6 +176,11 @@ void run(const GridProduct<T>& p, P* packed) {
       block.c = p.out + col;
       block.c_row = out_row;
     }
+    if (p.residual != nullptr) {  // what the products are added to
+      for (std::int64_t m = m0; m < m1; ++m) {
+        widen_row(p.residual + m * p.residual_pitch + col, block.cols, block.c + block.c_row[m - m0]);
+      }
+    }
     // A phase that no tap reaches has depth 0: one round that stores zeros (and the bias).
     std::int64_t k0 = 0;
     do {
@@ -175,17 +196,15 @@ void run(const GridProduct<T>& p, P* packed) {
       }
       block.b = packed + (panel * depth + k0) * width;
       block.depth = k1 - k0;
-      block.accumulate = k0 > 0;
+      block.accumulate = k0 > 0 || p.residual != nullptr;
       block.bias = k1 == depth && p.bias != nullptr ? p.bias + col : nullptr;
       block.relu = k1 == depth && p.relu;
       gemm.block(block);
       k0 = k1;
     } while (k0 < depth);
     if constexpr (kConverted<T>) {
-      const ElementwiseTable& convert =
-          select(baseline::elementwise_loops, avx2::elementwise_loops, avx512::elementwise_loops);
       for (std::int64_t i = 0; i < m1 - m0; ++i) {
-        convert.to_bf16(sums + sum_row[i], block.cols, p.out + out_row[i] + col);
+        conversions().to_bf16(sums + sum_row[i], block.cols, p.out + out_row[i] + col);
       }
     }
   });
@@ -205,6 +224,8 @@ void forward(const ConvCase& c, const ConvOperands& io, void* workspace) {
   p.stride_c = 1;
   p.stride_col = s.Kh * s.Kw * s.Cin;
   if (spec.bias) p.bias = io.bias.as<Compute<T>>();
+  if (spec.residual) p.residual = io.residual.as<T>();
+  p.residual_pitch = io.residual.pitch;
   p.relu = spec.relu;
   p.out = io.y.as<T>();
   p.out_H = c.Ho();

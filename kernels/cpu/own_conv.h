@@ -1,6 +1,6 @@
 // Our own convolution, "own:gemm": an implicit matrix product for any kernel size, stride, padding and channel count,
 // activations in f32, f64 or bf16 (summed in f32, rounded once when a result is complete). Shapes and formula as in
-// kernels/conv_plan.h; here activations may also be pitched, and the backward data pass takes a bias, so that the
+// kernels/conv_plan.h; here all activations may be pitched, and the backward data pass takes a bias, so that the
 // transposed convolution is the same code.
 //
 //   forward           y[m, co]       = sum_k im2col(x)[m, k] * weights[co, k]        k = (kh, kw, ci), m = (n, ho, wo)
@@ -20,7 +20,8 @@ namespace unet::kernels::cpu {
 /// Bytes of workspace, to be 64-byte aligned.
 std::size_t own_conv_workspace(const ConvCase& c);
 
-/// One pass. spec.bias: io.bias [Cout] is added to y, or [Cin] to dx; spec.relu is obeyed in the forward pass.
+/// One pass. spec.bias: io.bias [Cout] is added to y, or [Cin] to dx; spec.relu and spec.residual are obeyed in the
+/// forward pass.
 void own_conv(const ConvCase& c, const ConvOperands& io, void* workspace);
 
 }  // namespace unet::kernels::cpu

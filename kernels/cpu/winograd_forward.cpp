@@ -106,12 +106,13 @@ class Claims {
 /// One thread's part of one run.
 class Worker {
  public:
-  Worker(const Schedule& schedule, ConstView x, ConstView weights, View y, const float* scale, const float* bias,
-         float* workspace, std::atomic<std::int64_t>& counter, int id, int size)
+  Worker(const Schedule& schedule, const ConvOperands& io, const float* scale, const float* bias, float* workspace,
+         std::atomic<std::int64_t>& counter, int id, int size)
       : s_(schedule),
-        x_(x),
-        weights_(weights),
-        y_(y),
+        x_(io.x),
+        weights_(io.weights),
+        residual_(io.residual),
+        y_(io.y),
         scale_(scale),
         bias_(bias),
         u_(workspace + s_.u_offset),
@@ -120,7 +121,7 @@ class Worker {
         claims_(counter),
         id_(id),
         size_(size),
-        stream_(s_.stream && y.pitch % 16 == 0 && reinterpret_cast<std::uintptr_t>(y.data) % 64 == 0) {
+        stream_(s_.stream && y_.pitch % 16 == 0 && reinterpret_cast<std::uintptr_t>(y_.data) % 64 == 0) {
     if (s_.just_in_time) u_ += id * s_.u_block;
   }
 
@@ -274,15 +275,17 @@ class Worker {
 
   void write(std::int64_t out, std::int64_t begin, std::int64_t end) const {
     const std::int64_t channel = out * s_.out_block;
-    char* data = static_cast<char*>(y_.data) + channel * s_.kernels.element;
+    const auto from = [channel](const auto* first, std::int64_t element) {
+      return first != nullptr ? first + channel * element : nullptr;
+    };
     s_.kernels.tiles->output(s_.grid, {begin, end, 0},
-                             {q_, s_.q_stride, s_.out_block, data, std::min(s_.out_block, s_.Cout - channel), y_.pitch,
-                              scale_ != nullptr ? scale_ + channel : nullptr,
-                              bias_ != nullptr ? bias_ + channel : nullptr, s_.relu, stream_});
+                             {q_, s_.q_stride, s_.out_block, static_cast<char*>(y_.data) + channel * s_.kernels.element,
+                              std::min(s_.out_block, s_.Cout - channel), y_.pitch, from(scale_, 1), from(bias_, 1),
+                              from(residual_.as<char>(), s_.kernels.element), residual_.pitch, s_.relu, stream_});
   }
 
   const Schedule& s_;
-  ConstView x_, weights_;
+  ConstView x_, weights_, residual_;
   View y_;
   const float* scale_;
   const float* bias_;
@@ -303,14 +306,14 @@ const float* padded(const Schedule& s, const ConstView& values, float* to) {
   return to;
 }
 
-void run(const Schedule& s, const ConstView& x, const ConstView& weights, const ConstView& scale_of_y,
-         const ConstView& bias_of_y, const View& y, void* memory) {
+/// io: x, weights, y, and of the rest what is wanted.
+void run(const Schedule& s, const ConvOperands& io, void* memory) {
   float* workspace = static_cast<float*>(memory);
-  const float* scale = padded(s, scale_of_y, workspace + s.scale_offset);
-  const float* bias = padded(s, bias_of_y, workspace + s.bias_offset);
+  const float* scale = padded(s, io.scale, workspace + s.scale_offset);
+  const float* bias = padded(s, io.bias, workspace + s.bias_offset);
   std::atomic<std::int64_t> counter{0};
   parallel_team(std::min(s.team, threads()), [&](int id, int size, const TeamBarrier& barrier) {
-    Worker(s, x, weights, y, scale, bias, workspace, counter, id, size).run(barrier);
+    Worker(s, io, scale, bias, workspace, counter, id, size).run(barrier);
   });
 }
 
@@ -321,12 +324,19 @@ ConvPlan plan_winograd_forward(const ConvCase& c, const WinogradKernels& kernels
   ConvPlan plan{{}, schedule.workspace, {}, true};
   if (schedule.rotated) {
     plan.run = [schedule](const ConvOperands& io, void* workspace) {
-      run(schedule, io.dy, io.weights, {}, {}, io.dx, workspace);
+      ConvOperands wanted;
+      wanted.x = io.dy;
+      wanted.weights = io.weights;
+      wanted.y = io.dx;
+      run(schedule, wanted, workspace);
     };
   } else {
     plan.scales_y = true;
-    plan.run = [schedule, bias = c.spec.bias](const ConvOperands& io, void* workspace) {
-      run(schedule, io.x, io.weights, io.scale, bias ? io.bias : ConstView{}, io.y, workspace);
+    plan.run = [schedule, spec = c.spec](const ConvOperands& io, void* workspace) {
+      ConvOperands wanted = io;
+      if (!spec.bias) wanted.bias = {};
+      if (!spec.residual) wanted.residual = {};
+      run(schedule, wanted, workspace);
     };
   }
   return plan;

@@ -7,8 +7,8 @@ namespace {
 
 template <class T, int N>
 __global__ void __launch_bounds__(kBlockThreads)
-    bias_relu_kernel(T* y, const float* bias, bool relu, std::int64_t pixels, std::int64_t chunks,
-                     std::int64_t per_block) {
+    conv_epilogue_kernel(T* y, const float* bias, const T* residual, std::int64_t residual_pitch, bool relu,
+                         std::int64_t pixels, std::int64_t chunks, std::int64_t per_block) {
   const std::int64_t chunk = own_chunk();
   if (chunk >= chunks) return;
   float add[N] = {};
@@ -21,10 +21,12 @@ __global__ void __launch_bounds__(kBlockThreads)
   for (std::int64_t p = begin + threadIdx.y; p < end; p += blockDim.y) {
     T* const at = y + (p * chunks + chunk) * N;
     const Chunk<T, N> in = load<N>(at);
+    Chunk<T, N> more{};
+    if (residual != nullptr) more = load<N>(residual + p * residual_pitch + chunk * N);
     float out[N];
 #pragma unroll
     for (int k = 0; k < N; ++k) {
-      const float value = in[k] + add[k];
+      const float value = in[k] + add[k] + more[k];
       out[k] = relu && value < 0 ? 0.0f : value;  // a NaN stays one
     }
     store(at, out);
@@ -56,15 +58,15 @@ __global__ void __launch_bounds__(kBlockThreads)
 
 }  // namespace
 
-void bias_relu(View y, ConstView bias, bool relu) {
+void conv_epilogue(View y, ConstView bias, ConstView residual, bool relu) {
   dispatch(y.dtype, [&]<class T>(T) {
     with_chunks<full<T>>(
         [&](auto N) {
           const Tile cut = tile(y.pixels(), y.c() / decltype(N)::value, 4);
-          launch(bias_relu_kernel<T, decltype(N)::value>, cut.grid, cut.block, y.as<T>(), bias.as<float>(), relu,
-                 cut.items, cut.chunks, cut.per_block);
+          launch(conv_epilogue_kernel<T, decltype(N)::value>, cut.grid, cut.block, y.as<T>(), bias.as<float>(),
+                 residual.as<T>(), residual.pitch, relu, cut.items, cut.chunks, cut.per_block);
         },
-        y);
+        y, residual);
   });
 }
 

@@ -65,8 +65,9 @@ ConvPlan runnable(CudnnConv conv, const ConvCase& c) {
     std::vector<std::pair<std::int64_t, const void*>> pointers{{kCudnnX, x}, {kCudnnWeights, weights}, {kCudnnY, y}};
     if (fused && spec.bias) pointers.emplace_back(kCudnnBias, bias);
     plan->run(pointers, workspace);
-    const bool apart = !fused && pass == ConvPass::forward && (spec.bias || spec.relu);
-    if (apart) bias_relu(io.y, spec.bias ? io.bias : ConstView{}, spec.relu);
+    const bool apart = !fused && pass == ConvPass::forward && (spec.bias || spec.residual || spec.relu);
+    const ConstView none;
+    if (apart) conv_epilogue(io.y, spec.bias ? io.bias : none, spec.residual ? io.residual : none, spec.relu);
   };
   return out;
 }

@@ -187,6 +187,7 @@ std::string id_of(CudnnForm form, const CudnnConfig& config) {
 
 /// The forms to try, the preferred one first.
 std::vector<CudnnForm> forms_of(const ConvCase& c) {
+  if (c.pass == ConvPass::forward && c.spec.residual) return {CudnnForm::plain};
   if (c.pass == ConvPass::forward && (c.spec.bias || c.spec.relu)) return {CudnnForm::fused, CudnnForm::plain};
   // In f32 the backward data engines for NHWC copy both tensors into another layout and back (without tensor cores on
   // every chip, with them on sm_80 and sm_120), or they are the naive one; the forward pass has an engine that does

@@ -19,7 +19,7 @@ namespace unet::kernels::cuda {
 
 /// How a pass becomes a graph.
 enum class CudnnForm {
-  plain,    // the pass itself; bias and ReLU are left to a kernel of our own
+  plain,    // the pass itself; bias, residual and ReLU are left to a kernel of our own
   fused,    // forward with bias and ReLU in the same kernel; the bias has the operands' dtype
   rotated,  // backward data of stride 1 as the forward convolution of dy with rotated weights [Cin,Kh,Kw,Cout]
 };

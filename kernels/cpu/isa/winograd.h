@@ -49,8 +49,10 @@ struct WinogradOutput {
   std::int64_t product_stride, row_stride;
   void* data;  // first channel of the block in y
   std::int64_t channels, pitch;
-  const float* scale;  // of the block, padded with zeros to a whole group; or null
-  const float* bias;   // likewise
+  const float* scale;    // of the block, padded with zeros to a whole group; or null
+  const float* bias;     // likewise
+  const void* residual;  // first channel of the block, of y's dtype and shape; or null
+  std::int64_t residual_pitch;
   bool relu;
   bool stream;  // write past the caches: f32, pitch and address whole cache lines, channels whole vectors
 };
@@ -122,7 +124,7 @@ struct WinogradTileLoops {
   void (*input)(const WinogradGrid&, const WinogradTiles&, const WinogradPixels&, const WinogradPanels&);
   /// A dy A^T of the MxM gradients of every tile, zero outside the image.
   void (*output_gradient)(const WinogradGrid&, const WinogradTiles&, const WinogradPixels&, const WinogradPanels&);
-  /// y = act(scale * A^T Q A + bias).
+  /// y = act(scale * A^T Q A + bias + residual).
   void (*output)(const WinogradGrid&, const WinogradTiles&, const WinogradOutput&);
 };
 

@@ -109,10 +109,13 @@ template <int M, class T>
 }
 
 enum class Write { plain, stream, checked };
+enum class Epilogue { none, channels, residual };  // scale, bias and ReLU; these and a residual
 
-template <int M, Write how, bool epilogue, class T>
-[[gnu::always_inline]] inline void output_tile(const WinogradOutput& output, const float* q, std::int64_t channel, T* y,
-                                               std::int64_t row_pitch, int rows, int columns, int count) {
+/// residual: first channel of the tile's first pixel, where there is one.
+template <int M, Write how, Epilogue epilogue, class T>
+[[gnu::always_inline]] inline void output_tile(const WinogradOutput& output, std::int64_t W, const float* q,
+                                               std::int64_t channel, T* y, const T* residual, int rows, int columns,
+                                               int count) {
   constexpr int size = M + 2;
   Vec half[M][size];
 #pragma GCC unroll 8
@@ -130,39 +133,53 @@ template <int M, Write how, bool epilogue, class T>
     Points<M>::output(half[i], o);
 #pragma GCC unroll 6
     for (int j = 0; j < M; ++j) {
-      if constexpr (epilogue) {
+      const bool there = how != Write::checked || (i < rows && j < columns);
+      if constexpr (epilogue != Epilogue::none) {
         if (output.scale != nullptr) o[j] = o[j] * load(output.scale + channel);
         if (output.bias != nullptr) o[j] = o[j] + load(output.bias + channel);
+        if constexpr (epilogue == Epilogue::residual) {
+          const T* r = residual + (i * W + j) * output.residual_pitch + channel;
+          if constexpr (how == Write::checked) {
+            if (there) o[j] = o[j] + load(r, count);
+          } else {
+            o[j] = o[j] + load(r);
+          }
+        }
         if (output.relu) o[j] = relu(o[j]);
       }
-      T* p = y + i * row_pitch + j * output.pitch;
+      T* p = y + (i * W + j) * output.pitch;
       if constexpr (how == Write::stream) stream_line(p, o[j]);
       if constexpr (how == Write::plain) store(p, o[j]);
       if constexpr (how == Write::checked) {
-        if (i < rows && j < columns) store(p, o[j], count);
+        if (there) store(p, o[j], count);
       }
     }
   }
 }
 
-template <int M, bool epilogue, class T>
+template <int M, Epilogue epilogue, class T>
 [[gnu::always_inline]] inline void output_tiles(const WinogradGrid& grid, const WinogradTiles& tiles,
                                                 const WinogradOutput& output) {
-  const std::int64_t row_pitch = grid.W * output.pitch;
+  const std::int64_t W = grid.W;
   for (std::int64_t t = tiles.begin; t < tiles.end; ++t) {
     const Corner corner = corner_of<M>(grid, t);
     const bool inside = corner.h + M <= grid.H && corner.w + M <= grid.W;
     const int rows = static_cast<int>(grid.H - corner.h), columns = static_cast<int>(grid.W - corner.w);
-    T* y = static_cast<T*>(output.data) + ((corner.n * grid.H + corner.h) * grid.W + corner.w) * output.pitch;
+    const std::int64_t pixel = (corner.n * grid.H + corner.h) * grid.W + corner.w;
+    T* y = static_cast<T*>(output.data) + pixel * output.pitch;
+    const T* residual = nullptr;
+    if constexpr (epilogue == Epilogue::residual) {
+      residual = static_cast<const T*>(output.residual) + pixel * output.residual_pitch;
+    }
     const float* q = output.products + (tiles.slot + t - tiles.begin) * output.row_stride;
     for (std::int64_t c = 0; c < output.channels; c += lanes) {
       const int count = static_cast<int>(output.channels - c);
       if (!inside || count < lanes) {
-        output_tile<M, Write::checked, epilogue>(output, q + c, c, y + c, row_pitch, rows, columns, count);
+        output_tile<M, Write::checked, epilogue>(output, W, q + c, c, y + c, residual, rows, columns, count);
       } else if (output.stream) {
-        output_tile<M, Write::stream, epilogue>(output, q + c, c, y + c, row_pitch, rows, columns, count);
+        output_tile<M, Write::stream, epilogue>(output, W, q + c, c, y + c, residual, rows, columns, count);
       } else {
-        output_tile<M, Write::plain, epilogue>(output, q + c, c, y + c, row_pitch, rows, columns, count);
+        output_tile<M, Write::plain, epilogue>(output, W, q + c, c, y + c, residual, rows, columns, count);
       }
     }
   }
@@ -243,10 +260,12 @@ void transform_output_gradient(const WinogradGrid& grid, const WinogradTiles& ti
 
 template <int M, class T>
 void transform_output(const WinogradGrid& grid, const WinogradTiles& tiles, const WinogradOutput& output) {
-  if (output.scale != nullptr || output.bias != nullptr || output.relu) {
-    output_tiles<M, true, T>(grid, tiles, output);
+  if (output.residual != nullptr) {
+    output_tiles<M, Epilogue::residual, T>(grid, tiles, output);
+  } else if (output.scale != nullptr || output.bias != nullptr || output.relu) {
+    output_tiles<M, Epilogue::channels, T>(grid, tiles, output);
   } else {
-    output_tiles<M, false, T>(grid, tiles, output);
+    output_tiles<M, Epilogue::none, T>(grid, tiles, output);
   }
 }
 

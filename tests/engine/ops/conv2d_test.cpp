@@ -8,8 +8,10 @@ struct Sizes {
   std::int64_t N, H, W, Cin, Cout, Kh, Kw;
 };
 
-OpCase conv_case(const std::string& name, const Sizes& s, std::int64_t stride, std::int64_t pad, bool bias) {
-  std::vector<Input> inputs{Input({s.N, s.H, s.W, s.Cin}), Input({s.Cout, s.Kh, s.Kw, s.Cin})};
+/// extra: x is a channel slice of a tensor this much wider.
+OpCase conv_case(const std::string& name, const Sizes& s, std::int64_t stride, std::int64_t pad, bool bias,
+                 std::int64_t extra = 0) {
+  std::vector<Input> inputs{Input({s.N, s.H, s.W, s.Cin}, Fill::normal, extra), Input({s.Cout, s.Kh, s.Kw, s.Cin})};
   if (bias) inputs.push_back(Input({s.Cout}));
   return {name, inputs, [stride, pad](Tape& tape, const std::vector<Var>& in) {
             Conv2dOptions options;
@@ -44,6 +46,11 @@ std::vector<OpCase> cases() {
       conv_case("7x7_stride2_pad3", {1, 15, 13, 3, 8, 7, 7}, 2, 3, false),
       conv_case("3x1_pad1", {1, 5, 6, 3, 4, 3, 1}, 1, 1, false),
       conv_case("1x3_no_pad", {2, 4, 7, 5, 2, 1, 3}, 1, 0, true),
+      conv_case("3x3_of_slice", {2, 9, 7, 16, 24, 3, 3}, 1, 1, false, 8),
+      conv_case("3x3_of_odd_slice", {1, 6, 5, 5, 6, 3, 3}, 1, 1, true, 3),
+      conv_case("3x3_first_layer_of_slice", {2, 7, 5, 3, 8, 3, 3}, 1, 1, false, 5),
+      conv_case("3x3_stride2_of_slice", {2, 9, 8, 16, 20, 3, 3}, 2, 1, false, 16),
+      conv_case("1x1_stride2_of_slice", {2, 9, 8, 16, 20, 1, 1}, 2, 0, false, 16),
   };
 }
 
@@ -107,6 +114,52 @@ TEST(Conv2d, ScaledResultsAreThoseOfScaledWeights) {
         const double bound = dtype == Dtype::f64 ? 1e-28 : dtype == Dtype::f32 ? 1e-12 : 1e-5;
         EXPECT_LE(nmse(y.value.values<double>(), expected.value.values<double>()), bound)
             << Cin << " channels, " << kernels::name_of(dtype);
+      }
+    }
+  }
+  set_conv_provider(kernels::ConvProvider::automatic);
+}
+
+/// y = relu(scale * conv(x) + bias + residual) by every provider, of dense tensors and of slices, against f64.
+TEST(Conv2d, ResidualOfInferenceIsAddedBeforeTheRelu) {
+  const PoisonScope poison;
+  for (const auto provider :
+       {kernels::ConvProvider::automatic, kernels::ConvProvider::own, kernels::ConvProvider::onednn}) {
+    for (const Dtype dtype : {Dtype::f64, Dtype::f32, Dtype::bf16}) {
+      if (!kernels::cpu::conv_provider_available(provider, {{}, {}, {}, dtype})) continue;
+      for (const std::int64_t Cin : {3, 16}) {
+        for (const std::int64_t stride : {1, 2}) {
+          for (const std::int64_t extra : {0, 11}) {
+            const Dtype parameter = dtype == Dtype::bf16 ? Dtype::f32 : dtype;
+            const std::int64_t H = 9, W = 7, Cout = 21;
+            const Shape out{2, (H + stride - 1) / stride, (W + stride - 1) / stride, Cout};
+            const Sliced x({2, H, W, Cin}, dtype, extra, normal_values(2 * H * W * Cin, 3));
+            const Sliced residual(out, dtype, extra, normal_values(out.size(), 5));
+            const Tensor w = Tensor::of({Cout, 3, 3, Cin}, parameter, normal_values(Cout * 9 * Cin, 1));
+            const Tensor scale = Tensor::of({Cout}, parameter, normal_values(Cout, 2));
+            const Tensor bias = Tensor::of({Cout}, parameter, normal_values(Cout, 4));
+            Tape tape(Tape::Mode::inference);
+            const auto in_f64 = [](const Tensor& t) { return Tensor::of(t.shape(), Dtype::f64, t.values<double>()); };
+            set_conv_provider(kernels::ConvProvider::own);
+            std::vector<double> expected =
+                conv2d(tape, tape.input(in_f64(x.tensor())), tape.input(in_f64(w)), {}, {.stride = stride, .pad = 1})
+                    .value.values<double>();
+            const std::vector<double> s = scale.values<double>(), b = bias.values<double>();
+            const std::vector<double> r = residual.tensor().values<double>();
+            for (std::size_t i = 0; i < expected.size(); ++i) {
+              const std::size_t co = i % static_cast<std::size_t>(Cout);
+              expected[i] = std::max(0.0, s[co] * expected[i] + b[co] + r[i]);
+            }
+            set_conv_provider(provider);
+            Conv2dOptions options{.stride = stride, .pad = 1, .relu = true, .scale = scale};
+            options.residual = residual.tensor();
+            const Var y = conv2d(tape, tape.input(x.tensor()), tape.input(w), tape.input(bias), options);
+            const double bound = dtype == Dtype::f64 ? 1e-28 : dtype == Dtype::f32 ? 1e-11 : 2e-5;
+            EXPECT_LE(nmse(y.value.values<double>(), expected), bound)
+                << Cin << " channels, stride " << stride << ", " << kernels::name_of(dtype) << ", slices +" << extra;
+            EXPECT_TRUE(x.guards_intact() && residual.guards_intact());
+          }
+        }
       }
     }
   }
@@ -224,11 +277,21 @@ TEST(Conv2d, SaysWhatIsWrong) {
                      tape.input(Tensor::zeros({4, 3, 3, 3}, Dtype::bf16)), {});
             }),
             "conv2d: weight is bf16 but x is bf16, beside which f32 is expected");
-  const Tensor wide = Tensor::zeros({1, 4, 4, 8}, Dtype::f32);
   EXPECT_EQ(error_of([&] {
-              conv2d(tape, tape.input(wide.slice(0, 3)), weight({4, 3, 3, 3}), {});
+              conv2d(inference, x, weight({4, 3, 3, 3}), {},
+                     {.stride = 2, .pad = 1, .residual = Tensor::zeros({8, 96, 96, 4}, Dtype::f32)});
             }),
-            "conv2d \"down2.conv1.weight\": x [1,4,4,3] is a slice (pitch 8); a dense tensor is expected");
+            "conv2d \"down2.conv1.weight\": residual must be [8,48,48,4] (N,Ho,Wo,Cout), got [8,96,96,4]");
+  EXPECT_EQ(error_of([&] {
+              conv2d(inference, x, weight({4, 3, 3, 3}), {},
+                     {.pad = 1, .residual = Tensor::zeros({8, 96, 96, 4}, Dtype::bf16)});
+            }),
+            "conv2d \"down2.conv1.weight\": residual is bf16 but x is f32");
+  EXPECT_EQ(
+      error_of([&] {
+        conv2d(tape, x, weight({4, 3, 3, 3}), {}, {.pad = 1, .residual = Tensor::zeros({8, 96, 96, 4}, Dtype::f32)});
+      }),
+      "conv2d \"down2.conv1.weight\": residual of conv2d is for inference tapes");
   EXPECT_EQ(error_of([&] {
               conv2d(tape, x, weight({4, 99, 3, 3}), {}, {.stride = 1, .pad = 1});
             }),

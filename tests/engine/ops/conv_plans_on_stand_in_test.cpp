@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+
+#include "engine/nn/layers.h"
 #include "engine/ops/ops.h"
 #include "tests/support/cuda_shim/failing_runtime.h"
 #include "tests/support/cuda_shim/shim_runtime.h"
@@ -21,6 +24,65 @@ struct Counting : shim::FailingRuntime {
   }
   int intervals = 0;
 };
+
+/// cuDNN takes no slices: it works on copies.
+TEST(CudaConv, OfSlicesIsTheCpus) {
+  const Shape x_shape{2, 9, 8, 16}, w_shape{24, 3, 3, 16}, y_shape{2, 5, 4, 24};
+  const auto pass = [&](Device device) {
+    const Tensor wide = Tensor::of({2, 9, 8, 24}, Dtype::f32, normal_values(2 * 9 * 8 * 24, 1)).to(device);
+    const Tensor wide_dy = Tensor::of({2, 5, 4, 32}, Dtype::f32, normal_values(2 * 5 * 4 * 32, 3)).to(device);
+    const Tensor weight = Tensor::of(w_shape, Dtype::f32, normal_values(w_shape.size(), 2)).to(device);
+    const Tensor y = Tensor::zeros(y_shape, Dtype::f32, device), dx = Tensor::zeros(x_shape, Dtype::f32, device);
+    const Tensor dweight = Tensor::zeros(w_shape, Dtype::f32, device);
+    kernels::ConvOperands io;
+    io.x = wide.slice(8, 24).const_view();
+    io.dy = wide_dy.slice(0, 24).const_view();
+    io.weights = weight.const_view();
+    io.y = y.view();
+    io.dx = dx.view();
+    io.dweights = dweight.view();
+    for (const auto p :
+         {kernels::ConvPass::forward, kernels::ConvPass::backward_data, kernels::ConvPass::backward_weights}) {
+      run_conv({p, {.stride = 2, .pad = 1}, {2, 9, 8, 16, 24, 3, 3}, Dtype::f32}, device, io);
+    }
+    return std::array{y.values<double>(), dx.values<double>(), dweight.values<double>()};
+  };
+  const auto got = pass(kCuda), want = pass({});
+  for (std::size_t i = 0; i < want.size(); ++i) EXPECT_LE(nmse(got[i], want[i]), 1e-12) << i;
+}
+
+TEST(CudaConv, WithAResidualIsTheCpus) {
+  for (const Dtype dtype : {Dtype::f32, Dtype::bf16}) {
+    const auto pass = [&](Device device) {
+      const auto given = [&](const Shape& shape, Dtype of, std::uint64_t stream) {
+        return Tensor::of(shape, of, normal_values(shape.size(), stream)).to(device);
+      };
+      Tape tape(Tape::Mode::inference);
+      Conv2dOptions options{.pad = 1, .relu = true, .scale = given({24}, Dtype::f32, 4)};
+      options.residual = given({2, 9, 8, 40}, dtype, 3).slice(16, 40);
+      return conv2d(tape, tape.input(given({2, 9, 8, 16}, dtype, 1)), tape.input(given({24, 3, 3, 16}, Dtype::f32, 2)),
+                    tape.input(given({24}, Dtype::f32, 5)), options)
+          .value.values<double>();
+    };
+    // bf16: a device multiplies by scaled weights that are rounded, and rounds the result: twice what the CPU does.
+    EXPECT_LE(nmse(pass(kCuda), pass({})), dtype == Dtype::f32 ? 1e-11 : 2e-5) << kernels::name_of(dtype);
+  }
+}
+
+/// Where cuDNN would add the residual in a pass of its own, norm_act does.
+TEST(CudaConv, ALayerWithAResidualIsTheCpus) {
+  const auto pass = [](Device device) {
+    Parameters parameters(Dtype::f32, device);
+    const nn::ConvNormAct layer(parameters, "conv", "norm", 16, 24);
+    parameters.initialize(3);
+    Tape tape(Tape::Mode::inference);
+    nn::ConvNormAct::Options options;
+    options.residual = tape.input(Tensor::of({2, 9, 8, 24}, Dtype::f32, normal_values(2 * 9 * 8 * 24, 3)).to(device));
+    const Tensor x = Tensor::of({2, 9, 8, 16}, Dtype::f32, normal_values(2 * 9 * 8 * 16, 1)).to(device);
+    return layer.forward(tape, tape.input(x), options).y.value.values<double>();
+  };
+  EXPECT_LE(nmse(pass(kCuda), pass({})), 1e-11);
+}
 
 class CudaAutotune : public testing::Test {
  protected:

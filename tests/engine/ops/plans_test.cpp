@@ -130,17 +130,16 @@ TEST_F(Plans, TextIsReadBackAndNothingElseIs) {
   EXPECT_EQ(error_of([] { read_plans("no/such/plans.json"); }), "no/such/plans.json: cannot be read");
 }
 
-/// A file of a program that did not say: its choices hold for strict fp32 alone.
+/// A file of a program that did not say: its choices hold for strict fp32 alone, and without a residual.
 TEST_F(Plans, WithoutTf32AFileIsOfStrictFp32) {
   const PlanChoice choice{
-      {ConvPass::forward, {}, {1, 2, 3, 4, 5, 6, 7}, Dtype::f32, true}, kCuda, "H200", "cudnn:9:e1"};
+      {ConvPass::forward, {.residual = true}, {1, 2, 3, 4, 5, 6, 7}, Dtype::f32, true}, kCuda, "H200", "cudnn:9:e1"};
   std::string text = plans_text({choice});
   EXPECT_EQ(parse_plans(text, "f"), std::vector{choice});
-  const std::string row = "\"tf32\":true,";
-  text.replace(text.find(row), row.size(), "");
-  PlanChoice strict = choice;
-  strict.of.tf32 = false;
-  EXPECT_EQ(parse_plans(text, "f"), std::vector{strict});
+  for (const std::string row : {"\"tf32\":true,", "\"residual\":true,"}) text.replace(text.find(row), row.size(), "");
+  PlanChoice older = choice;
+  older.of.tf32 = older.of.spec.residual = false;
+  EXPECT_EQ(parse_plans(text, "f"), std::vector{older});
 }
 
 TEST(ConvCase, IsToldInWords) {
@@ -150,22 +149,44 @@ TEST(ConvCase, IsToldInWords) {
   EXPECT_EQ(text_of(c), "backward_data tf32, x [8,64,32,3], weights [16,5,7,3], stride 2, pad 1");
 }
 
-/// Into a slice by every candidate: those that cannot write one go by way of a copy.
-TEST_F(Plans, EveryCandidateWritesASlice) {
-  const Tensor x = Tensor::of({1, 10, 12, 16}, Dtype::f32, normal_values(10 * 12 * 16, 1));
-  const Tensor weight = Tensor::of({24, 3, 3, 16}, Dtype::f32, normal_values(24 * 9 * 16, 2));
-  const auto run = [&](const Tensor& out) {
-    Tape tape(Tape::Mode::inference);
-    return conv2d(tape, tape.input(x), tape.input(weight), {}, {.pad = 1, .out = out}).value.values<double>();
+/// From slices into a slice by every candidate: those that take none go by way of copies.
+TEST_F(Plans, EveryCandidateReadsAndWritesSlices) {
+  const PoisonScope poison;
+  const Shape x_shape{1, 10, 12, 16}, y_shape{1, 10, 12, 24}, w_shape{24, 3, 3, 16};
+  const Tensor weight = Tensor::of(w_shape, Dtype::f32, normal_values(w_shape.size(), 2));
+  struct Operands {
+    Sliced x, dy, y;
+    Tensor dx, dweights;
   };
-  const std::vector<double> expected = run({});
-  PlanChoice choice = conv_plan_choices().at(0);
-  for (const auto& plan : kernels::cpu::plan_conv_candidates(choice.of)) {
-    choice.id = plan.id;
-    replay_conv_plans({choice});
-    const Sliced out({1, 10, 12, 24}, Dtype::f32, 8);
-    EXPECT_LE(nmse(run(out.tensor()), expected), 1e-10) << plan.id;
-    EXPECT_TRUE(out.guards_intact()) << plan.id;
+  const auto run = [&](ConvPass pass, std::int64_t extra) {
+    Operands all{{x_shape, Dtype::f32, extra, normal_values(x_shape.size(), 1)},
+                 {y_shape, Dtype::f32, extra, normal_values(y_shape.size(), 3)},
+                 {y_shape, Dtype::f32, extra},
+                 Tensor::empty(x_shape, Dtype::f32),
+                 Tensor::empty(w_shape, Dtype::f32)};
+    kernels::ConvOperands io;
+    io.x = all.x.tensor().const_view();
+    io.weights = weight.const_view();
+    io.dy = all.dy.tensor().const_view();
+    io.y = all.y.tensor().view();
+    io.dx = all.dx.view();
+    io.dweights = all.dweights.view();
+    run_conv({pass, {.pad = 1}, {1, 10, 12, 16, 24, 3, 3}, Dtype::f32}, {}, io);
+    EXPECT_TRUE(all.x.guards_intact() && all.dy.guards_intact() && all.y.guards_intact());
+    return (pass == ConvPass::forward         ? all.y.tensor()
+            : pass == ConvPass::backward_data ? all.dx
+                                              : all.dweights)
+        .values<double>();
+  };
+  for (const ConvPass pass : {ConvPass::forward, ConvPass::backward_data, ConvPass::backward_weights}) {
+    clear();
+    run(pass, 0);
+    PlanChoice choice = conv_plan_choices().at(0);
+    for (const auto& plan : kernels::cpu::plan_conv_candidates(choice.of)) {
+      choice.id = plan.id;
+      replay_conv_plans({choice});
+      EXPECT_EQ(run(pass, 8), run(pass, 0)) << name_of(pass) << " by " << plan.id;
+    }
   }
 }
 
@@ -182,7 +203,7 @@ TEST(Workspace, AnOutgrownOneIsGivenBackToTheSystem) {
   EXPECT_LT(cpu_pool().stats().cached, std::size_t{800 * (9 * 800 + 2 * 256)} * sizeof(float) * 9 / 8 + (1 << 16));
 }
 
-TEST(FoldedLayer, PoolsAndWritesSlicesLikeTheUnfoldedOne) {
+TEST(FoldedLayer, PoolsAddsAndWritesSlicesLikeTheUnfoldedOne) {
   Parameters parameters;
   const nn::ConvNormAct layer(parameters, "conv", "norm", 16, 24);
   parameters.initialize(3);
@@ -194,20 +215,27 @@ TEST(FoldedLayer, PoolsAndWritesSlicesLikeTheUnfoldedOne) {
   for (std::int64_t i = 0; i < running.size(); ++i) {
     running.data<float>()[i] = static_cast<float>(0.5 + std::abs(random[static_cast<std::size_t>(i + values.size())]));
   }
-  for (const Dtype dtype : {Dtype::f32, Dtype::bf16}) {
+  for (const auto& [dtype, adds] :
+       {std::pair{Dtype::f32, false}, {Dtype::bf16, false}, {Dtype::f32, true}, {Dtype::bf16, true}}) {
     const Tensor x = Tensor::of({2, 9, 12, 16}, dtype, normal_values(2 * 9 * 12 * 16, 5));
+    const Sliced residual({2, 9, 12, 24}, dtype, 8, normal_values(2 * 9 * 12 * 24, 6));
     Tape tape(Tape::Mode::inference);
     const Var conv = conv2d(tape, tape.input(x), tape.param(parameters, {0}), {}, {.pad = 1});
     NormActOptions norm;
     norm.pool = true;
     norm.training = false;
+    if (adds) norm.residual = tape.input(residual.tensor());
     const NormActResult expected =
         norm_act(tape, conv, tape.param(parameters, {1}), tape.param(parameters, {2}), parameters.running({0}), norm);
     const Sliced out({2, 9, 12, 24}, dtype, 24);
     nn::ConvNormAct::Options options;
     options.out = out.tensor();
     options.pool = true;
+    options.residual = norm.residual;
+    set_conv_provider(kernels::ConvProvider::automatic);  // forgets what ran before
     const NormActResult got = layer.forward(tape, tape.input(x), options);
+    ASSERT_EQ(conv_plan_uses().size(), 1u);
+    EXPECT_EQ(conv_plan_uses()[0].of.spec, (ConvSpec{1, 1, true, true, adds})) << "all in one";
     EXPECT_EQ(got.y.value.data<void>(), out.tensor().data<void>());
     EXPECT_TRUE(out.guards_intact());
     // Beside bf16 the unfolded layer has rounded the convolution's result too: twice the rounding.

@@ -65,7 +65,7 @@ struct Reference {
 
 /// All three passes by the formula of kernels/conv_plan.h.
 inline Reference convolve(const ConvSpec& spec, const ConvShape& s, const Values& x, const Values& weights,
-                          const Values& bias, const Values& dy) {
+                          const Values& bias, const Values& residual, const Values& dy) {
   Reference r;
   const ConvCase c{{}, spec, s, {}};
   const std::int64_t Ho = c.Ho(), Wo = c.Wo();
@@ -78,6 +78,7 @@ inline Reference convolve(const ConvSpec& spec, const ConvShape& s, const Values
         for (std::int64_t co = 0; co < s.Cout; ++co) {
           const auto at_y = static_cast<std::size_t>(((n * Ho + ho) * Wo + wo) * s.Cout + co);
           double sum = spec.bias ? bias[static_cast<std::size_t>(co)] : 0;
+          if (spec.residual) sum += residual[at_y];
           for (std::int64_t kh = 0; kh < s.Kh; ++kh)
             for (std::int64_t kw = 0; kw < s.Kw; ++kw) {
               const std::int64_t h = ho * spec.stride - spec.pad + kh, w = wo * spec.stride - spec.pad + kw;

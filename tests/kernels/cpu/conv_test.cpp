@@ -23,7 +23,7 @@ constexpr ConvPass kPasses[] = {ConvPass::forward, ConvPass::backward_data, Conv
 
 struct Case {
   ConvShape shape;  // N, H, W, Cin, Cout, Kh, Kw
-  ConvSpec spec;    // stride, pad, bias, relu
+  ConvSpec spec;    // stride, pad, bias, relu, residual
 
   ConvCase of(ConvPass pass, Dtype dtype) const { return {pass, spec, shape, dtype}; }
   std::int64_t Ho() const { return of({}, {}).Ho(); }
@@ -31,47 +31,66 @@ struct Case {
 };
 
 std::ostream& operator<<(std::ostream& out, const Case& c) {
-  return out << text_of(c.of({}, {})) << (c.spec.bias ? ", bias" : "") << (c.spec.relu ? ", relu" : "");
+  return out << text_of(c.of({}, {})) << (c.spec.bias ? ", bias" : "") << (c.spec.residual ? ", residual" : "")
+             << (c.spec.relu ? ", relu" : "");
 }
 
 // Odd sizes, one pixel, batch one, few and uneven channels, strides that leave a border over, kernels larger than the
 // image, and sizes that need several blocks of every kind.
 const Case kCases[] = {
-    {{1, 1, 1, 1, 1, 1, 1}, {1, 0, false, false}},     {{1, 1, 1, 5, 3, 3, 3}, {1, 1, true, false}},
-    {{2, 5, 7, 3, 5, 3, 3}, {1, 1, true, true}},       {{1, 9, 6, 17, 1, 1, 1}, {1, 0, true, false}},
-    {{3, 8, 8, 1, 17, 5, 5}, {1, 3, false, true}},     {{2, 7, 9, 5, 64, 3, 3}, {2, 1, true, true}},
-    {{1, 13, 11, 64, 17, 3, 3}, {2, 0, false, false}}, {{2, 6, 5, 17, 5, 2, 2}, {2, 0, true, false}},
-    {{1, 17, 15, 3, 64, 7, 7}, {2, 3, true, true}},    {{2, 10, 11, 5, 3, 3, 3}, {3, 1, false, false}},
-    {{1, 8, 7, 5, 17, 1, 1}, {3, 0, true, false}},     {{1, 6, 6, 17, 3, 2, 2}, {3, 1, false, false}},
-    {{2, 33, 31, 64, 64, 3, 3}, {1, 1, true, true}},   {{1, 21, 40, 17, 130, 3, 3}, {1, 1, false, false}},
-    {{2, 50, 41, 3, 17, 3, 3}, {1, 0, true, false}},   {{1, 12, 9, 150, 33, 3, 3}, {1, 3, true, false}},
-    {{1, 9, 14, 5, 5, 2, 5}, {1, 1, false, false}},    {{5, 3, 2, 64, 3, 7, 3}, {1, 3, true, false}},
-    {{1, 100, 97, 17, 5, 1, 1}, {1, 0, false, false}}, {{4, 4, 4, 200, 100, 3, 3}, {1, 1, false, true}},
+    {{1, 1, 1, 1, 1, 1, 1}, {1, 0, false, false}},
+    {{1, 1, 1, 5, 3, 3, 3}, {1, 1, true, false}},
+    {{2, 5, 7, 3, 5, 3, 3}, {1, 1, true, true}},
+    {{1, 9, 6, 17, 1, 1, 1}, {1, 0, true, false}},
+    {{3, 8, 8, 1, 17, 5, 5}, {1, 3, false, true}},
+    {{2, 7, 9, 5, 64, 3, 3}, {2, 1, true, true}},
+    {{1, 13, 11, 64, 17, 3, 3}, {2, 0, false, false}},
+    {{2, 6, 5, 17, 5, 2, 2}, {2, 0, true, false}},
+    {{1, 17, 15, 3, 64, 7, 7}, {2, 3, true, true}},
+    {{2, 10, 11, 5, 3, 3, 3}, {3, 1, false, false}},
+    {{1, 8, 7, 5, 17, 1, 1}, {3, 0, true, false}},
+    {{1, 6, 6, 17, 3, 2, 2}, {3, 1, false, false}},
+    {{2, 33, 31, 64, 64, 3, 3}, {1, 1, true, true}},
+    {{1, 21, 40, 17, 130, 3, 3}, {1, 1, false, false}},
+    {{2, 50, 41, 3, 17, 3, 3}, {1, 0, true, false}},
+    {{1, 12, 9, 150, 33, 3, 3}, {1, 3, true, false}},
+    {{1, 9, 14, 5, 5, 2, 5}, {1, 1, false, false}},
+    {{5, 3, 2, 64, 3, 7, 3}, {1, 3, true, false}},
+    {{1, 100, 97, 17, 5, 1, 1}, {1, 0, false, false}},
+    {{4, 4, 4, 200, 100, 3, 3}, {1, 1, false, true}},
+    {{2, 33, 31, 64, 48, 3, 3}, {1, 1, true, true, true}},
+    {{1, 9, 7, 16, 33, 3, 3}, {1, 1, false, false, true}},
+    {{2, 14, 11, 40, 300, 3, 3}, {2, 1, true, true, true}},
+    {{1, 30, 29, 24, 40, 1, 1}, {1, 0, false, true, true}},
+    {{1, 5, 7, 3, 20, 3, 3}, {1, 1, false, true, true}},
 };
 
 class Operands {
  public:
-  Operands(const Case& c, Dtype dtype)
+  /// gap: pitch - channels of the activations.
+  Operands(const Case& c, Dtype dtype, std::int64_t gap = 0)
       : x(dtype, {c.shape.N, c.shape.H, c.shape.W, c.shape.Cin},
-          test::random_values(c.shape.N * c.shape.H * c.shape.W * c.shape.Cin, 1)),
+          test::random_values(c.shape.N * c.shape.H * c.shape.W * c.shape.Cin, 1), gap),
         weights(test::parameter_dtype(dtype), {c.shape.Cout, c.shape.Kh, c.shape.Kw, c.shape.Cin},
                 test::random_values(c.shape.Cout * c.shape.Kh * c.shape.Kw * c.shape.Cin, 2)),
         bias(test::parameter_dtype(dtype), {1, 1, 1, c.shape.Cout}, test::random_values(c.shape.Cout, 3)),
+        residual(dtype, {c.shape.N, c.Ho(), c.Wo(), c.shape.Cout},
+                 test::random_values(c.shape.N * c.Ho() * c.Wo() * c.shape.Cout, 5), gap),
         dy(dtype, {c.shape.N, c.Ho(), c.Wo(), c.shape.Cout},
-           test::random_values(c.shape.N * c.Ho() * c.Wo() * c.shape.Cout, 4)) {}
+           test::random_values(c.shape.N * c.Ho() * c.Wo() * c.shape.Cout, 4), gap) {}
 
-  Buffer x, weights, bias, dy;
+  Reference reference(const Case& c) const {
+    return test::convolve(c.spec, c.shape, x.values(), weights.values(), bias.values(), residual.values(), dy.values());
+  }
+
+  Buffer x, weights, bias, residual, dy;
 };
 
 const Reference& reference(const Case& c) {
   static std::map<const Case*, Reference> known;
   const auto found = known.find(&c);
   if (found != known.end()) return found->second;
-  const Operands in(c, Dtype::f64);
-  return known
-      .emplace(&c,
-               test::convolve(c.spec, c.shape, in.x.values(), in.weights.values(), in.bias.values(), in.dy.values()))
-      .first->second;
+  return known.emplace(&c, Operands(c, Dtype::f64).reference(c)).first->second;
 }
 
 const Values& expected(const Case& c, ConvPass pass) {
@@ -79,15 +98,16 @@ const Values& expected(const Case& c, ConvPass pass) {
   return pass == ConvPass::forward ? r.y : pass == ConvPass::backward_data ? r.dx : r.dweights;
 }
 
-/// Runs a plan into a poisoned output and checks guards.
-Values run(const ConvPlan& plan, const Case& c, ConvPass pass, Dtype dtype, const Operands& in) {
+/// Runs a plan into a poisoned output, y with a gap, and checks guards.
+Values run(const ConvPlan& plan, const Case& c, ConvPass pass, Dtype dtype, const Operands& in, std::int64_t gap = 0) {
   const ConvShape& s = c.shape;
   ConvOperands io;
   io.x = in.x.view();
   io.weights = in.weights.view();
   io.bias = in.bias.view();
+  io.residual = in.residual.view();
   io.dy = in.dy.view();
-  Buffer y(dtype, {s.N, c.Ho(), c.Wo(), s.Cout});
+  Buffer y(dtype, {s.N, c.Ho(), c.Wo(), s.Cout}, gap);
   Buffer dx(dtype, {s.N, s.H, s.W, s.Cin});
   Buffer dweights(test::parameter_dtype(dtype), {s.Cout, s.Kh, s.Kw, s.Cin});
   io.y = y.view();
@@ -122,8 +142,7 @@ TEST_P(Conv, OwnEqualsReferenceF64) {
 TEST_P(Conv, EveryBf16CandidateEqualsReferenceOnTheRoundedInputs) {
   for (const Case& c : kCases) {
     const Operands in(c, Dtype::bf16);
-    const Reference r =
-        test::convolve(c.spec, c.shape, in.x.values(), in.weights.values(), in.bias.values(), in.dy.values());
+    const Reference r = in.reference(c);
     const Values& expected = GetParam() == ConvPass::forward         ? r.y
                              : GetParam() == ConvPass::backward_data ? r.dx
                                                                      : r.dweights;
@@ -161,23 +180,66 @@ TEST_P(Conv, AutomaticEqualsReference) {
   }
 }
 
+/// All but the library's own.
+std::vector<ConvPlan> own_candidates(const ConvCase& c) {
+  std::vector<ConvPlan> plans = cpu::plan_conv_candidates(c);
+  std::erase_if(plans, [](const ConvPlan& plan) { return plan.id.starts_with("onednn"); });
+  return plans;
+}
+
 TEST_P(Conv, OwnGivesTheSameBytesForAnyNumberOfThreads) {
   const int before = cpu::threads();
   // The last: so many pixels that backward weights cuts its sum.
-  const Case cases[] = {kCases[5], kCases[12], kCases[15], {{2, 70, 61, 20, 24, 3, 3}, {1, 1, true, false}}};
+  const Case cases[] = {
+      kCases[5], kCases[8], kCases[12], kCases[15], kCases[20], kCases[22], {{2, 70, 61, 20, 24, 3, 3}, {1, 1, true}}};
   for (const Case& c : cases) {
     for (const Dtype dtype : {Dtype::f32, Dtype::bf16}) {
       const Operands in(c, dtype);
-      const ConvPlan plan = plan_conv(c.of(GetParam(), dtype), ConvProvider::own);
-      std::vector<Values> results;
-      for (const int threads : {1, 2, 3}) {
+      std::map<std::string, Values> first;
+      for (const int threads : {1, 2, 3, 4}) {
         cpu::set_threads(threads);
-        results.push_back(run(plan, c, GetParam(), dtype, in));
+        for (const ConvPlan& plan : own_candidates(c.of(GetParam(), dtype))) {
+          const Values result = run(plan, c, GetParam(), dtype, in);
+          EXPECT_EQ(first.try_emplace(plan.id, result).first->second, result) << plan.id << ", " << c;
+        }
       }
       cpu::set_threads(before);
-      EXPECT_EQ(results[1], results[0]) << c;
-      EXPECT_EQ(results[2], results[0]) << c;
     }
+  }
+}
+
+TEST_P(Conv, SlicesGiveTheSameBytesAsDenseTensors) {
+  for (const Case& c : kCases) {
+    for (const Dtype dtype : {Dtype::f32, Dtype::f64, Dtype::bf16}) {
+      const Operands dense(c, dtype);
+      for (const std::int64_t gap : {5, 64}) {
+        const Operands sliced(c, dtype, gap);
+        for (const ConvPlan& plan : own_candidates(c.of(GetParam(), dtype))) {
+          EXPECT_TRUE(plan.takes_slices) << plan.id;
+          EXPECT_EQ(run(plan, c, GetParam(), dtype, sliced, gap), run(plan, c, GetParam(), dtype, dense))
+              << plan.id << ", " << name_of(dtype) << ", gap " << gap << ", " << c;
+        }
+      }
+    }
+  }
+}
+
+// Only the residual may have a pitch then.
+TEST(ConvResidual, OfALibrarysPlanMayBeASlice) {
+  const Case& c = kCases[20];
+  const Operands in(c, Dtype::f32);
+  const Buffer residual(Dtype::f32, {c.shape.N, c.Ho(), c.Wo(), c.shape.Cout}, in.residual.values(), 7);
+  for (const ConvPlan& plan : cpu::plan_conv_candidates(c.of(ConvPass::forward, Dtype::f32))) {
+    const Buffer y(Dtype::f32, {c.shape.N, c.Ho(), c.Wo(), c.shape.Cout});
+    ConvOperands io;
+    io.x = in.x.view();
+    io.weights = in.weights.view();
+    io.bias = in.bias.view();
+    io.residual = residual.view();
+    io.y = y.view();
+    Workspace workspace(plan.workspace);
+    plan.run(io, workspace.data());
+    EXPECT_LE(nmse(y.values(), expected(c, ConvPass::forward)), 1e-7) << plan.id;
   }
 }
 

@@ -219,6 +219,34 @@ TEST_P(WinogradForward, BiasAndRelu) {
   }
 }
 
+TEST_P(WinogradForward, ResidualIsAddedLast) {
+  // Whole tiles and parts of them, channels that fill no vector; the last is streamed.
+  for (const Conv3x3& c : {kCases[2], kCases[5], kCases[9], kCases[13], Conv3x3{1, 256, 256, 1, 64}}) {
+    for (const Dtype dtype : {Dtype::f32, Dtype::bf16}) {
+      if (c.H == 256 && GetParam().set == Isa::baseline) continue;  // slow
+      Trial trial(c, ConvPass::forward, dtype, Dtype::f32);
+      Buffer scale(Dtype::f32, {1, 1, 1, c.Cout}), bias(Dtype::f32, {1, 1, 1, c.Cout});
+      Buffer residual(dtype, {c.N, c.H, c.W, c.Cout}, 5);
+      fill_normal(scale, 4);
+      fill_normal(bias, 5, 10);
+      fill_normal(residual, 6, 10);
+      ConvOperands io = trial.operands();
+      io.scale = scale.view();
+      io.bias = bias.view();
+      io.residual = residual.view();
+      ConvSpec how = spec();
+      how.bias = how.relu = how.residual = true;
+      std::vector<double> expected = trial.reference();
+      for (std::size_t i = 0; i < expected.size(); ++i) {
+        const auto at = static_cast<std::int64_t>(i), channel = at % c.Cout;
+        expected[i] = std::max(0.0, expected[i] * scale.get(channel) + bias.get(channel) + residual.get(at));
+      }
+      EXPECT_TRUE(run_guarded(plan(c, dtype, how), io));
+      EXPECT_LE(nmse(trial.out.values(), expected), dtype == Dtype::f32 ? 1e-10 : 1e-5) << c.name();
+    }
+  }
+}
+
 TEST_P(WinogradForward, NotANumberStaysVisibleAndNearby) {
   for (const Dtype dtype : {Dtype::f32, Dtype::bf16}) {
     const Conv3x3 c{1, 40, 40, 16, 16};

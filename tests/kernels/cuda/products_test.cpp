@@ -137,9 +137,9 @@ TEST_F(CudaProducts, BiasAndReluInPlace) {
       const Values b = random_values(2, Dtype::f32, shape.c);
       const DeviceTensor bias(Dtype::f32, {1, 1, 1, shape.c}, b);
       DeviceTensor both(dtype, shape, x), only_bias(dtype, shape, x), only_relu(dtype, shape, x);
-      cuda::bias_relu(both.view(), bias.view(), true);
-      cuda::bias_relu(only_bias.view(), bias.view(), false);
-      cuda::bias_relu(only_relu.view(), {}, true);
+      cuda::conv_epilogue(both.view(), bias.view(), {}, true);
+      cuda::conv_epilogue(only_bias.view(), bias.view(), {}, false);
+      cuda::conv_epilogue(only_relu.view(), {}, {}, true);
       Values sum = x, zeroed = x, expected = x;
       for (std::size_t i = 0; i < x.size(); ++i) {
         const float exact = static_cast<float>(x[i]) + static_cast<float>(b[i % static_cast<std::size_t>(shape.c)]);
@@ -150,6 +150,22 @@ TEST_F(CudaProducts, BiasAndReluInPlace) {
       expect_same(both.values(), expected);
       expect_same(only_bias.values(), sum);
       expect_same(only_relu.values(), zeroed);
+
+      const Values r = random_values(3, dtype, shape.size());
+      for (const std::int64_t gap : {0, 5, 8}) {
+        const DeviceTensor residual(dtype, shape, r, gap);
+        DeviceTensor all(dtype, shape, x), residual_alone(dtype, shape, x);
+        cuda::conv_epilogue(all.view(), bias.view(), residual.view(), true);
+        cuda::conv_epilogue(residual_alone.view(), {}, residual.view(), false);
+        for (std::size_t i = 0; i < x.size(); ++i) {
+          const float start = static_cast<float>(x[i]), more = static_cast<float>(r[i]);
+          const float exact = start + static_cast<float>(b[i % static_cast<std::size_t>(shape.c)]) + more;
+          expected[i] = exact < 0 ? 0 : stored(dtype, exact);
+          sum[i] = stored(dtype, start + more);
+        }
+        expect_same(all.values(), expected);
+        expect_same(residual_alone.values(), sum);
+      }
     }
   }
 }
@@ -202,17 +218,21 @@ TEST_F(CudaProducts, RotatedWeightsMakeBackwardDataAForwardConvolution) {
 TEST_F(CudaProducts, ConvolutionsAreTheCpus) {
   const ConvShape s{2, 9, 7, 8, 16, 3, 3};
   for (const Dtype dtype : device_dtypes()) {
-    for (const bool epilogue : {false, true}) {
+    for (const int epilogue : {0, 1, 2}) {  // none; bias and ReLU; and a residual
       for (const ConvPass pass : {ConvPass::forward, ConvPass::backward_data, ConvPass::backward_weights}) {
-        if (epilogue && pass != ConvPass::forward) continue;
-        SCOPED_TRACE(std::string(name_of(dtype)) + " " + kernels::name_of(pass) + (epilogue ? " bias relu" : ""));
-        const ConvCase c{pass, {1, 1, epilogue, epilogue}, s, dtype};
+        if (epilogue > 0 && pass != ConvPass::forward) continue;
+        SCOPED_TRACE(std::string(name_of(dtype)) + " " + kernels::name_of(pass) + " " + std::to_string(epilogue));
+        const ConvCase c{pass, {1, 1, epilogue > 0, epilogue > 0, epilogue > 1}, s, dtype};
         const Shape x{s.N, s.H, s.W, s.Cin}, weights{s.Cout, 3, 3, s.Cin}, y{s.N, s.H, s.W, s.Cout};
         const Values nx = random_values(1, dtype, x.size()), nw = random_values(2, dtype, weights.size());
         const Values nb = random_values(3, Dtype::f32, s.Cout), ndy = random_values(4, dtype, y.size());
         Buffer cx(Dtype::f32, x, nx), cw(Dtype::f32, weights, nw), cb(Dtype::f32, {1, 1, 1, s.Cout}, nb);
         Buffer cdy(Dtype::f32, y, ndy), cy(Dtype::f32, y), cdx(Dtype::f32, x), cdw(Dtype::f32, weights);
+        const Values residual = random_values(5, dtype, y.size());
+        const Buffer cr(Dtype::f32, y, residual);
+        const DeviceTensor tr(dtype, y, residual, 8);
         ConvOperands io;
+        io.residual = cr.view();
         io.x = cx.view();
         io.weights = cw.view();
         io.bias = cb.view();
@@ -234,6 +254,7 @@ TEST_F(CudaProducts, ConvolutionsAreTheCpus) {
           DeviceTensor out(dtype, pass == ConvPass::forward ? y : pass == ConvPass::backward_data ? x : weights);
           const DeviceMemory workspace(plan.workspace);
           ConvOperands device;
+          device.residual = tr.view();
           device.x = tx.view();
           device.weights = tw.view();
           device.bias = tb.view();
@@ -244,7 +265,7 @@ TEST_F(CudaProducts, ConvolutionsAreTheCpus) {
           plan.run(device, workspace.data());
           Buffer& expected = pass == ConvPass::forward ? cy : pass == ConvPass::backward_data ? cdx : cdw;
           // bf16: cuDNN may round before the bias as well as after it.
-          expect_close(dtype, out.values(), expected.values(), 1e-7, epilogue ? 2 : 1);
+          expect_close(dtype, out.values(), expected.values(), 1e-7, epilogue > 0 ? 2 : 1);
         }
       }
     }

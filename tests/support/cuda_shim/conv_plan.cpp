@@ -32,6 +32,7 @@ class Widened {
     if (!view || view.dtype == Dtype::f32) return;
     memory_.resize(static_cast<std::size_t>(view.size()));
     view_.dtype = Dtype::f32;
+    view_.pitch = view.c();
     view_.data = memory_.data();
   }
   const View& view() const { return view_; }
@@ -70,6 +71,7 @@ ConvPlan on_the_stream(ConvPlan plan, ConvPass pass) {
     wide.x = widen(io.x, kept);
     wide.weights = widen(io.weights, kept);
     wide.bias = widen(io.bias, kept);
+    wide.residual = widen(io.residual, kept);
     wide.dy = widen(io.dy, kept);
     const Widened y(io.y), dx(io.dx), dweights(io.dweights);
     wide.y = y.view();
@@ -79,9 +81,10 @@ ConvPlan on_the_stream(ConvPlan plan, ConvPass pass) {
     if (io.y.data != wide.y.data) cpu::copy(wide.y, io.y);
     if (io.dx.data != wide.dx.data) cpu::copy(wide.dx, io.dx);
     if (io.dweights.data != wide.dweights.data) cpu::copy(wide.dweights, io.dweights);
-    shim::shim_runtime().note({std::string("convolution ") + name_of(pass),
-                               bytes_of(io.x) + bytes_of(io.weights) + bytes_of(io.bias) + bytes_of(io.dy),
-                               bytes_of(io.y) + bytes_of(io.dx) + bytes_of(io.dweights)});
+    shim::shim_runtime().note(
+        {std::string("convolution ") + name_of(pass),
+         bytes_of(io.x) + bytes_of(io.weights) + bytes_of(io.bias) + bytes_of(io.dy) + bytes_of(io.residual),
+         bytes_of(io.y) + bytes_of(io.dx) + bytes_of(io.dweights)});
   };
   return out;
 }
