@@ -287,11 +287,11 @@ TEST(Conv2d, SaysWhatIsWrong) {
                      {.pad = 1, .residual = Tensor::zeros({8, 96, 96, 4}, Dtype::bf16)});
             }),
             "conv2d \"down2.conv1.weight\": residual is bf16 but x is f32");
-  EXPECT_EQ(
-      error_of([&] {
-        conv2d(tape, x, weight({4, 3, 3, 3}), {}, {.pad = 1, .residual = Tensor::zeros({8, 96, 96, 4}, Dtype::f32)});
-      }),
-      "conv2d \"down2.conv1.weight\": residual of conv2d is for inference tapes");
+  EXPECT_EQ(error_of([&] {
+              conv2d(tape, tape.leaf(x.value), weight({4, 3, 3, 3}), {},
+                     {.pad = 1, .residual = Tensor::zeros({8, 96, 96, 4}, Dtype::f32)});
+            }),
+            "conv2d \"down2.conv1.weight\": residual of conv2d is for what has no gradient");
   EXPECT_EQ(error_of([&] {
               conv2d(tape, x, weight({4, 99, 3, 3}), {}, {.stride = 1, .pad = 1});
             }),
@@ -300,14 +300,15 @@ TEST(Conv2d, SaysWhatIsWrong) {
               conv2d(tape, x, weight({4, 3, 3, 3}), {}, {.stride = 0, .pad = 1});
             }),
             "conv2d \"down2.conv1.weight\": stride must be >= 1 and pad >= 0, got 0 and 1");
+  EXPECT_EQ(
+      error_of([&] {
+        conv2d(tape, tape.leaf(x.value), weight({4, 3, 3, 3}), {}, {.pad = 1, .scale = Tensor::zeros({4}, Dtype::f32)});
+      }),
+      "conv2d \"down2.conv1.weight\": scale of conv2d is for what has no gradient");
   EXPECT_EQ(error_of([&] {
-              conv2d(tape, x, weight({4, 3, 3, 3}), {}, {.pad = 1, .scale = Tensor::zeros({4}, Dtype::f32)});
+              conv2d(tape, tape.leaf(x.value), weight({4, 3, 3, 3}), {}, {.pad = 1, .relu = true});
             }),
-            "conv2d \"down2.conv1.weight\": scale of conv2d is for inference tapes");
-  EXPECT_EQ(error_of([&] {
-              conv2d(tape, x, weight({4, 3, 3, 3}), {}, {.pad = 1, .relu = true});
-            }),
-            "conv2d \"down2.conv1.weight\": relu inside conv2d is for inference tapes");
+            "conv2d \"down2.conv1.weight\": relu inside conv2d is for what has no gradient");
 }
 
 }  // namespace
