@@ -52,6 +52,19 @@ Var PixelLinear::forward(Tape& tape, const Var& x) const {
   return y;
 }
 
+HeadConv2d::HeadConv2d(Parameters& parameters, const std::string& name, std::int64_t C, std::int64_t K)
+    : parameters_(&parameters) {
+  const double fan_in = static_cast<double>(9 * C), fan_out = static_cast<double>(9 * K);
+  weight_ = parameters.add(name + ".weight", {K, 3, 3, C}, {std::sqrt(6 / (fan_in + fan_out)), 0.0});
+  bias_ = parameters.add(name + ".bias", {K}, {0.0, 0.0});
+}
+
+Var HeadConv2d::forward(Tape& tape, const Var& x) const {
+  const Var y = head_conv2d(tape, x, tape.param(*parameters_, weight_), tape.param(*parameters_, bias_));
+  tape.show(*parameters_, weight_, y.value);
+  return y;
+}
+
 ConvTranspose2d::ConvTranspose2d(Parameters& parameters, const std::string& name, std::int64_t Cin, std::int64_t Cout)
     : parameters_(&parameters) {
   const Init init = pytorch_default(Cout * 4);

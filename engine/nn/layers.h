@@ -42,6 +42,18 @@ class PixelLinear {
   ParamId weight_, bias_;
 };
 
+/// The 3x3 convolution with bias at the end of a network: [N,H,W,C] -> [N,H,W,K], C and K small. Parameters NAME.weight
+/// [K,3,3,C], drawn by torch.nn.init.xavier_uniform_, NAME.bias, 0.
+class HeadConv2d {
+ public:
+  HeadConv2d(Parameters& parameters, const std::string& name, std::int64_t C, std::int64_t K);
+  Var forward(Tape& tape, const Var& x) const;
+
+ private:
+  Parameters* parameters_;
+  ParamId weight_, bias_;
+};
+
 /// 2x2 stride-2 transposed convolution with bias: [N,H,W,Cin] -> [N,2H,2W,Cout]. Parameters NAME.weight, NAME.bias.
 class ConvTranspose2d {
  public:

