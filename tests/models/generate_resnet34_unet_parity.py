@@ -3,16 +3,17 @@ resnet34_unet_parity_test.cpp.
 
     python3 generate_resnet34_unet_parity.py [OUT]          written with the versions in the file's __metadata__
 
-Batches, precision and weights as in generate_unet_parity.py. `sampled`: of a tensor in PyTorch's order every k-th
-element, k = 1 + elements // 1024.
+Batches, precision and weights as in generate_unet_parity.py, but each image and label map twice as large by repetition
+and cut to 90x60: the network pads it to 96x64 again. `sampled`: of a tensor in PyTorch's order every k-th element,
+k = 1 + elements // 1024.
 
     initial/NAME                F32, parameters (running statistics begin at 0 and 1)
-    logits                      F64 [N,C,H,W], batch 0, training mode
+    logits                      F64, batch 0, training mode, sampled
     loss/{cross_entropy,soft_dice}             F64 [1], batch 0
     gradient/{cross_entropy,soft_dice}/NAME    F64, batch 0, sampled
     losses                      F64 [30], Adam: 20 steps of cross-entropy, then 10 of soft-Dice, lr 1e-3
     final/NAME                  F64, parameters and running statistics after the 30 steps, sampled
-    final_logits                F64 [N,C,H,W], batch 0, evaluation mode, after the 30 steps
+    final_logits                F64, batch 0, evaluation mode, after the 30 steps, sampled
     losses_1e-4                 F64 [10], cross-entropy, lr 1e-4, from the initial weights
   and with an encoder that does not learn for 5 steps, its batch norms in evaluation mode, then at a tenth of lr 1e-3:
     thawed/losses               F64 [10], cross-entropy, Adam
@@ -31,6 +32,7 @@ from torch_resnet34_unet import ResNet34UNet
 from torch_unet import cross_entropy, soft_dice_loss, write_safetensors
 
 BASE, FROZEN, STEPS = 4, 5, 10
+HEIGHT, WIDTH = 90, 60
 
 
 def sampled(tensor):
@@ -75,6 +77,7 @@ def main():
     here = pathlib.Path(__file__).parent
     out = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else here / "resnet34_unet_parity.safetensors"
     images, labels = synthetic_batches()
+    images, labels = (t.repeat_interleave(2, 2).repeat_interleave(2, 3)[:, :, :HEIGHT, :WIDTH] for t in (images, labels))
     inputs = (images.permute(0, 1, 4, 2, 3).double() - 128) / 64
     record = {f"initial/{name}": p.float() for name, p in initial_model().named_parameters()}
     for kind, loss_of in (("cross_entropy", cross_entropy), ("soft_dice", soft_dice_loss)):
@@ -82,7 +85,7 @@ def main():
         logits = model(inputs[0])
         loss = loss_of(logits, labels[0])
         loss.backward()
-        record["logits"] = logits
+        record["logits"] = sampled(logits)
         record[f"loss/{kind}"] = loss.reshape(1)
         for name, p in model.named_parameters():
             record[f"gradient/{kind}/{name}"] = sampled(p.grad)
@@ -91,7 +94,7 @@ def main():
     record["losses"] = train(model, inputs, labels, 1e-3, [cross_entropy] * 20 + [soft_dice_loss] * 10)
     record.update({f"final/{name}": tensor for name, tensor in state(model).items()})
     model.eval()
-    record["final_logits"] = model(inputs[0])
+    record["final_logits"] = sampled(model(inputs[0]))
     record["losses_1e-4"] = train(initial_model(), inputs, labels, 1e-4, [cross_entropy] * 10)
     model = initial_model()
     record["thawed/losses"] = thaw(model, inputs, labels)
