@@ -3,8 +3,9 @@
     other_weights.py FOLDER
 
 FOLDER/images.safetensors holds `images` U8 [N,H,W,3], H and W multiples of 16. For each way of having weights it writes
-FOLDER/NAME.safetensors and FOLDER/NAME.pth, and into FOLDER/masks.safetensors the tensor NAME, U8 [N,H,W]: the class of each pixel of
-images / 255. By the library safetensors where it is installed, else by the writer of torch_unet.py. Prints the names."""
+FOLDER/NAME.safetensors and FOLDER/NAME.pth, and into FOLDER/masks.safetensors the tensor NAME, U8 [N,H,W]: the class of
+each pixel of images / 255, which for a ResNet34-UNet are normalised as ImageNet's. By the library safetensors where it
+is installed, else by the writer of torch_unet.py. Prints the names."""
 
 import pathlib
 import sys
@@ -12,6 +13,7 @@ import sys
 import torch
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "models"))
+from torch_resnet34_unet import ResNet34UNet  # noqa: E402
 from torch_unet import UNet, cross_entropy, read_safetensors, write_safetensors  # noqa: E402  (found by the line above)
 
 
@@ -27,7 +29,11 @@ def save(path, state):
 def trained(images, classes, bilinear=False, bias=False):
     """A network that has seen the images: none of its batch norms' statistics and biases is as it began."""
     torch.manual_seed(classes + 10 * bilinear + 20 * bias)
-    model = UNet(3, classes, 16, bilinear, bias)
+    return trained_as(UNet(3, classes, 16, bilinear, bias), "outc.conv.bias", images, classes)
+
+
+def trained_as(model, head_bias, images, classes):
+    """The same of any network."""
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     bright = images.mean(dim=1) > images.mean()
     labels = (bright.long() + (images[:, 0] > 0.8).long()) % classes if classes > 2 else bright.long()
@@ -42,7 +48,7 @@ def trained(images, classes, bilinear=False, bias=False):
     model.eval()
     with torch.no_grad():  # every class is somewhere
         logits = model(images).transpose(0, 1).flatten(1)
-        model.outc.conv.bias -= logits.median(dim=1).values + 0.01 * logits.std(dim=1)
+        model.get_parameter(head_bias).sub_(logits.median(dim=1).values + 0.01 * logits.std(dim=1))
     return model
 
 
@@ -78,6 +84,15 @@ def main():
         keep("compiled", model, {"module._orig_mod." + key: value for key, value in model.state_dict().items()})
     keep("f16", trained(images, 2).half())
     keep("bf16", trained(images, 1, bias=True).bfloat16())
+    torch.manual_seed(50)
+    images = (images - torch.tensor([0.485, 0.456, 0.406]).reshape(1, 3, 1, 1)) / torch.tensor(
+        [0.229, 0.224, 0.225]).reshape(1, 3, 1, 1)
+    head = "segmentation_head.0.bias"
+    keep("resnet34_unet", trained_as(ResNet34UNet(3, 2, 16), head, images, 2))
+    keep("resnet34_unet_one_output", trained_as(ResNet34UNet(3, 1, 16), head, images, 1))
+    model = trained_as(ResNet34UNet(3, 2, 16), head, images, 2).to(memory_format=torch.channels_last)
+    keep("resnet34_unet_data_parallel", model, torch.nn.DataParallel(model).state_dict())
+    keep("resnet34_unet_f16", trained_as(ResNet34UNet(3, 2, 16), head, images, 2).half())
     write_safetensors(folder / "masks.safetensors", expected)
     print(*expected)
 

@@ -1,5 +1,6 @@
 // Checkpoints travel to PyTorch and back (strict_reader.py). Skipped, and counted as skipped, where no Python with
-// PyTorch is found.
+// PyTorch (for the original ResNet34-UNet: and segmentation_models_pytorch) is found; UNET_PYTHON names one to try
+// first.
 #include <gtest/gtest.h>
 
 #include <cstdio>
@@ -7,26 +8,20 @@
 #include <filesystem>
 
 #include "engine/train/checkpoint.h"
+#include "models/registry.h"
 #include "tests/models/unet_support.h"
 #include "tests/support/places.h"
 
 namespace unet::test {
 namespace {
 
-/// The first interpreter that imports torch and numpy; empty if there is none.
-const std::string& python() {
-  static const std::string found = [] {
-    for (const std::string candidate : {"python3", "/usr/bin/python3"}) {
-      if (std::system((candidate + " -c 'import torch, numpy' >/dev/null 2>&1").c_str()) == 0) return candidate;
-    }
-    return std::string();
-  }();
-  return found;
-}
-
-/// Exit status of strict_reader.py.
-int strict_reader(const std::string& arguments) {
-  return std::system((python() + " -B '" + places::source("tests/models/strict_reader.py") + "' " + arguments).c_str());
+/// The first interpreter that imports these modules; empty if there is none.
+std::string python_with(const std::string& modules) {
+  const char* named = std::getenv("UNET_PYTHON");
+  for (const std::string candidate : {named == nullptr ? "python3" : named, "python3", "/usr/bin/python3"}) {
+    if (std::system(("'" + candidate + "' -c 'import " + modules + "' >/dev/null 2>&1").c_str()) == 0) return candidate;
+  }
+  return "";
 }
 
 /// [N,H,W,C] -> [N,C,H,W].
@@ -46,10 +41,19 @@ std::vector<float> channels_first(const Tensor& x) {
   return out;
 }
 
-class UNetExchange : public testing::TestWithParam<bool> {
+struct Network {
+  const char* name;
+  models::SegmenterSpec spec;
+  const char* flag;  // of strict_reader.py
+  const char* modules = "torch, numpy";
+};
+void PrintTo(const Network& network, std::ostream* out) { *out << network.name; }
+
+class UNetExchange : public testing::TestWithParam<Network> {
  protected:
   void SetUp() override {
-    if (python().empty()) GTEST_SKIP() << "no Python with torch and numpy";
+    python_ = python_with(GetParam().modules);
+    if (python_.empty()) GTEST_SKIP() << "no Python with " << GetParam().modules;
     std::string pattern = (std::filesystem::temp_directory_path() / "unet_exchange_XXXXXX").string();
     ASSERT_NE(mkdtemp(pattern.data()), nullptr);
     folder_ = pattern;
@@ -59,20 +63,37 @@ class UNetExchange : public testing::TestWithParam<bool> {
   }
   std::string checkpoint() const { return (folder_ / "model.safetensors").string(); }
   std::string exchange() const { return (folder_ / "exchange.safetensors").string(); }
-  std::string paths() const { return "'" + checkpoint() + "' '" + exchange() + "'"; }
-  models::SegmenterSpec spec() const { return {3, 3, 4, GetParam()}; }
+  /// Exit status of strict_reader.py.
+  int strict_reader(const std::string& mode, const std::string& flags) const {
+    return std::system(fmt::format("'{}' -B '{}' {} '{}' '{}' {}", python_,
+                                   places::source("tests/models/strict_reader.py"), mode, checkpoint(), exchange(),
+                                   flags)
+                           .c_str());
+  }
+  int reader() const { return strict_reader("read", std::string_view(GetParam().flag) == "--smp" ? "--smp" : ""); }
+  static std::unique_ptr<models::Segmenter> made(std::uint64_t seed) {
+    return models::make_segmenter(models::registry(), GetParam().spec, seed, {});
+  }
 
  private:
   std::filesystem::path folder_;
+  std::string python_;
 };
-INSTANTIATE_TEST_SUITE_P(, UNetExchange, testing::Bool(),
-                         [](const auto& param_info) { return param_info.param ? "bilinear" : "transposed"; });
+INSTANTIATE_TEST_SUITE_P(
+    , UNetExchange,
+    testing::Values(
+        Network{"transposed", {.classes = 3, .base_channels = 4}, ""},
+        Network{"bilinear", {.classes = 3, .base_channels = 4, .bilinear = true}, "--bilinear"},
+        Network{"resnet34", {.classes = 3, .base_channels = 4, .model = "resnet34_unet"}, "--resnet34"},
+        Network{"smp", {.classes = 3, .model = "resnet34_unet"}, "--smp", "torch, numpy, segmentation_models_pytorch"}),
+    [](const auto& param_info) { return std::string(param_info.param.name); });
 
 TEST_P(UNetExchange, PyTorchLoadsOurCheckpoint) {
-  models::UNet model(spec(), 3);
+  const std::unique_ptr<models::Segmenter> segmenter = made(3);
+  models::Segmenter& model = *segmenter;
   Adam adam(model.parameters(), {});
-  const Tensor images = random_images({2, 48, 32, 3}, Dtype::f32, 1);
-  const Tensor labels = random_labels(2, 48, 32, 3, 2);
+  const Tensor images = random_images({2, 64, 32, 3}, Dtype::f32, 1);
+  const Tensor labels = random_labels(2, 64, 32, 3, 2);
   for (int step = 0; step < 5; ++step) {  // moves every weight and statistic off its beginning
     ASSERT_TRUE(train_step(model, adam, Loss::cross_entropy, images, labels, 1e-2).committed);
   }
@@ -81,27 +102,28 @@ TEST_P(UNetExchange, PyTorchLoadsOurCheckpoint) {
   save_model(checkpoint(), model.parameters(), {{"program", "test"}});
   const std::vector<float> x = channels_first(images), y = channels_first(logits);
   write_safetensors(exchange(), {},
-                    {{"images", SafeDtype::kF32, {2, 3, 48, 32}, x.data(), {}},
-                     {"logits", SafeDtype::kF32, {2, 3, 48, 32}, y.data(), {}}});
-  EXPECT_EQ(strict_reader("read " + paths()), 0);
+                    {{"images", SafeDtype::kF32, {2, 3, 64, 32}, x.data(), {}},
+                     {"logits", SafeDtype::kF32, {2, 3, 64, 32}, y.data(), {}}});
+  EXPECT_EQ(reader(), 0);
 
   // The script can say no: the logits of another model.
   std::vector<float> wrong = y;
   wrong[100] += 1e-3f;
   write_safetensors(exchange(), {},
-                    {{"images", SafeDtype::kF32, {2, 3, 48, 32}, x.data(), {}},
-                     {"logits", SafeDtype::kF32, {2, 3, 48, 32}, wrong.data(), {}}});
-  EXPECT_NE(strict_reader("read " + paths()), 0);
+                    {{"images", SafeDtype::kF32, {2, 3, 64, 32}, x.data(), {}},
+                     {"logits", SafeDtype::kF32, {2, 3, 64, 32}, wrong.data(), {}}});
+  EXPECT_NE(reader(), 0);
 }
 
 TEST_P(UNetExchange, WeLoadPyTorchsCheckpoint) {
-  ASSERT_EQ(strict_reader(fmt::format("write {} --base 4 --classes 3{}", paths(), GetParam() ? " --bilinear" : "")), 0);
-  models::UNet model(spec(), 99);
+  ASSERT_EQ(strict_reader("write", fmt::format("--base 4 --classes 3 {}", GetParam().flag)), 0);
+  const std::unique_ptr<models::Segmenter> segmenter = made(99);
+  models::Segmenter& model = *segmenter;
   load_model(SafetensorsFile(checkpoint()), model.parameters());
   for (const Parameters::Stats& stats : model.parameters().stats()) EXPECT_EQ(stats.batches_tracked, 3) << stats.name;
   const Record record(exchange());
   Tape tape(Tape::Mode::inference);
-  const Tensor images = Tensor::of({2, 48, 32, 3}, Dtype::f32, record.values("images"));
+  const Tensor images = Tensor::of({2, 64, 32, 3}, Dtype::f32, record.values("images"));
   const std::vector<double> logits = model.forward(tape, tape.input(images)).value.values<double>();
   const std::vector<double> expected = record.values("logits");
   ASSERT_EQ(logits.size(), expected.size());
