@@ -94,8 +94,8 @@ TEST_P(UNetExchange, PyTorchLoadsOurCheckpoint) {
   Adam adam(model.parameters(), {});
   const Tensor images = random_images({2, 64, 32, 3}, Dtype::f32, 1);
   const Tensor labels = random_labels(2, 64, 32, 3, 2);
-  for (int step = 0; step < 5; ++step) {  // moves every weight and statistic off its beginning
-    ASSERT_TRUE(train_step(model, adam, Loss::cross_entropy, images, labels, 1e-2).committed);
+  for (int step = 0; step < 20; ++step) {  // moves every weight and statistic off its beginning
+    ASSERT_TRUE(train_step(model, adam, Loss::cross_entropy, images, labels, 1e-3).committed);
   }
   Tape tape(Tape::Mode::inference);
   const Tensor logits = model.forward(tape, tape.input(images)).value;
