@@ -5,8 +5,7 @@
 #include <cstdlib>
 
 #include "engine/core/pool.h"
-#include "engine/ops/ops.h"
-#include "models/unet.h"
+#include "models/registry.h"
 
 namespace unet::test {
 namespace {
@@ -31,22 +30,20 @@ class CountingSystem : public SystemAllocator {
 TEST(InferenceBytes, AreNeverTooManyAndHalfOfTheTruthAtLeast) {
   constexpr std::int64_t N = 2, H = 384, W = 512;
   for (const Dtype dtype : {Dtype::f32, Dtype::bf16}) {
-    for (const bool bilinear : {false, true}) {
-      for (const std::int64_t base : {2, 16}) {
-        models::SegmenterSpec spec;
-        spec.base_channels = base;
-        spec.bilinear = bilinear;
+    for (const auto& [name, bilinear] : {std::pair{"unet", false}, {"unet", true}, {"resnet34_unet", false}}) {
+      for (const std::int64_t base : {4, 16}) {
+        const models::SegmenterSpec spec{.base_channels = base, .bilinear = bilinear, .model = name};
+        const models::ModelRow& row = models::row_of(models::registry(), name);
         CountingSystem system;
         {
-          models::UNet model(spec);
+          const std::unique_ptr<models::Segmenter> model = row.make(spec, 0, {.activations = dtype});
           const std::size_t of_model = system.held;
           Tape tape(Tape::Mode::inference);
-          const Tensor pixels = Tensor::empty({N, H, W, 3}, Dtype::u8);
-          model.forward(tape, normalize_images(tape, pixels, imagenet_normalization(), 3, dtype));
+          models::logits(*model, tape, Tensor::empty({N, H, W, 3}, Dtype::u8));
           const auto peak = static_cast<double>(system.peak - of_model);
-          const double said = models::unet_inference_bytes(spec, N, H, W, dtype);
-          EXPECT_LE(said, peak) << base << " " << kernels::name_of(dtype) << bilinear;
-          EXPECT_GE(2 * said, peak) << base << " " << kernels::name_of(dtype) << bilinear;
+          const double said = row.inference_bytes(spec, N, H, W, dtype);
+          EXPECT_LE(said, peak) << name << " " << base << " " << kernels::name_of(dtype) << bilinear;
+          EXPECT_GE(2 * said, peak) << name << " " << base << " " << kernels::name_of(dtype) << bilinear;
         }
       }
     }
