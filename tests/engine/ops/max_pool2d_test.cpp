@@ -1,4 +1,5 @@
 #include <cmath>
+#include <map>
 
 #include "tests/support/op_case.h"
 
@@ -78,6 +79,34 @@ TEST(MaxPool2d, OverlappingWindowsAddUpAtATie) {
   tape.backward(weighted_sum(tape, {max_pool2d(tape, x, kOverlapping)},
                              {Tensor::of<double>({1, 2, 2, 1}, Dtype::f32, {5, 6, 7, 8})}));
   EXPECT_EQ(tape.gradient(x).values<double>()[5], 26);
+}
+
+TEST(MaxPool2d, OfSeveralNaNTheLastWinsAsInPyTorch) {
+  std::vector<double> values(49), slopes(16), expected(49, 0);
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = -static_cast<double>(i);
+  for (const std::size_t i : {1, 7, 16, 24, 25}) values[i] = NAN;
+  for (std::size_t i = 0; i < slopes.size(); ++i) slopes[i] = static_cast<double>(i + 1);
+  // Of PyTorch 1.13: the gradient of max_pool2d(x, 3, 2, 1) where that of the result is 1, 2, ..., 16.
+  for (const auto& [at, gradient] : std::map<std::size_t, double>{{1, 2},
+                                                                  {3, 3},
+                                                                  {5, 4},
+                                                                  {7, 6},
+                                                                  {12, 8},
+                                                                  {21, 9},
+                                                                  {24, 16},
+                                                                  {25, 18},
+                                                                  {26, 12},
+                                                                  {35, 13},
+                                                                  {36, 14},
+                                                                  {38, 15},
+                                                                  {40, 16}}) {
+    expected[at] = gradient;
+  }
+  Tape tape;
+  const Var x = tape.leaf(Tensor::of({1, 7, 7, 1}, Dtype::f32, values));
+  tape.backward(
+      weighted_sum(tape, {max_pool2d(tape, x, kOverlapping)}, {Tensor::of({1, 4, 4, 1}, Dtype::f32, slopes)}));
+  EXPECT_EQ(tape.gradient(x).values<double>(), expected);
 }
 
 TEST(MaxPool2d, AnUnusedResultIsNoTrouble) {

@@ -60,9 +60,9 @@ TEST_F(CudaProducts, PixelLinearIsTheCpus) {
 
 TEST_F(CudaProducts, HeadConvIsTheCpus) {
   // Several blocks; several chunks a thread; every number of threads that share a pixel.
-  const std::vector<Shape> large{{1, 70, 130, 16}, {1, 5, 6, 300}, {1, 9, 5, 8}, {1, 6, 7, 24}, {2, 5, 9, 4}};
-  std::vector<Shape> all = shapes();
-  all.insert(all.end(), large.begin(), large.end());
+  const std::vector<Shape> all{{1, 1, 1, 1}, {2, 1, 1, 8},  {1, 1, 7, 8},    {3, 5, 1, 17},
+                               {1, 9, 9, 3}, {2, 5, 7, 31}, {2, 33, 50, 16}, {1, 3, 6, 300},
+                               {1, 9, 5, 8}, {1, 6, 7, 24}, {2, 5, 9, 4}};
   for (const Dtype dtype : device_dtypes()) {
     for (const Shape shape : all) {
       for (const std::int64_t K : {1, 2, 5}) {
