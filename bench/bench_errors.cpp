@@ -16,6 +16,7 @@
 #include "kernels/conv_transpose.h"
 #include "kernels/cpu/isa.h"
 #include "kernels/cross_entropy.h"
+#include "kernels/head_conv.h"
 #include "kernels/norm_act.h"
 #include "kernels/pixel_linear.h"
 #include "kernels/soft_dice.h"
@@ -167,6 +168,22 @@ void report_pixel_linear() {
   }
 }
 
+void report_head_conv() {
+  for (const int wanted : {0, 1, 2}) {
+    const char* const names[] = {"forward", "backward dx", "backward dweights"};
+    report(fmt::format("head_conv {}", names[wanted]), [&](Dtype dtype) {
+      const Tensor x = normal({2, 50, 41, 16}, dtype, 1), w = normal({3, 3, 3, 16}, dtype, 2),
+                   b = normal({3}, dtype, 3);
+      const Tensor dy = normal({2, 50, 41, 3}, dtype, 4), y = dy.clone(), dx = x.clone(), dw = w.clone();
+      const Scratch scratch(kernels::cpu::head_conv_scratch(x.const_view(), 3), {});
+      kernels::cpu::head_conv_forward(x.const_view(), w.const_view(), b.const_view(), y.view());
+      kernels::cpu::head_conv_backward(x.const_view(), w.const_view(), dy.const_view(), dx.view(), dw.view(),
+                                       scratch.data());
+      return (wanted == 0 ? y : wanted == 1 ? dx : dw).values<double>();
+    });
+  }
+}
+
 void report_the_rest() {
   report("upsample forward", [](Dtype dtype) {
     const Tensor x = normal({2, 23, 31, 37}, dtype, 1), y = Tensor::empty({2, 46, 62, 37}, dtype);
@@ -213,5 +230,6 @@ int main() {
   }
   for (const std::int64_t C : {2, 5}) unet::report_losses(C);
   unet::report_pixel_linear();
+  unet::report_head_conv();
   unet::report_the_rest();
 }

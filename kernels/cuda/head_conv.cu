@@ -238,11 +238,12 @@ struct Partition {
   Grid grid, block;
 };
 
-/// most, blocks_wanted: as for tile().
-Partition partition(const Extent& x, std::int64_t K, int lanes, int together, int most, int blocks_wanted) {
+/// per_thread, most, blocks_wanted: as for tile().
+Partition partition(const Extent& x, std::int64_t K, int lanes, int together, int per_thread, int most,
+                    int blocks_wanted) {
   require_countable(x.pixels());
   const std::int64_t across = (x.w() + together - 1) / together;
-  const Tile cut = tile(x.n() * x.h() * across, x.c() / lanes, 1, most, blocks_wanted);
+  const Tile cut = tile(x.n() * x.h() * across, x.c() / lanes, per_thread, most, blocks_wanted);
   const auto number = [](std::int64_t n) { return static_cast<int>(n); };
   return {{number(x.h()), number(x.w()), number(x.c()), number(K), together, number(across), cut.items, cut.per_block,
            cut.chunks},
@@ -250,11 +251,14 @@ Partition partition(const Extent& x, std::int64_t K, int lanes, int together, in
           cut.block};
 }
 
-Partition partition(const Extent& x, std::int64_t K, int lanes) { return partition(x, K, lanes, kTogether, 8, 2048); }
+Partition partition(const Extent& x, std::int64_t K, int lanes) {
+  return partition(x, K, lanes, kTogether, 2, 8, 2048);
+}
 
 /// A thread adds up at most 64 pixels in f32.
 Partition partition_sums(const Extent& x, std::int64_t K, int lanes) {
-  return partition(x, K, lanes, kSummedTogether, 64 / kSummedTogether, 1024);
+  constexpr int kTurns = 4, kPixels = 64;
+  return partition(x, K, lanes, kSummedTogether, kTurns, kPixels / kSummedTogether / kTurns, 1024);
 }
 
 unsigned output_groups(std::int64_t K) { return static_cast<unsigned>((K + kOutputsAtOnce - 1) / kOutputsAtOnce); }

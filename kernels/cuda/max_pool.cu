@@ -159,7 +159,7 @@ Tile cut_windows(MaxPoolRun<T>& run, ConstView x, int lanes) {
 template <class T>
 Tile cut_windows(OverlappingRun<T>& run, ConstView x, int lanes) {
   require_countable(x.pixels());
-  const Tile cut = tile(x.n() * ((x.h() + 1) / 2) * ((x.w() + 1) / 2), x.c() / lanes, 1);
+  const Tile cut = tile(x.n() * ((x.h() + 1) / 2) * ((x.w() + 1) / 2), x.c() / lanes, 2);
   run.H = static_cast<int>(x.h());
   run.W = static_cast<int>(x.w());
   run.items = cut.items;

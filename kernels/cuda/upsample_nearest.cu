@@ -54,7 +54,7 @@ void by_chunks(ConstView from, View to, const Extent& small, Body&& body) {
     with_chunks<full<T>>(
         [&](auto lanes) {
           require_countable(4 * small.pixels());
-          const Tile cut = tile(small.pixels(), small.c() / decltype(lanes)::value, 1);
+          const Tile cut = tile(small.pixels(), small.c() / decltype(lanes)::value, 2);
           body(type, lanes, cut, Fours{static_cast<int>(small.w()), cut.items, cut.per_block, cut.chunks});
         },
         from, to);

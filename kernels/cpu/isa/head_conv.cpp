@@ -153,7 +153,7 @@ template <class T, int N, int P>
 
 template <class T>
 void write_dx(const HeadConvRun<T>& run, std::int64_t row, const Span& span) {
-  constexpr int P = 4;
+  constexpr int P = 8;
   std::int64_t w = span.begin;
   for (; w + P <= span.end; w += P) {
     for_channels<T>(
@@ -164,6 +164,21 @@ void write_dx(const HeadConvRun<T>& run, std::int64_t row, const Span& span) {
     for_channels<T>(
         run.channels, [&](auto n, std::int64_t c)
                           __attribute__((always_inline)) { dx_group<T, n.count, 1>(run, row, span, w, c); });
+  }
+}
+
+/// to[n] += v[n], in double.
+template <class A, int N>
+[[gnu::always_inline]] inline void add_to(double* to, Vector<A, N> v) {
+  if constexpr (N == 1) {
+    *to += static_cast<double>(v);
+  } else if constexpr (N > full_lanes<double>) {
+    Vector<A, N / 2> half[2];
+    __builtin_memcpy(half, &v, sizeof v);
+    add_to<A, N / 2>(to, half[0]);
+    add_to<A, N / 2>(to + N / 2, half[1]);
+  } else {
+    store<double, N>(to, load<double, N>(to) + __builtin_convertvector(v, Vector<double, N>));
   }
 }
 
@@ -184,10 +199,9 @@ template <class T, int N, int K, int V>
     }
   }
   for (int j = 0; j < K; ++j) {
-    A values[V * N];
-    __builtin_memcpy(values, sums[j], sizeof values);
-    double* to = dweights + ((k + j) * 9 + i * 3 + span.left) * C + e;
-    for (int n = 0; n < V * N; ++n) to[n] += static_cast<double>(values[n]);
+    for (int v = 0; v < V; ++v) {
+      add_to<A, N>(dweights + ((k + j) * 9 + i * 3 + span.left) * C + e + v * N, sums[j][v]);
+    }
   }
 }
 

@@ -145,15 +145,18 @@ template <class T>
           const auto won = load<Compute<T>, N>(winner + c) == broadcast<Compute<T>, N>(static_cast<Compute<T>>(place));
           return won ? load<T, N>(slope + c) : Vector<T, N>{};
         };
-        const auto a = [&](int place) { return share(winners, dy, place); };
-        const auto b = [&](int place) { return share(winners + kChannels, dy + dy_right, place); };
-        const auto d = [&](int place) { return share(winners_below, dy + dy_below, place); };
-        const auto e = [&](int place) { return share(winners_below + kChannels, dy + dy_below + dy_right, place); };
-        put<T, N>(dx + c, a(4), run.stream_dx);
-        if (right) put<T, N>(dx + run.dx_pitch + c, a(5) + b(3), run.stream_dx);
+        const auto own = [&](int place) { return share(winners, dy, place); };
+        const auto from_right = [&](int place) { return share(winners + kChannels, dy + dy_right, place); };
+        const auto from_below = [&](int place) { return share(winners_below, dy + dy_below, place); };
+        const auto from_corner = [&](int place) {
+          return share(winners_below + kChannels, dy + dy_below + dy_right, place);
+        };
+        const std::int64_t beside = run.dx_pitch + c;
+        put<T, N>(dx + c, own(4), run.stream_dx);
+        if (right) put<T, N>(dx + beside, own(5) + from_right(3), run.stream_dx);
         if (!below) return;
-        put<T, N>(next + c, a(7) + d(1), run.stream_dx);
-        if (right) put<T, N>(next + run.dx_pitch + c, a(8) + b(6) + d(2) + e(0), run.stream_dx);
+        put<T, N>(next + c, own(7) + from_below(1), run.stream_dx);
+        if (right) put<T, N>(next + beside, own(8) + from_right(6) + from_below(2) + from_corner(0), run.stream_dx);
       });
 }
 

@@ -88,6 +88,10 @@ std::vector<Bf16Case> cases() {
        [](Tape& tape, const std::vector<Var>& in) {
          return std::vector<Var>{pixel_linear(tape, in[0], in[1], in[2])};
        }},
+      {"head_conv",
+       {{2, 9, 7, 13}, {3, 3, 3, 13}, {3}},
+       1,
+       [](Tape& tape, const std::vector<Var>& in) { return std::vector<Var>{head_conv2d(tape, in[0], in[1], in[2])}; }},
       {"norm_act", {{2, 7, 5, 9}, {9}, {9}}, 1, norm},
       {"norm_act_residual", {{2, 7, 5, 9}, {2, 7, 5, 9}, {9}, {9}}, 2, norm},
       {"joined_slices", {{2, 4, 3, 8}, {2, 4, 3, 6}, {6, 2, 2, 8}, {8}}, 2, join_slices, true},
@@ -96,6 +100,16 @@ std::vector<Bf16Case> cases() {
        {{2, 6, 8, 9}},
        1,
        [](Tape& tape, const auto& in) { return std::vector<Var>{max_pool2d(tape, in[0])}; }},
+      {"overlapping_max_pool",
+       {{2, 6, 7, 9}},
+       1,
+       [](Tape& tape, const auto& in) {
+         return std::vector<Var>{max_pool2d(tape, in[0], {3, 2, 1})};
+       }},
+      {"upsample_nearest",
+       {{2, 5, 7, 9}},
+       1,
+       [](Tape& tape, const auto& in) { return std::vector<Var>{upsample_nearest(tape, in[0])}; }},
       {"add",
        {{2, 5, 7, 9}, {2, 5, 7, 9}},
        2,
@@ -128,6 +142,11 @@ TEST(Bf16Dtypes, ParametersStayF32) {
             }),
             "softmax_cross_entropy: logits must be f32 or f64, got bf16");
   EXPECT_EQ(pixel_linear(tape, x, zeros({2, 1, 1, 8}, Dtype::f32), {}).value.dtype(), Dtype::f32);
+  EXPECT_EQ(error_of([&] {
+              head_conv2d(tape, x, zeros({2, 3, 3, 8}, Dtype::bf16), {});
+            }),
+            "head_conv2d: weight is bf16 but x is bf16, beside which f32 is expected");
+  EXPECT_EQ(head_conv2d(tape, x, zeros({2, 3, 3, 8}, Dtype::f32), {}).value.dtype(), Dtype::f32);
 }
 
 }  // namespace

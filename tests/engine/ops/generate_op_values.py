@@ -131,6 +131,17 @@ def soft_dice(name, N, H, W, C, smooth=1.0, batch=False, background=False, ignor
          {"labels": labels.to(torch.uint8)}, smooth=smooth, batch=batch, background=background)
 
 
+def max_pool(name, x, kernel, stride, pad):
+    case("max_pool2d_" + name, "max_pool2d", [x], lambda y: nhwc(F.max_pool2d(nchw(y), kernel, stride, pad)),
+         kernel=kernel, stride=stride, pad=pad)
+
+
+def head_conv(name, N, H, W, C, K, bias=True):
+    inputs = [torch.randn(N, H, W, C), torch.randn(K, 3, 3, C)] + ([torch.randn(K)] if bias else [])
+    case("head_conv2d_" + name, "head_conv2d", inputs,
+         lambda x, w, b=None: nhwc(F.conv2d(nchw(x), nchw(w), b, padding=1)))
+
+
 def crop(y, height, width):
     return y[:, :height, :width]
 
@@ -177,7 +188,7 @@ case("relu_odd", "relu", [torch.randn(2, 3, 5, 7)], F.relu)
 case("relu_zeros", "relu", [torch.randint(-1, 2, (1, 4, 4, 3)).double()], F.relu)
 for name, x in (("even", torch.randn(2, 4, 6, 3)), ("odd", torch.randn(1, 5, 7, 9)),
                 ("ties", torch.randint(0, 3, (2, 6, 6, 4)).double())):
-    case("max_pool2d_" + name, "max_pool2d", [x], lambda y: nhwc(F.max_pool2d(nchw(y), 2)))
+    max_pool(name, x, 2, 2, 0)
 case("add", "add", [torch.randn(2, 3, 3, 5), torch.randn(2, 3, 3, 5)], lambda a, b: a + b)
 case("concat", "concat", [torch.randn(2, 3, 4, c) for c in (3, 8, 1)], lambda *parts: torch.cat(parts, -1))
 upsample("odd", 2, 3, 5, 4)
@@ -203,6 +214,15 @@ soft_dice("one_pixel", 1, 1, 1, 3)
 pixel_linear("two", 2, 5, 3, 7, 2)
 pixel_linear("one", 1, 4, 6, 16, 1)
 pixel_linear("many_no_bias", 1, 3, 5, 9, 13, bias=False)
+for name, x in (("even", torch.randn(2, 4, 6, 3)), ("odd", torch.randn(1, 5, 7, 9)),
+                ("ties", torch.randint(0, 3, (2, 7, 8, 4)).double()), ("one_pixel", torch.randn(2, 1, 1, 3))):
+    max_pool("overlapping_" + name, x, 3, 2, 1)
+for name, size in (("odd", (2, 3, 5, 4)), ("one_pixel", (1, 1, 1, 3))):
+    case("upsample_nearest_" + name, "upsample_nearest", [torch.randn(*size)],
+         lambda x: nhwc(F.interpolate(nchw(x), scale_factor=2, mode="nearest")))
+head_conv("two", 2, 5, 19, 16, 2)
+head_conv("one_pixel", 1, 1, 1, 3, 1)
+head_conv("many_no_bias", 1, 4, 6, 5, 12, bias=False)
 
 types = {torch.float64: "F64", torch.uint8: "U8"}
 header = {"__metadata__": {"torch": torch.__version__, "seed": "1234", "cases": json.dumps(cases)}}

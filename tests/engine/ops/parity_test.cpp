@@ -84,6 +84,7 @@ std::vector<Var> run_op(const Record& record, Dtype dtype, const RunningStats& s
     return {conv2d(tape, in[0], in[1], bias, {.stride = options.at("stride"), .pad = options.at("pad")})};
   }
   if (op == "pixel_linear") return {pixel_linear(tape, in[0], in[1], bias)};
+  if (op == "head_conv2d") return {head_conv2d(tape, in[0], in[1], bias)};
   if (op == "conv_transpose2d") return {conv_transpose2d(tape, in[0], in[1], bias)};
   if (op == "norm_act") {
     NormActOptions norm;
@@ -96,10 +97,13 @@ std::vector<Var> run_op(const Record& record, Dtype dtype, const RunningStats& s
     return norm.pool ? std::vector<Var>{out.y, out.pooled} : std::vector<Var>{out.y};
   }
   if (op == "relu") return {relu(tape, in[0])};
-  if (op == "max_pool2d") return {max_pool2d(tape, in[0])};
+  if (op == "max_pool2d") {
+    return {max_pool2d(tape, in[0], {options.at("kernel"), options.at("stride"), options.at("pad")})};
+  }
   if (op == "add") return {add(tape, in[0], in[1])};
   if (op == "concat") return {concat(tape, in)};
   if (op == "upsample_bilinear") return {upsample_bilinear(tape, in[0], options.at("align_corners"))};
+  if (op == "upsample_nearest") return {upsample_nearest(tape, in[0])};
   if (op == "pad_or_crop") return {pad_or_crop(tape, in[0], options.at("height"), options.at("width"))};
   const Tensor labels = record.tensor("labels", dtype);
   if (op == "softmax_cross_entropy") {
@@ -176,8 +180,9 @@ TEST(ParityRecord, NamesItsVersionAndCoversEveryOp) {
   EXPECT_FALSE(file.metadata().at("torch").empty());
   std::map<std::string, int> count;
   for (const json& c : recorded_cases()) ++count[c.at("op")];
-  for (const char* op : {"conv2d", "pixel_linear", "conv_transpose2d", "norm_act", "relu", "max_pool2d", "add",
-                         "concat", "upsample_bilinear", "pad_or_crop", "softmax_cross_entropy", "soft_dice_loss"}) {
+  for (const char* op :
+       {"conv2d", "pixel_linear", "head_conv2d", "conv_transpose2d", "norm_act", "relu", "max_pool2d", "add", "concat",
+        "upsample_bilinear", "upsample_nearest", "pad_or_crop", "softmax_cross_entropy", "soft_dice_loss"}) {
     EXPECT_GE(count[op], 1) << op;
   }
 }

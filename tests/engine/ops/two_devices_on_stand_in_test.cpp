@@ -19,6 +19,14 @@ TEST_F(TwoDevices, Conv2d) {
   EXPECT_NE(error_of([&] { conv2d(tape_, x_, here({2, 1, 1, 8}), there({2})); }).find("bias is on"), std::string::npos);
 }
 
+TEST_F(TwoDevices, HeadConv2d) {
+  EXPECT_NE(error_of([&] { head_conv2d(tape_, x_, there({2, 3, 3, 8}), {}); }).find("weight is on"), std::string::npos);
+  EXPECT_NE(error_of([&] {
+              head_conv2d(tape_, x_, here({2, 3, 3, 8}), there({2}));
+            }).find("bias is on"),
+            std::string::npos);
+}
+
 TEST_F(TwoDevices, ConvTranspose2d) {
   const auto fails = [&](const Var& w, const Var& b, const Tensor& out) {
     return error_of([&] { conv_transpose2d(tape_, x_, w, b, out); });

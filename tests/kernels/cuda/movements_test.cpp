@@ -1,12 +1,13 @@
 // relu, max_pool, pad, upsample, channel_sum, fold_norm, running_stats against the CPU's.
 #include "kernels/channel_sum.h"
 #include "kernels/fold_norm.h"
-#include "kernels/max_pool.h"
 #include "kernels/pad.h"
 #include "kernels/relu.h"
 #include "kernels/running_stats.h"
 #include "kernels/upsample.h"
+#include "kernels/upsample_nearest.h"
 #include "tests/kernels/cuda/harness.h"
+#include "tests/kernels/pool_reference.h"
 
 namespace unet::kernels::testing {
 namespace {
@@ -52,19 +53,18 @@ TEST_F(CudaRelu, IsTheCpus) {
 
 TEST_F(CudaMaxPool, IsTheCpusWithTiesAndNan) {
   for_cases([](Dtype dtype, Shape shape, std::int64_t gap) {
-    Values x = random_values(1, dtype, shape.size());
-    for (double& value : x) value = std::round(2 * value);  // ties: the first must win
-    if (x.size() > 20) x[3] = x[17] = kNan;
-    const Values dy = random_values(2, dtype, pooled(shape).size());
-    DeviceTensor dev_x(dtype, shape, x, gap), y(dtype, pooled(shape), gap);
-    DeviceTensor dev_dy(dtype, pooled(shape), dy, 2 * gap), dx(dtype, shape, gap);
-    cuda::max_pool_forward({}, dev_x.view(), y.view());
-    cuda::max_pool_backward({}, dev_x.view(), dev_dy.view(), dx.view());
-    Buffer cpu_x(dtype, shape, x), cpu_y(dtype, pooled(shape)), cpu_dy(dtype, pooled(shape), dy), cpu_dx(dtype, shape);
-    cpu::max_pool_forward({}, cpu_x.view(), cpu_y.view());
-    cpu::max_pool_backward({}, cpu_x.view(), cpu_dy.view(), cpu_dx.view());
-    expect_same(y.values(), cpu_y.values());
-    expect_same(dx.values(), cpu_dx.values());
+    for (const PoolSpec& spec : pool_specs()) {
+      SCOPED_TRACE(spec.kernel);
+      const Shape out = pooled(spec, shape);
+      const Values x = pool_values(1, dtype, shape), dy = random_values(2, dtype, out.size());
+      DeviceTensor dev_x(dtype, shape, x, gap), y(dtype, out, gap), dev_dy(dtype, out, dy, 2 * gap),
+          dx(dtype, shape, gap);
+      cuda::max_pool_forward(spec, dev_x.view(), y.view());
+      cuda::max_pool_backward(spec, dev_x.view(), dev_dy.view(), dx.view());
+      const PoolResult want = pool_reference(spec, dtype, shape, x, dy);
+      expect_same(y.values(), want.y);
+      expect_same(dx.values(), want.dx);
+    }
   });
 }
 
@@ -98,6 +98,22 @@ TEST_F(CudaUpsample, IsTheCpus) {
       expect_close(dtype, y.values(), cpu_y.values());
       expect_close(dtype, dx.values(), cpu_dx.values());
     }
+  });
+}
+
+TEST_F(CudaUpsample, NearestIsTheCpus) {
+  for_cases([](Dtype dtype, Shape shape, std::int64_t gap) {
+    const Shape twice{shape.n, 2 * shape.h, 2 * shape.w, shape.c};
+    const Values x = random_values(1, dtype, shape.size()), dy = random_values(2, dtype, twice.size());
+    DeviceTensor dev_x(dtype, shape, x, gap), y(dtype, twice, 2 * gap), dev_dy(dtype, twice, dy, gap),
+        dx(dtype, shape, gap);
+    cuda::upsample_nearest_forward(dev_x.view(), y.view());
+    cuda::upsample_nearest_backward(dev_dy.view(), dx.view());
+    Buffer cpu_x(dtype, shape, x), cpu_y(dtype, twice), cpu_dy(dtype, twice, dy), cpu_dx(dtype, shape);
+    cpu::upsample_nearest_forward(cpu_x.view(), cpu_y.view());
+    cpu::upsample_nearest_backward(cpu_dy.view(), cpu_dx.view());
+    expect_same(y.values(), cpu_y.values());
+    expect_same(dx.values(), cpu_dx.values());
   });
 }
 

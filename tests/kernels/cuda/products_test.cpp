@@ -1,9 +1,10 @@
-// Convolutions' surroundings, transposed convolution and the head on the device, held against the CPU's.
+// Convolutions' surroundings, transposed convolution and the heads on the device, held against the CPU's.
 #include <array>
 
 #include "kernels/conv_plan.h"
 #include "kernels/conv_transpose.h"
 #include "kernels/cuda/conv_epilogue.h"
+#include "kernels/head_conv.h"
 #include "kernels/pixel_linear.h"
 #include "tests/kernels/cuda/device_values.h"
 
@@ -51,6 +52,44 @@ TEST_F(CudaProducts, PixelLinearIsTheCpus) {
         cuda::pixel_linear_backward(tx.view(), tw.view(), tdy.view(), dx_alone.view(), {}, {}, nullptr);
         expect_same(dw_alone.values(), dw.values());
         expect_same(db_alone.values(), db.values());
+        expect_same(dx_alone.values(), dx.values());
+      }
+    }
+  }
+}
+
+TEST_F(CudaProducts, HeadConvIsTheCpus) {
+  // Several blocks; several chunks a thread; every number of threads that share a pixel.
+  const std::vector<Shape> all{{1, 1, 1, 1}, {2, 1, 1, 8},  {1, 1, 7, 8},    {3, 5, 1, 17},
+                               {1, 9, 9, 3}, {2, 5, 7, 31}, {2, 33, 50, 16}, {1, 3, 6, 300},
+                               {1, 9, 5, 8}, {1, 6, 7, 24}, {2, 5, 9, 4}};
+  for (const Dtype dtype : device_dtypes()) {
+    for (const Shape shape : all) {
+      for (const std::int64_t K : {1, 2, 5}) {
+        SCOPED_TRACE(label(dtype, shape, K));
+        const Shape out{shape.n, shape.h, shape.w, K}, filters{K, 3, 3, shape.c}, vector{1, 1, 1, K};
+        const Values x = random_values(1, dtype, shape.size()), w = random_values(2, Dtype::f32, filters.size());
+        const Values b = random_values(3, Dtype::f32, K), dy = random_values(4, Dtype::f32, out.size());
+        Buffer cx(Dtype::f32, shape, x), cw(Dtype::f32, filters, w), cb(Dtype::f32, vector, b);
+        Buffer cdy(Dtype::f32, out, dy), cy(Dtype::f32, out), cdx(Dtype::f32, shape), cdw(Dtype::f32, filters);
+        std::vector<double> space(cpu::head_conv_scratch(cx.view(), K) / sizeof(double));
+        cpu::head_conv_forward(cx.view(), cw.view(), cb.view(), cy.view());
+        cpu::head_conv_backward(cx.view(), cw.view(), cdy.view(), cdx.view(), cdw.view(), space.data());
+
+        const DeviceTensor tx(dtype, shape, x), tw(Dtype::f32, filters, w), tb(Dtype::f32, vector, b),
+            tdy(Dtype::f32, out, dy);
+        DeviceTensor y(Dtype::f32, out), dx(dtype, shape), dw(Dtype::f32, filters);
+        const DeviceMemory scratch(cuda::head_conv_scratch(tx.view(), K));
+        cuda::head_conv_forward(tx.view(), tw.view(), tb.view(), y.view());
+        cuda::head_conv_backward(tx.view(), tw.view(), tdy.view(), dx.view(), dw.view(), scratch.data());
+        expect_close(Dtype::f32, y.values(), cy.values());
+        expect_close(dtype, dx.values(), cdx.values());
+        expect_close(Dtype::f32, dw.values(), cdw.values());
+
+        DeviceTensor dw_alone(Dtype::f32, filters), dx_alone(dtype, shape);
+        cuda::head_conv_backward(tx.view(), tw.view(), tdy.view(), {}, dw_alone.view(), scratch.data());
+        cuda::head_conv_backward(tx.view(), tw.view(), tdy.view(), dx_alone.view(), {}, nullptr);
+        expect_same(dw_alone.values(), dw.values());
         expect_same(dx_alone.values(), dx.values());
       }
     }
