@@ -1,53 +1,17 @@
 // The layers of a UNet: each pass of each 3x3 convolution by each implementation that can do it, and norm_act, at the
 // shapes of base 64, 256x256, N = 2 and of base 32, 128x128, N = 8.
-#include <fmt/core.h>
-
 #include <array>
-#include <string>
-#include <vector>
 
 #include "bench/kernels/ceilings.h"
-#include "engine/core/tensor.h"
-#include "kernels/conv_plan.h"
+#include "bench/kernels/convolutions.h"
 #include "kernels/norm_act.h"
 #include "kernels/pixel_linear.h"
 
 namespace unet {
 namespace {
 
-using kernels::ConvCase;
 using kernels::ConvPass;
 using kernels::ConvShape;
-
-Tensor filled(const Shape& shape, Dtype dtype = Dtype::f32) {
-  std::vector<float> values(static_cast<std::size_t>(shape.size()));
-  std::uint32_t random = 1;
-  for (float& value : values) {
-    value = static_cast<float>((random = random * 1664525u + 1013904223u) >> 8) * 0x1p-23f - 1.0f;
-  }
-  return Tensor::of(shape, dtype, values);
-}
-
-/// candidate < 0: the automatic choice.
-void convolution(benchmark::State& state, const ConvCase& c, int candidate) {
-  const ConvShape& s = c.shape;
-  const kernels::ConvPlan plan = candidate < 0
-                                     ? kernels::cpu::plan_conv(c, kernels::ConvProvider::automatic)
-                                     : kernels::cpu::plan_conv_candidates(c)[static_cast<std::size_t>(candidate)];
-  const Tensor x = filled({s.N, s.H, s.W, s.Cin}, c.dtype), y = filled({s.N, s.H, s.W, s.Cout}, c.dtype);
-  const Tensor w = filled({s.Cout, s.Kh, s.Kw, s.Cin});
-  const Scratch workspace(plan.workspace, {});
-  kernels::ConvOperands io;
-  io.x = x.const_view();
-  io.weights = w.const_view();
-  io.dy = y.const_view();
-  io.y = y.view();
-  io.dx = x.view();
-  io.dweights = w.view();
-  for (auto _ : state) plan.run(io, workspace.data());
-  report_flops(state, c.flops());
-  state.SetLabel(plan.id);
-}
 
 struct NormActData {
   explicit NormActData(const benchmark::State& state)
@@ -125,33 +89,22 @@ void head_shapes(benchmark::internal::Benchmark* b) {
 BENCHMARK_CAPTURE(pixel_linear, forward, false)->Apply(head_shapes);
 BENCHMARK_CAPTURE(pixel_linear, backward, true)->Apply(head_shapes);
 
-void add_convolution(ConvPass pass, const ConvShape& s, Dtype dtype) {
-  const ConvCase c{pass, {.pad = s.Kh / 2}, s, dtype};
-  const std::string name = fmt::format("conv_{}/N:{}/side:{}/{}->{}{}{}", name_of(pass), s.N, s.H, s.Cin, s.Cout,
-                                       s.Kh == 1 ? "/1x1" : "", dtype == Dtype::bf16 ? "/bf16" : "");
-  const auto count = static_cast<int>(kernels::cpu::plan_conv_candidates(c).size());
-  for (int candidate = -1; candidate < count; ++candidate) {
-    benchmark::RegisterBenchmark(
-        fmt::format("{}/{}", name, candidate < 0 ? "automatic" : std::to_string(candidate)).c_str(),
-        [=](benchmark::State& state) { convolution(state, c, candidate); })
-        ->UseRealTime()
-        ->Unit(benchmark::kMillisecond);
-  }
-}
-
 }  // namespace
 
 void add_unet_convolutions() {
   for (const ConvPass pass : {ConvPass::forward, ConvPass::backward_data, ConvPass::backward_weights}) {
     for (const auto& [N, side, base] : {std::array<std::int64_t, 3>{2, 256, 64}, {8, 128, 32}}) {
       for (const Dtype dtype : {Dtype::f32, Dtype::bf16}) {
-        if (pass != ConvPass::backward_data) add_convolution(pass, {N, side, side, 3, base, 3, 3}, dtype);
+        const auto add = [pass = pass, dtype = dtype](const ConvShape& s) {
+          add_convolution({pass, {.pad = s.Kh / 2}, s, dtype});
+        };
+        if (pass != ConvPass::backward_data) add({N, side, side, 3, base, 3, 3});
         for (int level = 0; level <= 4; ++level) {
           const std::int64_t S = side >> level, C = base << level;
-          add_convolution(pass, {N, S, S, C, C, 3, 3}, dtype);
-          if (level < 4) add_convolution(pass, {N, S, S, 2 * C, C, 3, 3}, dtype);
+          add({N, S, S, C, C, 3, 3});
+          if (level < 4) add({N, S, S, 2 * C, C, 3, 3});
         }
-        add_convolution(pass, {N, side, side, base, 2, 1, 1}, dtype);
+        add({N, side, side, base, 2, 1, 1});
       }
     }
   }
