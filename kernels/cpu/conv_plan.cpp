@@ -21,11 +21,13 @@ enum class Method { winograd, first_layer, own_gemm, onednn_nhwc, onednn_own_lay
 /// 0.97. With AVX2 (f32, base 32) 1.05 to 1.14 where it is taken.
 ///
 /// In f32 sums over more than 512 channels come too near to an error (NMSE) of 1e-10. F(2x2) where a tile of it covers
-/// the image: 1.6 to 2.1 times faster than F(4x4).
+/// the image: 1.6 to 2.1 times faster than F(4x4); and where there are so few tiles that the transforms of the filters
+/// are most of the work, forward and backward data (8^2 of one image, 512 channels: 1.1 to 1.3 times).
 WinogradTile winograd_tile(const ConvCase& c) {
   const ConvShape& s = c.shape;
   if (s.H <= 2 && s.W <= 2) return WinogradTile::f2x2;
   const auto tiles = [&](std::int64_t m) { return s.N * ((s.H + m - 1) / m) * ((s.W + m - 1) / m); };
+  if (tiles(4) <= 4 && c.pass != ConvPass::backward_weights) return WinogradTile::f2x2;
   const std::int64_t few = std::min(s.Cin, s.Cout), summed = c.pass == ConvPass::forward ? s.Cin : s.Cout;
   const bool enough_channels = few >= (c.pass == ConvPass::backward_weights || c.dtype == Dtype::f32 ? 64 : 32);
   const bool exact = c.dtype != Dtype::f32 || c.pass == ConvPass::backward_weights || summed <= 512;
@@ -45,7 +47,6 @@ WinogradTile winograd_tile(const ConvCase& c) {
 ///     2,   64 ->   64, 256^2      96           90           99           86
 ///     2, 1024 -> 1024,  16^2     101          190           90           92
 ///     8,   16 ->   16, 128^2     9.0          7.2          8.6          6.1
-///     2,   64 ->  128, 128^2 /2   13           12           13
 ///   backward weights
 ///     2,   64 ->   64, 256^2     102           98          119
 ///     2,   64 ->  128, 128^2      49           64           56
@@ -55,10 +56,12 @@ WinogradTile winograd_tile(const ConvCase& c) {
 ///     8,   16 ->   16, 128^2     9.2          5.9          7.8
 ///     8,   32 ->   32, 128^2      27           29           30
 ///     8,  128 ->  128,  32^2      24           22           26
-///     2,   64 ->  128, 128^2 /2   13           19           15
 ///     2,  256 ->  256,  64^2 1x1  12           11           13
 ///
 /// Its own layout is never ahead of the best of the others by more than 2 %, and far behind where the copies weigh.
+/// With a stride (ResNet34-UNet's, bench/README.md) own:gemm takes up to 1.3 times as long as oneDNN forward, 0.7
+/// to 1.0 in backward weights of 3x3; but what it reads there is a slice, of which oneDNN would need a copy, and its
+/// threads then wait on the cores that the next kernel wants.
 Method rule(ConvProvider provider, const ConvCase& c) {
   const ConvShape& s = c.shape;
   if (provider == ConvProvider::automatic || provider == ConvProvider::direct) {
@@ -72,10 +75,11 @@ Method rule(ConvProvider provider, const ConvCase& c) {
     }
   }
   if (provider == ConvProvider::own || !onednn_can(OnednnLayout::nhwc, c)) return Method::own_gemm;
+  if (provider != ConvProvider::onednn && c.spec.stride > 1) return Method::own_gemm;
   if (onednn_can(OnednnLayout::nhwc_rotated, c)) return Method::onednn_nhwc_rotated;
   if (provider != ConvProvider::onednn && c.pass == ConvPass::backward_weights) {
     const bool large = s.taps() > 1 && s.Cin >= 32 && s.Cout >= 32;
-    if (large && (c.spec.stride > 1 || c.Wo() >= 64)) return Method::own_gemm;
+    if (large && c.Wo() >= 64) return Method::own_gemm;
   }
   return Method::onednn_nhwc;
 }

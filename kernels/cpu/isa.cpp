@@ -7,6 +7,16 @@
 namespace unet::kernels::cpu {
 namespace {
 
+/// Intel's AVX-512 has half as many products of bf16 pairs as multiply-adds of f32 a cycle: one of each does not pay.
+bool pairs_pay() {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  return __builtin_cpu_is("intel") == 0;
+#else
+  return true;
+#endif
+}
+
 Isa best_of_cpu() {
 #if defined(__x86_64__)
   __builtin_cpu_init();
@@ -22,7 +32,7 @@ Isa best_of_cpu() {
 Isa choose() {
   const Isa best = best_of_cpu();
   const char* wanted = std::getenv("UNET_ISA");
-  if (wanted == nullptr || *wanted == '\0') return best;
+  if (wanted == nullptr || *wanted == '\0') return best == Isa::avx512_bf16 && !pairs_pay() ? Isa::avx512 : best;
   for (const Isa candidate : {Isa::baseline, Isa::avx2, Isa::avx512, Isa::avx512_bf16}) {
     if (std::string(wanted) != name_of(candidate)) continue;
     return candidate < best ? candidate : best;

@@ -15,9 +15,9 @@ enum class Isa {
   avx512_bf16  // the tables of avx512, and products of bf16 pairs (isa/gemm.h)
 };
 
-/// The best set that this CPU (and its operating system) runs, or the lower one named by the environment variable
-/// UNET_ISA=baseline|avx2|avx512|avx512_bf16. Read once. Throws std::invalid_argument for any other value of the
-/// variable.
+/// The fastest set that this CPU (and its operating system) runs, which on Intel's is avx512 where there is
+/// avx512_bf16; or the one named by the environment variable UNET_ISA=baseline|avx2|avx512|avx512_bf16, or the next
+/// lower one that runs. Read once. Throws std::invalid_argument for any other value of the variable.
 Isa isa();
 const char* name_of(Isa isa);
 

@@ -143,11 +143,12 @@ void run(const GridProduct<T>& p, P* packed) {
   const bool in_place = sizeof(T) * kPer<P> == sizeof(P) && p.rows.pitch % kPer<P> == 0 && taps == 1 && panels == 1 &&
                         p.rows.step == 1 && p.rows.h0 == 0 && p.rows.w0 == 0 && p.rows.grid_h == p.rows.H &&
                         p.rows.grid_w == p.rows.W;
-  // Few pixels: cut the columns too, so that there are tasks for many threads.
+  // Few pixels: cut the columns too, so that there are tasks for all threads (which shows in no result), but no more:
+  // each packs its rows anew.
   const std::int64_t row_block = kRows / gemm.tile_rows * gemm.tile_rows;
   const Blocks grid = cut(p.pixels(), row_block, p.pixels());
   const std::int64_t most_panels = kConverted<T> ? kSumCols / width : panels;
-  const Blocks column = cut(panels, std::min(most_panels, ceil_div(panels * grid.count, kMinTasks)), panels);
+  const Blocks column = cut(panels, std::min(most_panels, ceil_div(panels * grid.count, 4 * threads())), panels);
   parallel_for(grid.count * column.count, [&](std::int64_t task) {
     alignas(64) P a[kRows * (kDepth + kSkew)];
     alignas(64) A sums[kConverted<T> ? kRows * kSumCols : 1];  // results that have yet to be rounded

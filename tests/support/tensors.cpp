@@ -10,6 +10,7 @@
 
 #include "engine/core/pool.h"
 #include "engine/core/rng.h"
+#include "kernels/bf16.h"
 #include "tests/support/poison.h"
 
 namespace unet::tests {
@@ -134,6 +135,8 @@ Sliced::Sliced(const Shape& shape, Dtype dtype, std::int64_t extra, const std::v
     const auto at = static_cast<std::int64_t>(i) / channels * slice_.pitch() + static_cast<std::int64_t>(i) % channels;
     if (dtype == Dtype::f64) {
       slice_.data<double>()[at] = values[i];
+    } else if (dtype == Dtype::bf16) {
+      slice_.data<kernels::bf16>()[at] = kernels::narrow(static_cast<float>(values[i]));
     } else {
       slice_.data<float>()[at] = static_cast<float>(values[i]);
     }

@@ -16,10 +16,14 @@ constexpr int max_rows(int vectors) {
 constexpr std::int64_t kStrip = 64;
 
 template <class T>
-void pad(const void* x, std::int64_t W, std::int64_t Cin, std::int64_t pitch, float* to) {
-  for (std::int64_t c = 0; c < Cin; ++c) to[c] = to[(W + 1) * Cin + c] = 0;
+void pad(const void* x, std::int64_t W, std::int64_t Cin, std::int64_t pitch, std::int64_t pad, float* to) {
+  for (std::int64_t i = 0; i < pad * Cin; ++i) to[i] = to[(pad + W) * Cin + i] = 0;
   const T* from = static_cast<const T*>(x);
-  to += Cin;
+  to += pad * Cin;
+  if (pitch == Cin) {  // one run
+    for (std::int64_t i = 0; i < W * Cin; ++i) to[i] = load<T, 1>(from + i);
+    return;
+  }
   for (std::int64_t w = 0; w < W; ++w, from += pitch, to += Cin) {
     for (std::int64_t c = 0; c < Cin; ++c) to[c] = load<T, 1>(from + c);
   }
@@ -42,15 +46,15 @@ template <int pixels, int vectors, class T>
     for (int j = 0; j < vectors; ++j) sum[i][j] = Vec{};
   }
   const float* tap = weights + column;
-  for (int kh = 0; kh < 3; ++kh) {
-    const float* x = row.x[kh] + w * row.Cin;
-    for (std::int64_t t = 0; t < 3 * row.Cin; ++t, ++x, tap += row.columns) {
+  for (std::int64_t kh = 0; kh < row.Kh; ++kh) {
+    const float* x = row.x[kh] + w * row.step;
+    for (std::int64_t t = 0; t < row.taps; ++t, ++x, tap += row.columns) {
       Vec weight[vectors];
 #pragma GCC unroll 4
       for (int j = 0; j < vectors; ++j) weight[j] = load(tap + j * lanes);
 #pragma GCC unroll 12
       for (int i = 0; i < pixels; ++i) {
-        const Vec pixel = broadcast(x[i * row.Cin]);
+        const Vec pixel = broadcast(x[i * row.step]);
 #pragma GCC unroll 4
         for (int j = 0; j < vectors; ++j) sum[i][j] = fma(pixel, weight[j], sum[i][j]);
       }
@@ -118,8 +122,7 @@ void forward(const FirstLayerRow& row, const float* weights, const float* bias, 
 
 /// Where tap t of pixel w stands.
 [[gnu::always_inline]] inline const float* tap_at(const FirstLayerRow& row, std::int64_t t, std::int64_t w) {
-  const std::int64_t in_row = 3 * row.Cin;
-  return row.x[t / in_row] + t % in_row + w * row.Cin;
+  return row.x[t / row.taps] + t % row.taps + w * row.step;
 }
 
 /// dweights[first, first + taps) += x * dy over pixels [w, w + count), channels from `column` on.
@@ -143,7 +146,7 @@ void weights_block(const FirstLayerRow& row, std::int64_t first, std::int64_t w,
     g[vectors - 1] = load(gradient + (vectors - 1) * lanes, last);
 #pragma GCC unroll 12
     for (int i = 0; i < taps; ++i) {
-      const Vec pixel = broadcast(x[i][p * row.Cin]);
+      const Vec pixel = broadcast(x[i][p * row.step]);
 #pragma GCC unroll 4
       for (int j = 0; j < vectors; ++j) sum[i][j] = fma(pixel, g[j], sum[i][j]);
     }
@@ -155,15 +158,16 @@ void weights_block(const FirstLayerRow& row, std::int64_t first, std::int64_t w,
   }
 }
 
-/// All taps of a strip: groups of nine taps make three of Cin = 3, one each of Cin = 1.
+/// All taps of a strip: of 3x3, groups of nine taps make three of Cin = 3, one each of Cin = 1.
 template <int vectors, class T>
 void weights_columns(const FirstLayerRow& row, std::int64_t w, std::int64_t count, std::int64_t column, const T* dy,
                      std::int64_t pitch, float* dweights) {
   constexpr int group = vectors >= 3 || lanes != 16 ? 6 : 9;
-  const std::int64_t taps = 9 * row.Cin;
+  const std::int64_t taps = row.Kh * row.taps;
   std::int64_t t = 0;
   for (; t + group <= taps; t += group) weights_block<group, vectors>(row, t, w, count, column, dy, pitch, dweights);
-  for (; t < taps; t += 3) weights_block<3, vectors>(row, t, w, count, column, dy, pitch, dweights);
+  for (; t + 3 <= taps; t += 3) weights_block<3, vectors>(row, t, w, count, column, dy, pitch, dweights);
+  for (; t < taps; ++t) weights_block<1, vectors>(row, t, w, count, column, dy, pitch, dweights);
 }
 
 template <class T>

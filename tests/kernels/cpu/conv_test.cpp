@@ -299,5 +299,20 @@ TEST(ConvPlanIds, SayWhichProviderRuns) {
   if (cpu::onednn_version().empty()) GTEST_SKIP() << "oneDNN is not built in";
 }
 
+/// The strided convolutions of a ResNet read slices, which the library would have copied.
+TEST(ConvPlanIds, OfStridedConvolutionsAreOurs) {
+  const Case strided{{4, 64, 64, 64, 128, 3, 3}, {2, 1}}, shortcut{{4, 64, 64, 64, 128, 1, 1}, {2, 0}};
+  const Case stem{{4, 256, 256, 3, 64, 7, 7}, {2, 3}};
+  for (const Dtype dtype : {Dtype::f32, Dtype::bf16}) {
+    for (const ConvPass pass : kPasses) {
+      for (const Case& c : {strided, shortcut}) {
+        EXPECT_EQ(plan_conv(c.of(pass, dtype), ConvProvider::automatic).id, "own:gemm") << name_of(pass) << " " << c;
+      }
+      if (pass == ConvPass::backward_data) continue;
+      EXPECT_EQ(plan_conv(stem.of(pass, dtype), ConvProvider::automatic).id, "own:first-layer") << name_of(pass);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace unet::kernels

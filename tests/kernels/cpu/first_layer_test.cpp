@@ -7,6 +7,7 @@
 
 #include "kernels/cpu/parallel.h"
 #include "tests/kernels/cpu/conv3x3.h"
+#include "tests/kernels/cpu/conv_reference.h"
 
 namespace unet::test {
 namespace {
@@ -87,6 +88,41 @@ TEST(FirstLayer, AgreesWithF64) {
   }
 }
 
+// Rows that the windows of neighbouring rows share, share in part, or leave out; images smaller than the kernel.
+TEST(FirstLayer, OtherKernelsStridesAndPaddingsAgreeWithF64) {
+  const std::pair<ConvShape, ConvSpec> cases[] = {
+      {{2, 33, 30, 3, 64, 7, 7}, {2, 3}}, {{1, 5, 4, 3, 17, 7, 7}, {2, 3}}, {{2, 19, 70, 1, 33, 5, 5}, {1, 2}},
+      {{1, 20, 21, 2, 48, 3, 3}, {2, 1}}, {{2, 9, 9, 4, 16, 3, 3}, {1, 0}}, {{1, 23, 17, 3, 8, 5, 5}, {6, 1}},
+      {{1, 140, 9, 3, 20, 7, 7}, {3, 0}}, {{1, 3, 2, 3, 5, 3, 3}, {2, 4}}};
+  for (const auto& [s, spec] : cases) {
+    for (const Dtype dtype : {Dtype::f32, Dtype::bf16}) {
+      const ConvCase c{ConvPass::forward, spec, s, dtype};
+      Buffer x(dtype, {s.N, s.H, s.W, s.Cin}, 2), dy(dtype, {s.N, c.Ho(), c.Wo(), s.Cout}, 3);
+      Buffer weights(Dtype::f32, {s.Cout, s.Kh, s.Kw, s.Cin});
+      fill_normal(x, 1);
+      fill_normal(dy, 2);
+      fill_normal(weights, 3);
+      const auto expected = kernels::test::convolve(spec, s, x.values(), weights.values(), {}, {}, dy.values());
+      for (const Isa set : instruction_sets()) {
+        const Buffer y(dtype, {s.N, c.Ho(), c.Wo(), s.Cout}, 3), dweights(Dtype::f32, {s.Cout, s.Kh, s.Kw, s.Cin});
+        ConvOperands io;
+        io.x = x.view();
+        io.weights = weights.view();
+        io.dy = dy.view();
+        io.y = y.view();
+        io.dweights = dweights.view();
+        for (const ConvPass pass : kPasses) {
+          const ConvCase of{pass, spec, s, dtype};
+          ASSERT_TRUE(cpu::first_layer_supports(of));
+          EXPECT_TRUE(run_guarded(cpu::first_layer_plan(of, set), io)) << text_of(of);
+        }
+        EXPECT_LE(nmse(y.values(), expected.y), dtype == Dtype::bf16 ? 1e-5 : 1e-11) << text_of(c);
+        EXPECT_LE(nmse(dweights.values(), expected.dweights), 1e-11) << text_of(c);
+      }
+    }
+  }
+}
+
 TEST(FirstLayer, ThreadsDoNotShowInTheBytes) {
   const int before = cpu::threads();
   for (const ConvPass pass : kPasses) {
@@ -111,6 +147,10 @@ TEST(FirstLayer, SupportsOnlyWhatItCanDo) {
   EXPECT_FALSE(cpu::first_layer_supports({ConvPass::backward_data, spec, {1, 8, 8, 3, 64, 3, 3}, Dtype::f32}));
   EXPECT_FALSE(cpu::first_layer_supports({ConvPass::forward, spec, {1, 8, 8, 5, 64, 3, 3}, Dtype::f32}));
   EXPECT_FALSE(cpu::first_layer_supports({ConvPass::forward, spec, {1, 8, 8, 3, 64, 3, 3}, Dtype::f64}));
+  EXPECT_FALSE(cpu::first_layer_supports({ConvPass::forward, spec, {1, 8, 8, 3, 64, 9, 9}, Dtype::f32}));
+  EXPECT_FALSE(cpu::first_layer_supports({ConvPass::forward, spec, {1, 8, 8, 3, 64, 3, 5}, Dtype::f32}));
+  EXPECT_FALSE(cpu::first_layer_supports(
+      {ConvPass::forward, {.stride = 1, .pad = 1, .residual = true}, {1, 8, 8, 3, 64, 3, 3}, Dtype::f32}));
 }
 
 }  // namespace

@@ -288,6 +288,10 @@ TEST(WinogradRule, TakesTheLargestTilesWhereTheyFit) {
       EXPECT_EQ(chosen(pass, tiny, dtype), "winograd:f2x2");
     }
   }
+  const ConvShape deepest{1, 8, 8, 512, 512, 3, 3};
+  EXPECT_EQ(chosen(ConvPass::forward, deepest, Dtype::f32), "winograd:f2x2") << "transforms of filters are the work";
+  EXPECT_EQ(chosen(ConvPass::backward_data, deepest, Dtype::bf16), "winograd:f2x2");
+  EXPECT_EQ(chosen(ConvPass::backward_weights, deepest, Dtype::f32), "winograd:f4x4");
   const ConvShape narrow{8, 128, 128, 32, 32, 3, 3}, deep{2, 64, 64, 1024, 64, 3, 3};
   EXPECT_EQ(chosen(ConvPass::forward, narrow, Dtype::bf16), "winograd:f6x6");
   EXPECT_EQ(chosen(ConvPass::forward, narrow, Dtype::f32), "winograd:f4x4");
