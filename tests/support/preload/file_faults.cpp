@@ -18,11 +18,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <cerrno>
 #include <cstdarg>
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
 #include <string>
 
 namespace {
@@ -38,7 +38,7 @@ struct Settings {
   bool links = setting("UNET_FAULT_LINKS") != "none";
   long at = std::atol(setting("UNET_FAULT_AT").c_str());
   int number = std::atoi(act.substr(act.find(' ') + 1).c_str());
-  std::atomic<long> count{0};
+  long count = 0;
 };
 
 Settings& settings() {
@@ -58,6 +58,14 @@ void log_line(const std::string& text) {
   ::syscall(SYS_close, file);
 }
 
+/// The number of a call. The lines of the log stand in the order of the numbers.
+long counted(const std::string& line) {
+  static std::mutex mutex;
+  const std::lock_guard lock(mutex);
+  if (!settings().log.empty()) log_line(line);
+  return ++settings().count;
+}
+
 enum class Verdict { pass, fail, tear };
 
 /// What becomes of this call. With fail, errno is set.
@@ -69,8 +77,7 @@ Verdict judge(const char* call, const std::string& path) {
   }
   const std::string name = path.substr(s.under.size());
   if (name.find(s.name) == std::string::npos) return Verdict::pass;
-  const long number = ++s.count;
-  if (!s.log.empty()) log_line(std::string(call) + " " + name + "\n");
+  const long number = counted(std::string(call) + " " + name + "\n");
   const bool lasting = s.act.rfind("errors ", 0) == 0 || s.act.rfind("waits ", 0) == 0;
   if (s.at == 0 || (lasting ? number < s.at : number != s.at)) return Verdict::pass;
   if (s.act == "tear") return Verdict::tear;
