@@ -48,11 +48,10 @@ double train_epoch(Run& run, const Phase& phase, const ScheduleSpec& schedule, L
     ++step;
     ++total;
     book_all_but(ahead);
-    const bool stop = stop_signal() != 0;
-    if (!stop && since(run.saved) < options.save_every) continue;
+    if (stop_signal() == 0 && since(run.saved) < options.save_every) continue;
     book_all_but(0);
-    if (stop) run.save_and_stop(optimizer);
     run.save(optimizer);
+    if (stop_signal() != 0) run.stop();
   }
   book_all_but(0);
   return lr;
@@ -72,29 +71,23 @@ void train_phase(Run& run, const Phase& phase, Loader& training, Loader& validat
     const double trained = since(begin), waited = training.waited_seconds() - waited_before;
     const Evaluation val = evaluate(run.model, options.background, validation, [&](const Predicted&) {
       // The epoch's steps are done; a resume begins with this validation.
-      if (stop_signal() != 0) run.save_and_stop(optimizer);
+      if (stop_signal() == 0) return;
+      run.save(optimizer);
+      run.stop();
     });
     EpochFigures figures = figures_of(run, phase, val);
     figures.lr = lr;
     figures.seconds = since(begin);
     figures.images_per_second = static_cast<double>(state.images - images_before) / trained;
     state.plateau = update_plateau(schedule, state.plateau, figures.score);
-    const bool best = run.folder.add_epoch(state, figures, run.model.parameters(), run.metadata);
+    run.saver.finish();  // the best so far is known by then
+    const bool best = is_better(figures.score, state.best);
     begin_next_epoch(state);
-    run.save(optimizer);
-    if (!options.quiet) {
-      say_epoch(figures, phase.epochs, best);
-      if (options.verbose) say_classes(options, figures);
-      if (state.all_epochs == 1) say_waited(waited / trained);
-    }
-    if (stop_signal() != 0) throw Interrupted{!run.folder.replaces()};
+    run.save(optimizer, figures);
+    if (!options.quiet) say_epoch(run, phase, figures, best, waited / trained);
+    if (stop_signal() != 0) run.stop();
   }
-  if (optimizer.steps() == 0) {
-    throw Error(
-        "phase {} ended without a step that was committed: nothing was learnt; look at the reasons above, or try a "
-        "lower --lr, --warmup, --clip-norm or more steps",
-        phase.number);
-  }
+  require_learnt(phase, optimizer);
 }
 
 void train(const TrainOptions& asked, const models::Registry& registry) {
@@ -115,7 +108,6 @@ void train(const TrainOptions& asked, const models::Registry& registry) {
   const auto model = models::make_segmenter(registry, spec_of(options), options.seed, machine);
   Parameters& parameters = model->parameters();
   prepare_encoder(options, *model, resumed.has_value());
-  const Metadata metadata = metadata_of(options);
   check_sense(options, dataset, *model);
   if (!options.quiet) say_start(options, machine, *model);
 
@@ -138,12 +130,11 @@ void train(const TrainOptions& asked, const models::Registry& registry) {
   if (options.dry_run) {
     if (!resumed) check_output(options);
     if (!optimizer) optimizer.emplace(parameters, adam, decay);
-    dry_run(options, machine, *model, *optimizer, training, validation);
-    return;
+    return dry_run(options, machine, *model, *optimizer, training, validation);
   }
   RunFolder folder = resumed ? RunFolder::resume(resumed->path().parent_path(), options, state)
                              : RunFolder::create(options, machine, dataset, state, lock);
-  Run run{options, *model, metadata, folder, record};
+  Run run{options, *model, metadata_of(options), folder, record};
   if (resumed && !options.quiet) say_resumed(resumed->path(), state);
   watch_stop_signals();
 
@@ -155,6 +146,7 @@ void train(const TrainOptions& asked, const models::Registry& registry) {
       optimizer.emplace(parameters, adam, decay);
       if (phase.number > state.phase) {
         if (out_of_steps(options, state)) break;
+        run.saver.finish();  // the best of the phase before is read
         begin_next_phase(state);
         if (phase.from == From::best) folder.load_best(best_before(state), parameters);
       }
@@ -163,6 +155,7 @@ void train(const TrainOptions& asked, const models::Registry& registry) {
     if (!options.quiet) say_phase(run, phase);
     train_phase(run, phase, training, validation, *optimizer);
   }
+  run.saver.finish();
   say_end(run, dataset);
 }
 

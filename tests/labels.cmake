@@ -10,7 +10,7 @@ set(gradient "GradCheck|Gradient|Slope|Composition|Recompute|Accumulation|Join[.
 set(parity "Parity|Torch[^F]|UNetExchange|Recorded")
 set(cuda "Cuda|Cudnn|Shim|TwoDevices|GpuCheck|GpuModel")
 set(trust "BadImages|Checkpoint|Corrupt|DamagedLog|Disk|DurableFile|FuzzReplay|IsExact|Kill|Limits|ListedNames|Memory|NotFinite|\
-OneProcess|OtherPeoples|OtherWeights|OutOfMemory|OutsideText|Overwrite|Pickle|Proportion|Resume|RunRecord|Safetensors|Signals|TorchFile|WrongUse|Xxh64|\
+OneProcess|OtherPeoples|OtherWeights|OutOfMemory|OutsideText|Overwrite|Pickle|Proportion|Resume|RunRecord|Safetensors|Saves|Signals|Snapshot|TorchFile|WrongUse|Xxh64|\
 ZipEntries")
 
 foreach(program ${kernels} ${engine} ${models} ${apps} ${structure})

@@ -12,6 +12,7 @@
 #include "apps/run/evaluation.h"
 #include "apps/run/screen.h"
 #include "engine/core/device_memory.h"
+#include "engine/train/snapshot.h"
 #include "kernels/cpu/parallel.h"
 
 namespace unet {
@@ -53,17 +54,13 @@ std::size_t taken(Device device) {
 }
 
 /// `peak_before`: of the process before the first step.
-void say_memory(const Machine& machine, const Parameters& parameters, Loader& training, Loader& validation,
-                std::size_t peak_before) {
+void say_memory(const Machine& machine, Loader& training, Loader& validation, std::size_t peak_before) {
   // Tensors and prepared pairs stay where they are. If the peak was none of the steps', these begin below it.
   const std::size_t peak = resident_peak(), of_steps = peak > peak_before ? peak : resident_now();
   const std::size_t kept = kept_by(training).bytes + kept_by(validation).bytes;
   const std::size_t there = training.cache_use().bytes + validation.cache_use().bytes;
-  // A checkpoint is put together in memory; from a device the moments come to the host, too.
-  const std::size_t model = parameters.values().bytes() + parameters.running().bytes();
-  const std::size_t checkpoint = model * (machine.device.is_cpu() ? 1 : 4);
   say("memory: {:.0f} MiB at the peak of the process, {:.0f} MiB of them tensors, {:.0f} MiB decoded images\n",
-      mib(std::max(peak, of_steps + (kept - std::min(kept, there)) + checkpoint)), mib(taken(Device())), mib(kept));
+      mib(std::max(peak, of_steps + (kept - std::min(kept, there)))), mib(taken(Device())), mib(kept));
   if (!machine.device.is_cpu()) say("memory of the device: {:.0f} MiB of tensors\n", mib(taken(machine.device)));
 }
 
@@ -170,12 +167,14 @@ void say_time(const TrainOptions& options, const Machine& machine, const Measure
 void dry_run(const TrainOptions& options, const Machine& machine, models::Segmenter& model, Adam& optimizer,
              Loader& training, Loader& validation) {
   const std::size_t peak_before = resident_peak();
+  Snapshot saved(model.parameters());  // a run has it from before its first step
+  saved.take(&optimizer);
   const Measured measured = measure(options, model, optimizer, training, validation);
   const models::Work work = model.work(options.image_size.height, options.image_size.width);
   const std::int64_t images = std::min(training.images(), options.batch_size * options.accumulate);
   say("operations: {:.3g} GFLOP to infer an image, {:.3g} GFLOP for a training step of {} images\n",
       2e-9 * work.forward, 2e-9 * work.training * static_cast<double>(images), images);
-  say_memory(machine, model.parameters(), training, validation, peak_before);
+  say_memory(machine, training, validation, peak_before);
   say_time(options, machine, measured, training, validation);
   say("dry run: nothing was written\n");
 }

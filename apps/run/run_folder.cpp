@@ -15,6 +15,7 @@
 #include "engine/core/error.h"
 #include "engine/io/durable_file.h"
 #include "engine/ops/plan_file.h"
+#include "engine/train/checkpoint.h"
 #include "kernels/cpu/isa.h"
 #include "kernels/cpu/parallel.h"
 
@@ -155,25 +156,31 @@ void RunFolder::add_step(RunState& state, const StepResult& result) {
   ++state.steps_rows;
 }
 
-bool RunFolder::add_epoch(RunState& state, const EpochFigures& f, const Parameters& parameters,
-                          const Metadata& metadata) {
+void RunFolder::mend(CsvFile& log) {
+  if (const std::string mended = log.mend(); !mended.empty()) warn("train_unet: warning: {}\n", mended);
+}
+
+bool is_better(double score, const std::optional<Best>& best) { return !best || score > best->score; }
+
+void RunFolder::add_epoch(RunState& state, const EpochFigures& f, Snapshot& snapshot, const Metadata& metadata) {
   Metadata all = metadata;
   all["phase"] = std::to_string(f.phase);
   all["epoch"] = std::to_string(f.epoch);
   all["val_dice"] = fmt::format("{:.6f}", f.val_dice);
   const std::string run = run_name(metadata.at("model"), state.started);
-  const std::uint64_t weights =
-      save_model(folder_ / epoch_file_name(run, f.phase, static_cast<int>(f.epoch), f.val_dice), parameters, all);
-  const Best now{f.score, f.val_dice, f.phase, f.epoch, weights};
-  const auto beaten = [&](const std::optional<Best>& best) { return !best || f.score > best->score; };
-  std::optional<Best>& of_phase = state.best_of_phase.at(static_cast<std::size_t>(f.phase - 1));
-  if (beaten(of_phase)) {
-    save_model(folder_ / best_file_name(f.phase), parameters, all);
+  const std::filesystem::path file = folder_ / epoch_file_name(run, f.phase, static_cast<int>(f.epoch), f.val_dice);
+  const Best now{f.score, f.val_dice, f.phase, f.epoch, snapshot.save_model(file, all)};
+  // A second name for the same bytes, or the same bytes once more where the file system has no hard links.
+  const auto name_too = [&](const std::filesystem::path& name) {
+    if (!link_durably(file, name)) snapshot.save_model(name, all);
+  };
+  if (std::optional<Best>& of_phase = state.best_of_phase.at(static_cast<std::size_t>(f.phase - 1));
+      is_better(f.score, of_phase)) {
+    name_too(folder_ / best_file_name(f.phase));
     of_phase = now;
   }
-  const bool best = beaten(state.best);
-  if (best) {
-    save_model(best_file(), parameters, all);
+  if (is_better(f.score, state.best)) {
+    name_too(best_file());
     state.best = now;
   }
   std::vector<CsvCell> row{f.phase,
@@ -195,20 +202,16 @@ bool RunFolder::add_epoch(RunState& state, const EpochFigures& f, const Paramete
   ++state.metrics_rows;
   write_file_durably(folder_ / "curves.svg", curves_svg(metrics_->table(), folder_.filename().string()));
   if (keep_ >= 0) remove_old_epoch_files(folder_, run, static_cast<std::size_t>(keep_), {});
-  return best;
 }
 
-void RunFolder::save_state(const RunRecord& record, const Parameters& parameters, const Adam& optimizer,
-                           const Metadata& metadata) {
-  for (CsvFile* log : {&*steps_, &*metrics_}) {  // the state counts on their rows
-    if (const std::string mended = log->mend(); !mended.empty()) warn("train_unet: warning: {}\n", mended);
-    log->sync();
-  }
+void RunFolder::save_state(const RunRecord& record, Snapshot& snapshot, const Metadata& metadata) {
+  mend(*metrics_);
+  for (CsvFile* log : {&*steps_, &*metrics_}) log->sync();  // the state counts on their rows
   Metadata all = metadata;
   all[kRunRecordKey] = to_text(record);
   const std::filesystem::path last = folder_ / "last.safetensors";
   const std::filesystem::path next = folder_ / "last.next.safetensors";
-  save_training(next, parameters, optimizer, all);
+  snapshot.save_training(next, all);
   // Killed between these, the folder holds the previous state, whole; the rest of the run is the same from there.
   if (std::filesystem::exists(last)) rename_file(last, folder_ / "last.prev.safetensors");
   rename_file(next, last);
@@ -218,7 +221,7 @@ void RunFolder::save_state(const RunRecord& record, const Parameters& parameters
     write_file_durably(folder_ / "plans.json", plans_text(record.plans));
     plans_ = record.plans;
   }
-  if (replaced_ && optimizer.steps() > 0) discard_replaced();
+  if (replaced_ && snapshot.steps() > 0) discard_replaced();
 }
 
 std::string text_of(const Best& best, BestBy best_by) {

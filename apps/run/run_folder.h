@@ -13,7 +13,7 @@
 #include "apps/run/run_state.h"
 #include "engine/data/dataset.h"
 #include "engine/io/csv.h"
-#include "engine/train/checkpoint.h"
+#include "engine/train/snapshot.h"
 #include "engine/train/step.h"
 
 namespace unet {
@@ -32,6 +32,9 @@ struct EpochFigures {
   double seconds = 0, images_per_second = 0;
 };
 
+/// Of equal epochs the first stays the best.
+bool is_better(double score, const std::optional<Best>& best);
+
 /// "epoch 7, val dice 0.9", and the figure that chose it if that is another.
 std::string text_of(const Best& best, BestBy best_by);
 
@@ -49,12 +52,16 @@ class RunFolder {
 
   /// A row of steps.csv.
   void add_step(RunState& state, const StepResult& result);
-  /// Saves the epoch's checkpoint and the best files it improves, adds its row and redraws the curves; removes old
-  /// epoch files. Returns whether the epoch is the best of the run so far; of equal ones the first stays it.
-  bool add_epoch(RunState& state, const EpochFigures& figures, const Parameters& parameters, const Metadata& metadata);
-  /// Writes last.safetensors; the one before it stays as last.prev.safetensors.
-  void save_state(const RunRecord& record, const Parameters& parameters, const Adam& optimizer,
-                  const Metadata& metadata);
+  /// Where another program has changed steps.csv, it is written anew.
+  void mend_steps() { mend(*steps_); }
+
+  // The next two may be another thread's than add_step(), mend_steps() and all that the folder is asked for besides.
+  /// Writes the epoch's checkpoint, which the best files that it improves are from then on; adds its row, redraws the
+  /// curves, removes old epoch files. `state` gets the best epochs and the row.
+  void add_epoch(RunState& state, const EpochFigures& figures, Snapshot& snapshot, const Metadata& metadata);
+  /// Writes last.safetensors; the one before it stays as last.prev.safetensors. Rows and files that it counts on are on
+  /// the disk before.
+  void save_state(const RunRecord& record, Snapshot& snapshot, const Metadata& metadata);
 
   /// Loads the best epoch's checkpoint. Throws Error if its weights are not those that the run saved.
   void load_best(const Best& best, Parameters& parameters) const;
@@ -67,6 +74,7 @@ class RunFolder {
   RunFolder(std::filesystem::path folder, std::int64_t keep) : folder_(std::move(folder)), keep_(keep) {}
   void refuse_or_replace(bool overwrite);
   void discard_replaced();
+  static void mend(CsvFile& log);
 
   std::unique_ptr<ReplacedRun> replaced_;  // the last to go: the files below are closed by then
   std::filesystem::path folder_;

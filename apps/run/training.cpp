@@ -11,16 +11,29 @@
 #include "models/encoder_weights.h"
 
 namespace unet {
+namespace {
 
-void Run::save(const Adam& optimizer) {
+void say_classes(const TrainOptions& options, const EpochFigures& figures) {
+  const std::vector<std::string> names = class_names(options);
+  std::string text = "  dice of the classes, all images as one:";
+  for (int c = 0; c < figures.val.classes(); ++c) {
+    text += fmt::format("{} {} {}", c > 0 ? "," : "", names[static_cast<std::size_t>(c)],
+                        figure_text(figures.val.of_class(c).dice));
+  }
+  say("{}\n", text);
+}
+
+}  // namespace
+
+void Run::save(const Adam& optimizer, const std::optional<EpochFigures>& ended) {
   record.plans = conv_plan_choices();
-  folder.save_state(record, model.parameters(), optimizer, metadata);
+  saver.begin(optimizer, ended);
   keep_plans();
   saved = std::chrono::steady_clock::now();
 }
 
-void Run::save_and_stop(const Adam& optimizer) {
-  save(optimizer);
+void Run::stop() {
+  saver.finish();
   throw Interrupted{!folder.replaces()};
 }
 
@@ -98,6 +111,14 @@ void check_same(const RunRecord& then, const RunRecord& now, bool force) {
 
 bool out_of_steps(const TrainOptions& options, const RunState& state) {
   return options.max_steps > 0 && state.all_steps >= options.max_steps;
+}
+
+void require_learnt(const Phase& phase, const Adam& optimizer) {
+  if (optimizer.steps() > 0) return;
+  throw Error(
+      "phase {} ended without a step that was committed: nothing was learnt; look at the reasons above, or try a "
+      "lower --lr, --warmup, --clip-norm or more steps",
+      phase.number);
 }
 
 void book_step(Run& run, const StepResult& result) {
@@ -211,25 +232,14 @@ void say_phase(const Run& run, const Phase& phase) {
   say("phase {}: {}{}\n", phase.number, name_of(phase.loss), begins);
 }
 
-void say_epoch(const EpochFigures& f, std::int64_t epochs, bool best) {
+void say_epoch(const Run& run, const Phase& phase, const EpochFigures& f, bool best, double waited) {
   say("phase {}  epoch {:>3}/{}  loss {:.4f}  val loss {:.4f}  val dice {:.4f}  {:.1f} s  {:.1f} img/s{}\n", f.phase,
-      f.epoch, epochs, f.train_loss, f.val_loss, f.val_dice, f.seconds, f.images_per_second, best ? "  best" : "");
-}
-
-void say_waited(double share) {
-  if (share <= 0.2) return;
+      f.epoch, phase.epochs, f.train_loss, f.val_loss, f.val_dice, f.seconds, f.images_per_second,
+      best ? "  best" : "");
+  if (run.options.verbose) say_classes(run.options, f);
+  if (run.record.state.all_epochs > 1 || waited <= 0.2) return;
   say("the network waited {:.0f} % of the epoch for images: more --workers or a larger --cache-mb may help\n",
-      100 * share);
-}
-
-void say_classes(const TrainOptions& options, const EpochFigures& figures) {
-  const std::vector<std::string> names = class_names(options);
-  std::string text = "  dice of the classes, all images as one:";
-  for (int c = 0; c < figures.val.classes(); ++c) {
-    text += fmt::format("{} {} {}", c > 0 ? "," : "", names[static_cast<std::size_t>(c)],
-                        figure_text(figures.val.of_class(c).dice));
-  }
-  say("{}\n", text);
+      100 * waited);
 }
 
 void say_end(const Run& run, const Dataset& dataset) {

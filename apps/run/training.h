@@ -4,7 +4,7 @@
 #include <chrono>
 
 #include "apps/run/evaluation.h"
-#include "apps/run/run_folder.h"
+#include "apps/run/saver.h"
 #include "apps/run/training_step.h"
 
 namespace unet {
@@ -13,14 +13,16 @@ namespace unet {
 struct Run {
   const TrainOptions& options;
   models::Segmenter& model;
-  const Metadata& metadata;
+  const Metadata metadata;
   RunFolder& folder;
   RunRecord& record;  // record.state is where the run stands
   std::chrono::steady_clock::time_point saved = std::chrono::steady_clock::now();
+  Saver saver{folder, record, model.parameters(), metadata};
 
-  void save(const Adam& optimizer);
-  /// After a stop signal. Throws Interrupted.
-  [[noreturn]] void save_and_stop(const Adam& optimizer);
+  /// Begins to save, with the files of an epoch that has ended.
+  void save(const Adam& optimizer, const std::optional<EpochFigures>& ended = std::nullopt);
+  /// After a stop signal and a save: throws Interrupted once that has ended.
+  [[noreturn]] void stop();
 };
 
 /// The state that --resume goes on from, if it is given. Takes the lock of a folder that is there, where a run whose
@@ -38,6 +40,8 @@ void check_same(const RunRecord& then, const RunRecord& now, bool force);
 
 /// Whether --max-steps are done.
 bool out_of_steps(const TrainOptions& options, const RunState& state);
+/// Throws Error if the phase has come to its end without a committed step.
+void require_learnt(const Phase& phase, const Adam& optimizer);
 /// Books a step whose result is there. Throws Error after too many in a row that were not finite.
 void book_step(Run& run, const StepResult& result);
 /// The figures of the epoch under way after its validation, all but lr, seconds and rate. Throws Error if the images
@@ -58,12 +62,9 @@ void say_resumed(const std::filesystem::path& file, const RunState& state);
 /// The phase's loss and what it begins with.
 void say_phase(const Run& run, const Phase& phase);
 
-/// The line of an epoch: at most 100 columns.
-void say_epoch(const EpochFigures& figures, std::int64_t epochs, bool best);
-/// Where that is worth a word: the share of an epoch that the network waited for images.
-void say_waited(double share);
-/// A line with each class of the validation.
-void say_classes(const TrainOptions& options, const EpochFigures& figures);
+/// The line of an epoch: at most 100 columns; with --verbose a line of its classes. After the run's first epoch also,
+/// where that is worth a word, the share of it that the network `waited` for images.
+void say_epoch(const Run& run, const Phase& phase, const EpochFigures& figures, bool best, double waited);
 /// The best, and the command that evaluates it.
 void say_end(const Run& run, const Dataset& dataset);
 

@@ -94,7 +94,7 @@ void ReadBack::finish() {
   }
 }
 
-const std::byte* ReadBack::wait() const {
+std::byte* ReadBack::wait() {
   if constexpr (kHasCuda) {
     if (staged_ != nullptr) {
       staged_->wait();

@@ -39,8 +39,8 @@ class ReadBack {
   void add(const void* from, std::size_t bytes);
   /// No more will be added.
   void finish();
-  /// All that was added, in order, once it has arrived.
-  const std::byte* wait() const;
+  /// All that was added, in order, once it has arrived; the caller's to change until the next begin(). Any thread.
+  std::byte* wait();
 
  private:
   Device device_;

@@ -70,7 +70,8 @@ class CsvFile {
   /// Where the file of this name is no longer what was written here (deleted, replaced, shortened, edited), sets aside
   /// what is there and writes all rows anew. Returns what happened as a sentence without its end, "" if nothing did.
   std::string mend();
-  /// After this the rows survive a power cut: to be called before a checkpoint that counts on them is written.
+  /// After this the rows so far survive a power cut: to be called before a checkpoint that counts on them is written.
+  /// Another thread may add rows meanwhile.
   void sync();
   /// Writing is complete and checked. The destructor closes too, but cannot report.
   void close();

@@ -80,6 +80,12 @@ bool sync_failed(int descriptor) {
   return result != 0 && errno != EINVAL;
 }
 
+fs::path temporary_of(fs::path path) {
+  static std::atomic<unsigned> number{0};
+  path += fmt::format(".tmp-{}-{}", ::getpid(), number++);
+  return path;
+}
+
 // A writer holds a lock on its temporary, which dies with the process: an unlocked one belongs to nobody. Best effort:
 // a temporary that cannot be removed harms nobody.
 void remove_stale_temporaries(const fs::path& path) {
@@ -104,6 +110,7 @@ FileCalls& file_calls() {
                             ::ftruncate,
                             ::fsync,
                             ::close,
+                            ::link,
                             ::rename,
                             ::unlink,
                             ::statvfs};
@@ -147,7 +154,6 @@ void sync_folder(const fs::path& folder) {
 
 DurableFile::DurableFile(const fs::path& path, std::uint64_t bytes_needed, Outlives outlives)
     : path_(path), outlives_(outlives), bytes_needed_(bytes_needed) {
-  static std::atomic<unsigned> number{0};
   std::error_code ignored;
   if (fs::is_symlink(path_, ignored)) {
     const fs::path target = fs::canonical(path_, ignored);
@@ -160,8 +166,7 @@ DurableFile::DurableFile(const fs::path& path, std::uint64_t bytes_needed, Outli
     return;
   }
   if (outlives_ == Outlives::power_cut) remove_stale_temporaries(path_);
-  fs::path temporary = path_;
-  temporary += fmt::format(".tmp-{}-{}", ::getpid(), number++);
+  fs::path temporary = temporary_of(path_);
   descriptor_ = open_retrying(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL);
   if (descriptor_ < 0) throw_file_error("write", path_, errno, bytes_needed_);
   temporary_ = std::move(temporary);
@@ -189,6 +194,24 @@ void DurableFile::commit() {
   if (file_calls().rename(temporary_.c_str(), path_.c_str()) != 0) throw_file_error("replace", path_, errno, 0);
   temporary_.clear();
   if (lasting) sync_folder(folder_of(path_));
+}
+
+bool link_durably(const fs::path& file, const fs::path& name) {
+  std::error_code ignored;
+  const fs::file_status there = fs::symlink_status(name, ignored);
+  if (fs::exists(there) && !fs::is_regular_file(there)) return false;
+  remove_stale_temporaries(name);
+  if (!fs::equivalent(file, name, ignored)) {  // else rename would leave both names
+    const fs::path temporary = temporary_of(name);
+    if (file_calls().link(file.c_str(), temporary.c_str()) != 0) return false;
+    if (file_calls().rename(temporary.c_str(), name.c_str()) != 0) {
+      const int error = errno;
+      file_calls().unlink(temporary.c_str());
+      throw_file_error("replace", name, error, 0);
+    }
+  }
+  sync_folder(folder_of(name));
+  return true;
 }
 
 void rename_file(const fs::path& from, const fs::path& to) {

@@ -21,6 +21,7 @@ struct FileCalls {
   int (*ftruncate)(int descriptor, off_t length);
   int (*fsync)(int descriptor);
   int (*close)(int descriptor);
+  int (*link)(const char* from, const char* to);
   int (*rename)(const char* from, const char* to);
   int (*unlink)(const char* path);
   int (*statvfs)(const char* path, struct statvfs* result);
@@ -72,6 +73,11 @@ class DurableFile {
   std::uint64_t bytes_needed_ = 0;
   std::uint64_t bytes_written_ = 0;
 };
+
+/// The durable file `file` under a second name in its folder, in place of what has that name, as durably as if it had
+/// been written there. False, and nothing has changed, where that cannot be: the file system has no hard links, or what
+/// has the name is no file. Throws unet::Error, the old file intact, if the name cannot be replaced.
+bool link_durably(const std::filesystem::path& file, const std::filesystem::path& name);
 
 /// The name of the file that a temporary `<name>.tmp-<process>-<number>` was to become; of any other file its own.
 std::string_view name_without_temporary(std::string_view name);

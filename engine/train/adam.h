@@ -31,6 +31,8 @@ class Adam {
   /// First and second moments, laid out as parameters.values().
   const Tensor& m() const { return m_; }
   const Tensor& v() const { return v_; }
+  /// A kernels::AdamClock for each of parameters.groups(), as f64.
+  const Tensor& clocks() const { return clocks_; }
 
  private:
   /// Elements [begin, end) of the arenas, of one group, all decayed or none.
@@ -46,7 +48,7 @@ class Adam {
   kernels::AdamSpec spec_;
   std::vector<Stretch> stretches_;
   Tensor m_, v_;
-  Tensor clocks_;  // a kernels::AdamClock a group, as f64
+  Tensor clocks_;
 };
 
 }  // namespace unet

@@ -10,20 +10,16 @@
 #include "engine/core/device_memory.h"
 #include "engine/core/error.h"
 #include "engine/core/hash.h"
-#include "engine/core/rng.h"
 #include "engine/io/half.h"
 #include "engine/io/safetensors_header.h"
+#include "engine/train/checkpoint_form.h"
 #include "kernels/dispatch.h"
 
 namespace unet {
-namespace {
 
-std::vector<std::int64_t> disk_shape(const Shape& s) {
-  if (s.rank() == 4) return {s[0], s[3], s[1], s[2]};
-  std::vector<std::int64_t> out;
-  for (int i = 0; i < s.rank(); ++i) out.push_back(s[i]);
-  return out;
-}
+using namespace checkpoint_form;
+
+namespace {
 
 std::string text(const std::vector<std::int64_t>& shape) {
   std::string out = "[";
@@ -31,103 +27,8 @@ std::string text(const std::vector<std::int64_t>& shape) {
   return out + "]";
 }
 
-/// Calls move(memory index, disk index) for every element of a weight [A,Kh,Kw,B] kept as [A,B,Kh,Kw].
-template <class Move>
-void for_each_place(const Shape& s, Move&& move) {
-  if (s.rank() != 4) {
-    for (std::int64_t i = 0; i < s.size(); ++i) move(i, i);
-    return;
-  }
-  const std::int64_t taps = s[1] * s[2], B = s[3];
-  for (std::int64_t a = 0; a < s[0]; ++a) {
-    for (std::int64_t tap = 0; tap < taps; ++tap) {
-      for (std::int64_t b = 0; b < B; ++b) move((a * taps + tap) * B + b, (a * B + b) * taps + tap);
-    }
-  }
-}
-
-/// The arenas that a file holds, on the host: the model's own where it lives there, else copies.
-struct HostArenas {
-  Tensor values, running;
-};
-
-HostArenas on_host(const Parameters& parameters) {
-  return {parameters.values().to(Device{}), parameters.running().to(Device{})};
-}
-
-/// Parameters and running statistics.
-std::vector<NamedTensor> float_tensors(const Parameters& parameters, const HostArenas& arenas) {
-  std::vector<NamedTensor> out;
-  for (const Parameters::Param& param : parameters.params()) {
-    out.push_back({param.name, arenas.values.range(param.offset, param.shape)});
-  }
-  for (const Parameters::Stats& stats : parameters.stats()) {
-    out.push_back({stats.name + ".running_mean", arenas.running.range(stats.mean_offset, {stats.channels})});
-    out.push_back({stats.name + ".running_var", arenas.running.range(stats.variance_offset, {stats.channels})});
-  }
-  return out;
-}
-
-std::string tracked_name(const Parameters::Stats& stats) { return stats.name + ".num_batches_tracked"; }
-
-constexpr const char* kStatePrefix = "state.";
-constexpr const char* kFirstMoment = "state.adam_m";
-constexpr const char* kSecondMoment = "state.adam_v";
-constexpr const char* kAdamSteps = "state.adam_steps";
 // No run exceeds it: a step with a larger gradient is dropped. From within, an update stays finite whatever v is.
 constexpr double kMaxFirstMoment = 1e18;
-
-SafeDtype file_dtype(const Parameters& parameters) {
-  return parameters.dtype() == Dtype::f64 ? SafeDtype::kF64 : SafeDtype::kF32;
-}
-
-/// A scalar for a model of one group.
-std::vector<std::int64_t> steps_shape(const Parameters& parameters) {
-  const auto groups = static_cast<std::int64_t>(parameters.groups().size());
-  return groups == 1 ? std::vector<std::int64_t>() : std::vector<std::int64_t>{groups};
-}
-
-constexpr std::string_view kChecksum = "checksum.";
-std::string checksum_key(const std::string& tensor) { return std::string(kChecksum) + tensor; }
-std::string checksum_text(std::uint64_t checksum) { return fmt::format("{:016x}", checksum); }
-
-/// The digest so far and one tensor more.
-std::uint64_t digest_with(std::uint64_t digest, std::uint64_t checksum) { return mix64(digest ^ checksum); }
-
-std::uint64_t save(const std::filesystem::path& path, const Parameters& parameters, const Metadata& metadata,
-                   const std::vector<SafetensorsEntry>& state) {
-  const SafeDtype dtype = file_dtype(parameters);
-  std::vector<SafetensorsEntry> entries;
-  std::vector<std::vector<std::byte>> bytes;  // what the entries point to
-  const std::vector<NamedTensor> tensors = float_tensors(parameters, on_host(parameters));
-  bytes.reserve(tensors.size());
-  for (const NamedTensor& named : tensors) {
-    const Shape& shape = named.tensor.shape();
-    bytes.emplace_back(static_cast<std::size_t>(shape.size()) * kernels::size_of(named.tensor.dtype()));
-    kernels::dispatch_float(named.tensor.dtype(), [&](auto zero) {
-      using T = decltype(zero);
-      const T* memory = named.tensor.data<T>();
-      T* disk = reinterpret_cast<T*>(bytes.back().data());
-      for_each_place(shape, [&](std::int64_t m, std::int64_t d) { disk[d] = memory[m]; });
-    });
-    entries.push_back({named.name, dtype, disk_shape(shape), bytes.back().data(), {}});
-  }
-  for (const Parameters::Stats& stats : parameters.stats()) {
-    entries.push_back({tracked_name(stats), SafeDtype::kI64, {}, &stats.batches_tracked, {}});
-  }
-  const std::size_t of_model = entries.size();
-  entries.insert(entries.end(), state.begin(), state.end());
-  Metadata all = metadata;
-  std::uint64_t digest = 0;
-  for (std::size_t i = 0; i < entries.size(); ++i) {
-    const SafetensorsEntry& entry = entries[i];
-    const std::uint64_t checksum = xxh64(entry.data, safetensors_bytes(entry.shape, entry.dtype));
-    all[checksum_key(entry.name)] = checksum_text(checksum);
-    if (i < of_model) digest = digest_with(digest, checksum);
-  }
-  write_safetensors(path, all, entries);
-  return digest;
-}
 
 /// Throws Error unless every value of a tensor that was read, and is now of `dtype` (F32 or F64), lies in [low, high];
 /// NaN never does.
@@ -230,8 +131,12 @@ void copy_from_disk(const Source& source) {
 /// halves: F16 and BF16 are fine.
 LoadedTensors load(const TensorFile& file, Parameters& parameters, const Rename& rename,
                    const std::vector<NamedTensor>& others, const Accept& accept, bool halves) {
-  const HostArenas arenas = on_host(parameters);
-  std::vector<NamedTensor> floats = float_tensors(parameters, arenas);
+  // On the host: the model's own where it lives there, else copies.
+  const Tensor values = parameters.values().to(Device{}), running = parameters.running().to(Device{});
+  std::vector<NamedTensor> floats;
+  for (const Place& place : places_of(parameters)) {
+    floats.push_back({place.name, (place.in_running ? running : values).range(place.offset, place.shape)});
+  }
   for (const NamedTensor& other : others) {
     std::erase_if(floats, [&](const NamedTensor& one) { return one.name == other.name; });
     floats.push_back(other);
@@ -267,8 +172,8 @@ LoadedTensors load(const TensorFile& file, Parameters& parameters, const Rename&
   }
   const Device device = parameters.device();
   if (!device.is_cpu()) {
-    upload(parameters.values().data<void>(), device, arenas.values.data<void>(), arenas.values.bytes());
-    upload(parameters.running().data<void>(), device, arenas.running.data<void>(), arenas.running.bytes());
+    upload(parameters.values().data<void>(), device, values.data<void>(), values.bytes());
+    upload(parameters.running().data<void>(), device, running.data<void>(), running.bytes());
   }
   parameters.values_changed();
   for (std::size_t i = floats.size(); i < sources.size(); ++i) {
@@ -281,7 +186,9 @@ LoadedTensors load(const TensorFile& file, Parameters& parameters, const Rename&
 }  // namespace
 
 std::uint64_t save_model(const std::filesystem::path& path, const Parameters& parameters, const Metadata& metadata) {
-  return save(path, parameters, metadata, {});
+  Snapshot snapshot(parameters);
+  snapshot.take(nullptr);
+  return snapshot.save_model(path, metadata);
 }
 
 void verify_checksums(const SafetensorsFile& file) {
@@ -296,14 +203,9 @@ void verify_checksums(const SafetensorsFile& file) {
 
 void save_training(const std::filesystem::path& path, const Parameters& parameters, const Adam& optimizer,
                    const Metadata& metadata) {
-  const SafeDtype dtype = file_dtype(parameters);
-  const std::int64_t size = optimizer.m().size();
-  const std::vector<std::int64_t> steps = optimizer.group_steps();
-  const Tensor m = optimizer.m().to(Device{}), v = optimizer.v().to(Device{});
-  save(path, parameters, metadata,
-       {{kFirstMoment, dtype, {size}, m.data<void>(), {}},
-        {kSecondMoment, dtype, {size}, v.data<void>(), {}},
-        {kAdamSteps, SafeDtype::kI64, steps_shape(parameters), steps.data(), {}}});
+  Snapshot snapshot(parameters);
+  snapshot.take(&optimizer);
+  snapshot.save_training(path, metadata);
 }
 
 void load_training(const SafetensorsFile& file, Parameters& parameters, Adam& optimizer) {

@@ -10,11 +10,9 @@
 #include <vector>
 
 #include "engine/io/safetensors.h"
-#include "engine/train/adam.h"
+#include "engine/train/snapshot.h"
 
 namespace unet {
-
-using Metadata = std::map<std::string, std::string>;
 
 /// Writes parameters and statistics atomically and durably, for each tensor with its xxh64 as the metadata entry
 /// "checksum.NAME". Returns the digest of the checksums of the model's tensors: equal ones, equal weights. Throws

@@ -3,7 +3,7 @@
 // that fails at call N; the last two belong to the tests.
 //
 // There is one stream. Copies, fills, launches and recorded events are asynchronous and take effect in the order of the
-// calls. Calls come from one thread at a time. Failures throw CudaError unless a function says otherwise.
+// calls. Calls come from one thread, but wait() from any. Failures throw CudaError unless a function says otherwise.
 #pragma once
 
 #include <cstddef>

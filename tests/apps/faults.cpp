@@ -32,6 +32,14 @@ ProgramResult run_into(const Fault& fault, const Words& words, const fs::path& f
   return run(words, settings_of(fault, folder));
 }
 
+FaultyRun logged_run_into(const Fault& fault, const Words& words, const fs::path& folder) {
+  const Folder log;
+  FaultyRun out;
+  out.result = run(words, settings_of(fault, folder) + Words{"UNET_FAULT_LOG=" + (log / "calls").string()});
+  if (fs::exists(log / "calls")) out.calls = lines_of(text_of(log / "calls"));
+  return out;
+}
+
 Words with_fault(const Fault& fault, const Words& words, const fs::path& folder) {
   return Words{"sh", "-c", "exec env \"$@\" 2>&1", "sh"} + settings_of(fault, folder) + words;
 }

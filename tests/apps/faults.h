@@ -14,14 +14,22 @@ using tests::long_run;
 /// Where and how a program meets its end. Calls count where they are among `calls` (blanks between; all if empty),
 /// reach a file below the folder, and its path below the folder holds `name`.
 struct Fault {
-  std::string act;    // "signal N", "tear", "error N", "errors N": see tests/support/preload/file_faults.cpp
-  std::string calls;  // open write ftruncate fsync close rename unlink
+  std::string act;    // "signal N", "tear", "error N", "errors N", "wait N", "waits N": see
+                      // tests/support/preload/file_faults.cpp
+  std::string calls;  // open write ftruncate fsync close link rename unlink
   std::string name;
   long at = 1;  // the how manieth
 };
 
 /// run(words) with this fault below `folder`.
 ProgramResult run_into(const Fault& fault, const Words& words, const fs::path& folder);
+
+/// The same, and every call that counted until its end: "call path".
+struct FaultyRun {
+  ProgramResult result;
+  std::vector<std::string> calls;
+};
+FaultyRun logged_run_into(const Fault& fault, const Words& words, const fs::path& folder);
 
 /// The same as a command line, its standard error on its standard output.
 Words with_fault(const Fault& fault, const Words& words, const fs::path& folder);

@@ -7,6 +7,7 @@ namespace {
 
 const Words kNothingCached{"--cache-mb", "0"};  // every validation reads its pictures again
 const Words kSavedEachStep{"--save-every", "0"};
+const Words kNoLinks{"env", "UNET_FAULT_LINKS=none"};
 
 /// Where the run ends, and then each resumed one; the last of them is left alone.
 struct Point {
@@ -15,6 +16,7 @@ struct Point {
   std::vector<Fault> faults;
   int code = 137;          // of every end
   Words resume_with = {};  // options of the resumed runs alone
+  Words settings = {};     // before the command of the runs that end
 };
 
 /// What ctest lists the case by.
@@ -46,8 +48,10 @@ const std::vector<Point> kPoints{
     {"InAValidationOfPhase2", kNothingCached, {{kKill, "open", "images/p010", 5}}},
     {"InAnEpochFile", {}, {{kTear, "write", "epoch002", 5}}},
     {"BeforeAnEpochFileHasItsName", {}, {{kKill, "rename", "epoch002", 1}}},
-    {"InTheBestOfThePhase", {}, {{kTear, "write", "best_phase1", 20}}},
-    {"InTheBestOfAll", {}, {{kKill, "fsync", "best.safetensors", 1}}},
+    {"BeforeTheBestOfThePhaseIsLinked", {}, {{kKill, "link", "best_phase1", 1}}},
+    {"BeforeTheBestOfAllHasItsName", {}, {{kKill, "rename", "best.safetensors", 1}}},
+    {"InTheBestOfThePhaseWithoutLinks", {}, {{kTear, "write", "best_phase1", 20}}, 137, {}, kNoLinks},
+    {"InTheBestOfAllWithoutLinks", {}, {{kKill, "fsync", "best.safetensors", 1}}, 137, {}, kNoLinks},
     {"InARowOfTheMetrics", {}, {{kTear, "write", "metrics.csv", 3}}},
     {"InTheCurves", {}, {{kKill, "rename", "curves.svg", 2}}},
     {"BeforeAnOldEpochFileIsRemoved", {}, {{kKill, "unlink", "epoch001", 1}}},
@@ -107,7 +111,7 @@ TEST_P(ResumePoint, EndsAsTheRunLeftAlone) {
   const fs::path output = folder_ / "run";
   Words more = point.options;
   for (const Fault& fault : point.faults) {
-    const ProgramResult ended = run_into(fault, command(output, more), folder_.path());
+    const ProgramResult ended = run_into(fault, point.settings + command(output, more), folder_.path());
     ASSERT_EQ(ended.code, point.code) << "the point was not reached: " << ended.out << ended.err;
     more = point.options + (point.resume_with.empty() ? Words{} : point.resume_with) + Words{"--resume", "auto"};
     if (fs::exists(output / "last.safetensors") || fs::exists(output / "last.prev.safetensors")) continue;

@@ -2,6 +2,8 @@
 // for the CUDA runtime and its convolutions by the CPU, against the same steps on the CPU.
 #include <gtest/gtest.h>
 
+#include <thread>
+
 #include "engine/core/device_memory.h"
 #include "engine/train/checkpoint.h"
 #include "tests/models/unet_steps.h"
@@ -144,6 +146,33 @@ TEST_F(CudaEngineCheckpoint, GoesThroughTheHostUnchanged) {
   EXPECT_EQ(adam_again.m().values<double>(), adam.m().values<double>());
   EXPECT_EQ(adam_here.v().values<double>(), adam.v().values<double>());
   EXPECT_EQ(adam_again.steps(), 1);
+}
+
+TEST_F(CudaEngineCheckpoint, ASnapshotIsWhatItWasWhileStepsGoOn) {
+  const std::string path = testing::TempDir() + "cuda_snapshot.safetensors";
+  models::UNet model(kSmall.spec, 3, {.device = kCuda}), loaded(kSmall.spec, 4);
+  Adam adam(model.parameters(), {}), adam_loaded(loaded.parameters(), {});
+  Step step(model.parameters(), adam);
+  Snapshot snapshot(model.parameters());
+  for (std::int64_t round = 1; round <= 2; ++round) {  // the second time into the same memory
+    issue(model, step, Loss::cross_entropy, batch_of(kSmall), Dtype::f32);
+    ASSERT_TRUE(step.take_result()->committed);
+    const auto values = model.parameters().values().values<double>(), m = adam.m().values<double>();
+    const auto running = model.parameters().running().values<double>();
+    const std::int64_t steps = adam.steps();
+    snapshot.take(&adam);
+    std::thread writer([&] { snapshot.save_training(path, {}); });
+    issue(model, step, Loss::cross_entropy, batch_of(kSmall), Dtype::f32);
+    ASSERT_TRUE(step.take_result()->committed);
+    writer.join();
+    load_training(SafetensorsFile(path), loaded.parameters(), adam_loaded);
+    EXPECT_FALSE(model.parameters().values().values<double>() == values) << "the step changed nothing";
+    EXPECT_EQ(loaded.parameters().values().values<double>(), values);
+    EXPECT_EQ(loaded.parameters().running().values<double>(), running);
+    EXPECT_EQ(adam_loaded.m().values<double>(), m);
+    EXPECT_EQ(adam_loaded.steps(), steps);
+    EXPECT_EQ(loaded.parameters().stats()[0].batches_tracked, steps);
+  }
 }
 
 }  // namespace

@@ -63,6 +63,7 @@ class ReplacedCalls {
       const int result = real_calls.close(descriptor);
       return fails("close") ? -1 : result;
     };
+    calls.link = [](const char* from, const char* to) { return fails("link") ? -1 : real_calls.link(from, to); };
     calls.rename = [](const char* from, const char* to) { return fails("rename") ? -1 : real_calls.rename(from, to); };
     calls.unlink = [](const char* path) { return fails("unlink") ? -1 : real_calls.unlink(path); };
   }
@@ -151,6 +152,52 @@ TEST(DurableFile, WhicheverCallFailsTheFileIsOldOrNew) {
   }
   EXPECT_GE(number, 10);
   EXPECT_GE(errors, 8u);
+}
+
+TEST(DurableFile, ASecondNameIsTheSameFileAndReplacesAnother) {
+  const TemporaryFolder folder;
+  write_file(folder / "epoch", "new");
+  write_file(folder / "best", "old");
+  write_file(folder / "best.tmp-1-1", "of a killed process");
+  for (int i = 0; i < 2; ++i) {  // the second time it has the name already
+    EXPECT_TRUE(link_durably(folder / "epoch", folder / "best"));
+    EXPECT_TRUE(fs::equivalent(folder / "epoch", folder / "best"));
+    EXPECT_EQ(folder.names(), (std::vector<std::string>{"best", "epoch"}));
+  }
+  write_file_durably(folder / "epoch", "newer");
+  EXPECT_EQ(read_file(folder / "best"), "new");
+  // What is no file is left to be written as it is.
+  fs::create_symlink("epoch", folder / "link");
+  fs::create_directory(folder / "folder");
+  for (const char* name : {"link", "folder"}) EXPECT_FALSE(link_durably(folder / "best", folder / name)) << name;
+  EXPECT_EQ(read_file(folder / "epoch"), "newer");
+}
+
+TEST(DurableFile, WhicheverCallOfASecondNameFailsItIsTheOldOrTheNewFile) {
+  std::vector<std::string> failures;
+  for (int number = 1, reached = 1; reached != 0; ++number) {
+    const TemporaryFolder folder;
+    write_file(folder / "epoch", "new");
+    write_file(folder / "best", "old");
+    bool linked = false;
+    std::string error, failed;
+    {
+      const ReplacedCalls replaced(number);
+      error = error_of([&] { linked = link_durably(folder / "epoch", folder / "best"); });
+      reached = calls_made >= number;
+      if (reached != 0) failed = call_names[static_cast<std::size_t>(number - 1)];
+    }
+    SCOPED_TRACE("call " + std::to_string(number) + ": " + failed + ": " + error);
+    EXPECT_EQ(read_file(folder / "best"), failed == "link" || failed == "rename" ? "old" : "new");
+    EXPECT_EQ(folder.names(), (std::vector<std::string>{"best", "epoch"}));
+    EXPECT_EQ(linked, error.empty() && failed != "link");
+    if (!error.empty()) {
+      EXPECT_NE(error.find(folder.path().string()), std::string::npos);
+      EXPECT_NE(error.find("Input/output error"), std::string::npos);
+    }
+    failures.push_back(failed);
+  }
+  EXPECT_EQ(failures, (std::vector<std::string>{"link", "rename", "open", "fsync", "close", ""}));
 }
 
 TEST(DurableFile, DiskFullTellsBytesNeededAndFree) {

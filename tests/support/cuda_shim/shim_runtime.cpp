@@ -47,12 +47,14 @@ DeviceProperties ShimRuntime::properties() {
 }
 
 MemoryInfo ShimRuntime::memory() {
+  const std::lock_guard lock(mutex_);
   std::size_t used = 0;
   for (const auto& [at, block] : device_) used += block.bytes;
   return {capacity_ - used, capacity_};
 }
 
 void* ShimRuntime::allocate_in(Blocks& blocks, std::size_t bytes, std::size_t capacity) {
+  const std::lock_guard lock(mutex_);
   if (bytes > capacity) return nullptr;
   Block block{std::vector<unsigned char>(bytes + 3 * kZone, kPoison), nullptr, bytes};
   const auto address = reinterpret_cast<std::uintptr_t>(block.memory.data()) + kZone;
@@ -67,6 +69,7 @@ void* ShimRuntime::allocate_in(Blocks& blocks, std::size_t bytes, std::size_t ca
 }
 
 void ShimRuntime::release_in(Blocks& blocks, void* block, const char* what) noexcept {
+  const std::lock_guard lock(mutex_);
   if (block == nullptr) return;
   const auto found = blocks.find(block);
   if (found == blocks.end()) {
@@ -114,6 +117,7 @@ void* ShimRuntime::allocate_pinned(std::size_t bytes) { return allocate_in(pinne
 void ShimRuntime::release_pinned(void* block) noexcept { release_in(pinned_, block, "cudaFreeHost"); }
 
 void ShimRuntime::copy_to_device(void* to, const void* from, std::size_t bytes) {
+  const std::lock_guard lock(mutex_);
   if (bytes == 0) return;
   require_on_device("cudaMemcpyAsync", to, bytes);
   enqueue([=] { std::memcpy(to, from, bytes); });
@@ -121,6 +125,7 @@ void ShimRuntime::copy_to_device(void* to, const void* from, std::size_t bytes) 
 }
 
 void ShimRuntime::copy_to_host(void* to, const void* from, std::size_t bytes) {
+  const std::lock_guard lock(mutex_);
   if (bytes == 0) return;
   require_on_device("cudaMemcpyAsync", from, bytes);
   enqueue([=] { std::memcpy(to, from, bytes); });
@@ -128,6 +133,7 @@ void ShimRuntime::copy_to_host(void* to, const void* from, std::size_t bytes) {
 }
 
 void ShimRuntime::copy_on_device(void* to, const void* from, std::size_t bytes) {
+  const std::lock_guard lock(mutex_);
   if (bytes == 0) return;
   require_on_device("cudaMemcpyAsync", to, bytes);
   require_on_device("cudaMemcpyAsync", from, bytes);
@@ -135,12 +141,14 @@ void ShimRuntime::copy_on_device(void* to, const void* from, std::size_t bytes) 
 }
 
 void ShimRuntime::fill_bytes(void* to, int byte, std::size_t bytes) {
+  const std::lock_guard lock(mutex_);
   if (bytes == 0) return;
   require_on_device("cudaMemsetAsync", to, bytes);
   enqueue([=] { std::memset(to, byte, bytes); });
 }
 
 void ShimRuntime::launch(const Launch& call) {
+  const std::lock_guard lock(mutex_);
   ++launches_;
   check_launch(call.grid, call.block);
   enqueue([this, call] { run(call); });
@@ -160,6 +168,7 @@ void ShimRuntime::note(const Traffic& call) {
 }
 
 std::vector<Traffic> ShimRuntime::take_traffic() {
+  const std::lock_guard lock(mutex_);
   synchronize();
   std::vector<Traffic> out = std::move(traffic_).value_or(std::vector<Traffic>());
   traffic_.reset();
@@ -167,12 +176,14 @@ std::vector<Traffic> ShimRuntime::take_traffic() {
 }
 
 Event ShimRuntime::create_event(bool timed) {
+  const std::lock_guard lock(mutex_);
   const auto event = reinterpret_cast<Event>(next_event_++);
   events_[event] = {0, timed, 0};
   return event;
 }
 
 void ShimRuntime::destroy_event(Event event) noexcept {
+  const std::lock_guard lock(mutex_);
   if (events_.erase(event) == 0) {
     std::fprintf(stderr, "cudaEventDestroy of what is no event, or twice\n");
     std::abort();
@@ -186,6 +197,7 @@ ShimRuntime::EventState& ShimRuntime::state_of(const char* call, Event event) {
 }
 
 void ShimRuntime::record(Event event) {
+  const std::lock_guard lock(mutex_);
   EventState& state = state_of("cudaEventRecord", event);
   enqueue([this, event] {
     const auto found = events_.find(event);
@@ -195,13 +207,18 @@ void ShimRuntime::record(Event event) {
 }
 
 bool ShimRuntime::passed(Event event) {
+  const std::lock_guard lock(mutex_);
   if (done_ < queued_) run_until(done_ + 1);  // the device is working while the host asks
   return state_of("cudaEventQuery", event).recorded <= done_;
 }
 
-void ShimRuntime::wait(Event event) { run_until(state_of("cudaEventSynchronize", event).recorded); }
+void ShimRuntime::wait(Event event) {
+  const std::lock_guard lock(mutex_);
+  run_until(state_of("cudaEventSynchronize", event).recorded);
+}
 
 float ShimRuntime::elapsed_ms(Event from, Event to) {
+  const std::lock_guard lock(mutex_);
   const EventState &begin = state_of("cudaEventElapsedTime", from), &end = state_of("cudaEventElapsedTime", to);
   if (!begin.timed || !end.timed || begin.recorded > done_ || end.recorded > done_) {
     throw invalid("cudaEventElapsedTime", "an event that is not timed or not passed");
@@ -209,7 +226,10 @@ float ShimRuntime::elapsed_ms(Event from, Event to) {
   return static_cast<float>(end.at_ms - begin.at_ms);
 }
 
-void ShimRuntime::synchronize() { run_until(queued_); }
+void ShimRuntime::synchronize() {
+  const std::lock_guard lock(mutex_);
+  run_until(queued_);
+}
 
 void ShimRuntime::enqueue(std::function<void()> work) {
   queue_.push_back(std::move(work));

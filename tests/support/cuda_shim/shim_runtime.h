@@ -1,12 +1,14 @@
 // The runtime for tests on a machine without a GPU: device memory is host memory between guard zones, kernels run as
 // fibers.h says. The stream is a queue that is worked off as late as the interface allows (or, at the drawing of lots,
-// a little earlier), so that host code that touches pinned memory too soon reads or writes the wrong bytes here too.
+// a little earlier), so that host code that touches pinned memory too soon reads or writes the wrong bytes here too. A
+// thread that waits works it off itself.
 #pragma once
 
 #include <cstdint>
 #include <deque>
 #include <functional>
 #include <map>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -77,6 +79,7 @@ class ShimRuntime : public kernels::cuda::Runtime {
   void run(const kernels::cuda::Launch& call);
   void run_until(std::uint64_t count);
 
+  std::recursive_mutex mutex_;  // wait() may be another thread's; what it runs may call
   std::size_t capacity_;
   Blocks device_, pinned_;
   int broken_ = 0;

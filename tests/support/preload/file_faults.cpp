@@ -2,25 +2,27 @@
 // the call fail at one of them. The program itself knows nothing of it.
 //
 //   UNET_FAULT_UNDER  the folder (absolute); calls elsewhere are neither counted nor touched
-//   UNET_FAULT_CALLS  the calls that count, separated by blanks: open write ftruncate fsync close rename unlink; all if
-//                     not set
-//   UNET_FAULT_NAME   counts only where the file's path below the folder holds this text (of a rename: the new name)
+//   UNET_FAULT_CALLS  the calls that count, separated by blanks: open write ftruncate fsync close link rename unlink;
+//                     all if not set
+//   UNET_FAULT_NAME   counts only where the file's path below the folder holds this text (of a link or a rename: the
+//                     new name)
 //   UNET_FAULT_LOG    a file that gets a line "call path" for each call that counts
 //   UNET_FAULT_AT     the number of the call at which it happens, from 1
 //   UNET_FAULT_DO     "signal N": the process gets this signal just before the call; "tear": half of what was to be
 //                     written is, then SIGKILL; "error N": the call fails with this errno; "errors N": and all later
-//                     ones do too
+//                     ones do too; "wait N": the call begins N ms later, "waits N": and all later ones do too
+//   UNET_FAULT_LINKS  "none": the folder's file system has no hard links
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <cerrno>
 #include <cstdarg>
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
 #include <string>
 
 namespace {
@@ -33,9 +35,10 @@ std::string setting(const char* name) {
 struct Settings {
   std::string under = setting("UNET_FAULT_UNDER") + "/", calls = setting("UNET_FAULT_CALLS"),
               name = setting("UNET_FAULT_NAME"), log = setting("UNET_FAULT_LOG"), act = setting("UNET_FAULT_DO");
+  bool links = setting("UNET_FAULT_LINKS") != "none";
   long at = std::atol(setting("UNET_FAULT_AT").c_str());
   int number = std::atoi(act.substr(act.find(' ') + 1).c_str());
-  std::atomic<long> count{0};
+  long count = 0;
 };
 
 Settings& settings() {
@@ -55,6 +58,14 @@ void log_line(const std::string& text) {
   ::syscall(SYS_close, file);
 }
 
+/// The number of a call. The lines of the log stand in the order of the numbers.
+long counted(const std::string& line) {
+  static std::mutex mutex;
+  const std::lock_guard lock(mutex);
+  if (!settings().log.empty()) log_line(line);
+  return ++settings().count;
+}
+
 enum class Verdict { pass, fail, tear };
 
 /// What becomes of this call. With fail, errno is set.
@@ -66,13 +77,16 @@ Verdict judge(const char* call, const std::string& path) {
   }
   const std::string name = path.substr(s.under.size());
   if (name.find(s.name) == std::string::npos) return Verdict::pass;
-  const long number = ++s.count;
-  if (!s.log.empty()) log_line(std::string(call) + " " + name + "\n");
-  const bool lasting = s.act.rfind("errors ", 0) == 0;
+  const long number = counted(std::string(call) + " " + name + "\n");
+  const bool lasting = s.act.rfind("errors ", 0) == 0 || s.act.rfind("waits ", 0) == 0;
   if (s.at == 0 || (lasting ? number < s.at : number != s.at)) return Verdict::pass;
   if (s.act == "tear") return Verdict::tear;
   if (s.act.rfind("signal ", 0) == 0) {
     ::kill(::getpid(), s.number);
+    return Verdict::pass;
+  }
+  if (s.act.rfind("wait", 0) == 0) {
+    ::usleep(static_cast<useconds_t>(s.number) * 1000);
     return Verdict::pass;
   }
   errno = s.number;
@@ -138,6 +152,15 @@ int close(int descriptor) {
   if (verdict != Verdict::fail) return result;
   errno = error;
   return -1;
+}
+
+int link(const char* from, const char* to) noexcept {
+  if (judge("link", to) == Verdict::fail) return -1;
+  if (!settings().links && std::string(to).compare(0, settings().under.size(), settings().under) == 0) {
+    errno = EPERM;
+    return -1;
+  }
+  return next_of<int(const char*, const char*)>("link")(from, to);
 }
 
 int rename(const char* from, const char* to) noexcept {
