@@ -66,13 +66,14 @@ class ConvTranspose2d {
   ParamId weight_, bias_;
 };
 
-/// Convolution without bias, batch norm, ReLU: [N,H,W,Cin] -> [N,H/stride,W/stride,Cout], "same" padding. Parameters
-/// CONV.weight, NORM.weight, NORM.bias and the statistics of NORM. x may have image_channels(Cin), the further ones 0,
-/// as images on a GPU have. This is the one place that chooses: a recording tape gets conv2d + norm_act with batch
-/// statistics, unless the parameters' group is not trainable: running ones then, as on an inference tape, and none are
-/// recorded; where nothing wants a gradient it is one convolution with folded weights, bias, residual and ReLU and, if
-/// asked for, max_pool2d of the result. On CUDA, where cuDNN would write a slice by way of a copy and add a residual in
-/// a pass of its own, the convolution is followed by norm_act's one pass instead.
+/// Convolution without bias, batch norm, ReLU: [N,H,W,Cin] -> [N,Ho,Wo,Cout] (padding kernel / 2, so that Ho = H /
+/// stride, rounded up, of odd kernels). x may be a channel slice. Parameters CONV.weight, NORM.weight, NORM.bias and
+/// the statistics of NORM. x may have image_channels(Cin), the further ones 0, as images on a GPU have. This is the one
+/// place that chooses: a recording tape gets conv2d + norm_act with batch statistics, unless the parameters' group is
+/// not trainable: running ones then, as on an inference tape, and none are recorded; where nothing wants a gradient it
+/// is one convolution with folded weights, bias, residual and ReLU and, if asked for, max_pool2d of the result. On CUDA,
+/// where cuDNN would write a slice by way of a copy and add a residual in a pass of its own, the convolution is followed
+/// by norm_act's one pass instead.
 class ConvNormAct {
  public:
   struct Options {
