@@ -81,7 +81,7 @@ __global__ void __launch_bounds__(kBlockThreads)
     const Group group = group_at(groups, min(item, range.end - 1));
     float sums[kTogether][KT] = {};
     for (int chunk = lane; chunk < groups.chunks; chunk += static_cast<int>(blockDim.x)) {
-#pragma unroll
+#pragma unroll 1  // all rows at once would spill registers
       for (int i = 0; i < 3; ++i) {
         if (!group.has(i)) continue;
         Chunk<T, N> in[kTogether + 2];
@@ -133,9 +133,10 @@ __global__ void __launch_bounds__(kBlockThreads) head_conv_dx_kernel(Groups grou
   for (int item = range.begin + static_cast<int>(threadIdx.y); item < range.end; item += static_cast<int>(blockDim.y)) {
     const Group group = group_at(groups, item);
     float sums[kTogether][N] = {};
-#pragma unroll
+#pragma unroll 1
     for (int i = 0; i < 3; ++i) {
       if (!group.has(i)) continue;
+#pragma unroll 1
       for (int k = 0; k < groups.K; ++k) {
         Chunk<float, 1> slope[kTogether + 2];
         load_columns<1>(dy, groups.K, groups, group, i, k, slope);
