@@ -1,6 +1,5 @@
-// A model on disk: safetensors with PyTorch's names and shapes. In memory weights are [A,Kh,Kw,B], on disk [A,B,Kh,Kw];
-// this file holds the only transposition. Each batch norm adds NAME.running_mean, NAME.running_var and the I64 scalar
-// NAME.num_batches_tracked.
+// A model on disk: safetensors with PyTorch's names and shapes (checkpoint_form.h). Each batch norm adds
+// NAME.running_mean, NAME.running_var and the I64 scalar NAME.num_batches_tracked.
 #pragma once
 
 #include <filesystem>
