@@ -151,6 +151,7 @@ void train(const TrainOptions& asked, const models::Registry& registry) {
         if (phase.from == From::best) folder.load_best(best_before(state), parameters);
       }
       run.save(*optimizer);
+      run.saver.finish();  // killed from here on, a run can be resumed
     }
     if (!options.quiet) say_phase(run, phase);
     train_phase(run, phase, training, validation, *optimizer);

@@ -107,7 +107,6 @@ void add_unet_convolutions() {
         add({N, side, side, base, 2, 1, 1});
       }
     }
-    for (const Dtype dtype : {Dtype::f32, Dtype::bf16}) add_convolution(pass, {4, 256, 256, 16, 2, 3, 3}, dtype);
   }
 }
 
