@@ -74,8 +74,7 @@ OptionKind epochs_frozen(std::int64_t& value) {
                 .add_option_function<std::string>(
                     names,
                     [&value](const std::string& text) {
-                      const bool always =
-                          text == "true" || text == "all";  // "true": how CLI11 tells that none is given
+                      const bool always = text.empty() || text == "all";
                       value = always ? kAllEpochs : number_of("--freeze-encoder", text, Within{0, kMostOf});
                     },
                     help)

@@ -84,10 +84,11 @@ std::optional<SegmenterSpec> recognize_resnet34_unet(const WeightsFile& weights)
 
 double resnet34_unet_inference_bytes(const SegmenterSpec& spec, std::int64_t N, std::int64_t height, std::int64_t width,
                                      Dtype dtype) {
-  // The last block: half of base channels upsampled to the whole image, and a quarter that its first convolution makes
-  // of them, beside the images as they came and normalised. What convolutions need to work comes on top.
+  // The last block: half of base channels upsampled to the whole image, a quarter that its first convolution makes of
+  // them, and as much again of the 2.25 times both that Winograd needs for it; beside the images as they came and
+  // normalised.
   const auto size = static_cast<double>(kernels::size_of(dtype));
-  const double features = 0.75 * static_cast<double>(spec.base_channels) * size;
+  const double features = 1.5 * static_cast<double>(spec.base_channels) * size;
   const double images = static_cast<double>(spec.in_channels) * (1 + size);
   return static_cast<double>(N) * static_cast<double>(height) * static_cast<double>(width) * (features + images);
 }
