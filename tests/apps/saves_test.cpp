@@ -30,7 +30,8 @@ class Saves : public TinyTraining {
 TEST_F(Saves, StepsGoOnWhileOneIsWritten) {
   const Fault slow{"wait 3000", "fsync", "last.next", 2};
   BackgroundProgram training(with_fault(slow, command(output_, options_), folder_.path()), folder_ / "said");
-  while (!training.ended() && lines_in(output_ / "steps.csv") < 10) {
+  const auto under_way = [&] { return lines_in(output_ / "steps.csv") < 10 || lines_in(output_ / "metrics.csv") < 2; };
+  while (!training.ended() && under_way()) {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   // The header, five steps of the first epoch, four of the second, and the state is still that before all of them.
