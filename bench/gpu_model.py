@@ -114,7 +114,6 @@ class Step:
         self.product("convolution forward", x + w, y, flops, what)
         self.add("moments_kernel", y, 12 * rows * Cout, 6 * px * Cout)
         self.add("combine_kernel", 12 * rows * Cout, 12 * Cout)
-        self.copy(Cout, 4, True)
         self.add("norm_act_forward_kernel", y + 16 * Cout, y + pooled, 5 * px * Cout)
 
         def backward():

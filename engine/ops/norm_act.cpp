@@ -3,7 +3,6 @@
 #include "engine/core/dispatch.h"
 #include "engine/ops/check.h"
 #include "engine/ops/ops.h"
-#include "kernels/elementwise.h"
 #include "kernels/fold_norm.h"
 
 namespace unet {
@@ -41,15 +40,15 @@ NormActResult norm_act(Tape& tape, const Var& x, const Var& gamma, const Var& be
   spec.training = options.training;
   Tensor mean, rstd = Tensor::empty(vector, statistics, device);
   if (options.training) {
-    mean = Tensor::empty(vector, statistics, device);
-    const Tensor variance =
-        stats.pending_variance.defined() ? stats.pending_variance : Tensor::empty(vector, statistics, device);
+    const auto place = [&](const Tensor& reported) {  // where it stays until the step ends, and backward reads it
+      return reported.defined() ? reported : Tensor::empty(vector, statistics, device);
+    };
+    mean = place(stats.pending_mean);
+    const Tensor variance = place(stats.pending_variance);
     const Scratch scratch(dispatch<cpu::norm_act_scratch, cuda::norm_act_scratch>(device, x.value.const_view()),
                           device);
     dispatch<cpu::batch_statistics, cuda::batch_statistics>(device, x.value.const_view(), spec.epsilon, mean.view(),
                                                             rstd.view(), variance.view(), scratch.data());
-    if (stats.pending_mean.defined())
-      dispatch<cpu::copy, cuda::copy>(device, mean.const_view(), stats.pending_mean.view());
   } else {
     mean = stats.mean.clone();  // the gradient needs the statistics of this pass, whatever commits come before
     dispatch<cpu::inverse_deviation, cuda::inverse_deviation>(device, stats.variance.const_view(), spec.epsilon,
