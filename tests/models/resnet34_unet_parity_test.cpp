@@ -1,59 +1,13 @@
 // A narrow ResNet34-UNet against what PyTorch recorded (generate_resnet34_unet_parity.py): in f64 to 1e-8, in f32 to
-// what single precision leaves. Its images are those of the UNet's record, twice as large by repetition and cut.
+// what single precision leaves.
 #include <gtest/gtest.h>
 
 #include <cstdio>
 
-#include "models/resnet34_unet.h"
-#include "tests/models/recorded_unet.h"
+#include "tests/models/recorded_resnet34_unet.h"
 
 namespace unet::test {
 namespace {
-
-const Record& resnet() {
-  static const Record instance(places::source("tests/models/resnet34_unet_parity.safetensors"));
-  return instance;
-}
-
-class Recorded : public models::ResNet34UNet {
- public:
-  explicit Recorded(Dtype dtype) : ResNet34UNet({.classes = 3, .base_channels = 4}, 0, {.dtype = dtype}) {
-    load_recorded(resnet(), "initial/", parameters());
-  }
-};
-
-RecordedBatch large_batch(int b, Dtype dtype) {
-  constexpr std::int64_t kHeight = 90, kWidth = 60;
-  const RecordedBatch small = batch(b, dtype);
-  const Shape& s = small.images.shape();
-  const std::vector<double> x = small.images.values<double>(), l = small.labels.values<double>();
-  std::vector<double> images, labels;
-  for (std::int64_t n = 0; n < s[0]; ++n) {
-    for (std::int64_t h = 0; h < kHeight; ++h) {
-      for (std::int64_t w = 0; w < kWidth; ++w) {
-        const auto at = static_cast<std::size_t>((n * s[1] + h / 2) * s[2] + w / 2);
-        labels.push_back(l[at]);
-        for (std::size_t c = 0; c < 3; ++c) images.push_back(x[3 * at + c]);
-      }
-    }
-  }
-  return {Tensor::of({s[0], kHeight, kWidth, 3}, dtype, images),
-          Tensor::of({s[0], kHeight, kWidth}, Dtype::u8, labels)};
-}
-
-/// As the record holds large tensors: in PyTorch's order, every k-th element, k = 1 + elements / 1024.
-std::vector<double> sampled(const Shape& s, const std::vector<double>& values) {
-  const bool weight = s.rank() == 4;
-  const std::int64_t taps = weight ? s[1] * s[2] : 1, B = weight ? s[3] : 1, k = 1 + s.size() / 1024;
-  std::vector<double> out;
-  for (std::int64_t i = 0; i < s.size(); i += k) {
-    const std::int64_t a = i / (taps * B), b = i / taps % B, tap = i % taps;
-    out.push_back(values[static_cast<std::size_t>((a * taps + tap) * B + b)]);
-  }
-  return out;
-}
-
-std::vector<double> sampled(const Tensor& tensor) { return sampled(tensor.shape(), tensor.values<double>()); }
 
 std::vector<double> logits_of(models::Segmenter& model, Tape::Mode mode, const Tensor& images) {
   Tape tape(mode);
@@ -87,7 +41,7 @@ INSTANTIATE_TEST_SUITE_P(, ResNet34UNetParity, testing::Values(Dtype::f64, Dtype
                          [](const auto& param_info) { return kernels::name_of(param_info.param); });
 
 TEST_P(ResNet34UNetParity, LogitsLossesAndGradients) {
-  Recorded model(dtype_);
+  RecordedResNet34UNet model(dtype_);
   const RecordedBatch data = large_batch(0, dtype_);
   const double logits = relative_error(logits_of(model, Tape::Mode::record, data.images), resnet().values("logits"));
   std::printf("logits %.2g", logits);
@@ -114,7 +68,7 @@ TEST_P(ResNet34UNetParity, LogitsLossesAndGradients) {
 }
 
 TEST(ResNet34UNetParitySteps, ThirtyOfAdamInF64) {
-  Recorded model(Dtype::f64);
+  RecordedResNet34UNet model(Dtype::f64);
   Adam adam(model.parameters(), {});
   const std::vector<double> losses = resnet().values("losses");
   ASSERT_EQ(losses.size(), 30u);
@@ -137,7 +91,7 @@ TEST(ResNet34UNetParitySteps, ThirtyOfAdamInF64) {
 }
 
 TEST(ResNet34UNetParitySteps, TenInF32) {
-  Recorded model(Dtype::f32);
+  RecordedResNet34UNet model(Dtype::f32);
   Adam adam(model.parameters(), {});
   const std::vector<double> losses = resnet().values("losses_1e-4");
   Worst loss;
@@ -152,7 +106,7 @@ TEST(ResNet34UNetParitySteps, TenInF32) {
 }
 
 TEST(ResNet34UNetParitySteps, AFrozenEncoderThaws) {
-  Recorded model(Dtype::f64);
+  RecordedResNet34UNet model(Dtype::f64);
   Parameters& parameters = model.parameters();
   parameters.set_lr_scale("encoder", 0.1);
   Adam adam(parameters, {});
