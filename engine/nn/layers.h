@@ -13,7 +13,8 @@ namespace unet::nn {
 /// torch.nn.Conv2d's and ConvTranspose2d's default, kaiming_uniform_(a = sqrt(5)): uniform in +-1/sqrt(fan_in), for the
 /// weight and for the bias. fan_in = (second size of the PyTorch weight) * Kh * Kw.
 Init pytorch_default(std::int64_t fan_in);
-/// He et al. 2015, section 2.2, for what a ReLU follows: uniform in +-sqrt(6/fan_in), or normal with variance 2/fan_out.
+/// He et al. 2015, section 2.2, for what a ReLU follows: uniform in +-sqrt(6/fan_in), or normal with variance
+/// 2/fan_out.
 Init kaiming_uniform(std::int64_t fan_in);
 Init kaiming_normal(std::int64_t fan_out);
 
@@ -71,9 +72,9 @@ class ConvTranspose2d {
 /// the statistics of NORM. x may have image_channels(Cin), the further ones 0, as images on a GPU have. This is the one
 /// place that chooses: a recording tape gets conv2d + norm_act with batch statistics, unless the parameters' group is
 /// not trainable: running ones then, as on an inference tape, and none are recorded; where nothing wants a gradient it
-/// is one convolution with folded weights, bias, residual and ReLU and, if asked for, max_pool2d of the result. On CUDA,
-/// where cuDNN would write a slice by way of a copy and add a residual in a pass of its own, the convolution is followed
-/// by norm_act's one pass instead.
+/// is one convolution with folded weights, bias, residual and ReLU and, if asked for, max_pool2d of the result. On
+/// CUDA, where cuDNN would write a slice by way of a copy and add a residual in a pass of its own, the convolution is
+/// followed by norm_act's one pass instead.
 class ConvNormAct {
  public:
   struct Options {

@@ -68,7 +68,8 @@ TEST_F(SecondModel, IsUnknownToProgramsWithoutItsRow) {
   ASSERT_EQ(run(toy_command(output, {"-e", "1", "--phase2-epochs", "0"})).code, 0);
   const ProgramResult evaluated = eval_unet({"-c", (output / "best.safetensors").string(), "-d", data_.string()});
   EXPECT_EQ(evaluated.code, 1);
-  expect_parts(evaluated.err, {"best.safetensors: holds no network that this program knows (unet, resnet34_unet)", "say \"toy\""});
+  expect_parts(evaluated.err,
+               {"best.safetensors: holds no network that this program knows (unet, resnet34_unet)", "say \"toy\""});
   const ProgramResult trained = train_unet({"-d", data_.string(), "--model", "toy"});
   EXPECT_EQ(trained.code, 2);
   expect_parts(trained.err, {"--model", "toy", "unet"});

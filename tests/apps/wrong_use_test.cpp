@@ -169,7 +169,8 @@ TEST_F(WrongUse, CheckpointOfAnotherArchitecture) {
     expect_parts(eval.err, {"eval_unet: ", file});
     expect_parts(predict.err, {"predict_unet: ", file});
     if (file == other)
-      expect_parts(eval.err + predict.err, {"holds no network that this program knows (unet, resnet34_unet)", "the first \""});
+      expect_parts(eval.err + predict.err,
+                   {"holds no network that this program knows (unet, resnet34_unet)", "the first \""});
   }
   EXPECT_FALSE(fs::exists(folder_ / "masks"));
 
