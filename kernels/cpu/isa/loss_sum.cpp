@@ -15,11 +15,10 @@ namespace {
   return q;
 }
 
-/// q^gamma for q in [0, 1].
+/// q^gamma for q in [0, 1]; of a q below the smallest normal number something as small.
 [[gnu::always_inline]] inline Vec power(Vec q, float gamma) {
   if (gamma == 2) return q * q;
-  const Vec y = exp_nonpositive(gamma * log_of_sum(q));
-  return q < 1.17549435e-38f ? broadcast(gamma == 0 ? 1.0f : 0.0f) : y;
+  return exp_nonpositive(gamma * log_of_sum(q));
 }
 [[gnu::always_inline]] inline Reals<double> power(Reals<double> q, double gamma) {
   for (int k = 0; k < full_lanes<double>; ++k) q[k] = __builtin_pow(q[k], gamma);
