@@ -44,7 +44,7 @@ struct Terms {
   }
 };
 
-/// Of the pixels of a strip.
+/// Of the pixels of a strip; loss and spread where they are asked for.
 template <class T>
 struct Pixels {
   T weight[strip];  // of the label
@@ -56,28 +56,30 @@ struct Pixels {
 
 /// planes becomes the softmax.
 template <class T>
-void look_at_two(const Terms<T>& terms, const Int<T>* chosen, T* planes, Pixels<T>& out) {
+void look_at_two(const Terms<T>& terms, bool losses, const Int<T>* chosen, T* planes, Pixels<T>& out) {
   const Reals<T> w0 = broadcast(terms.weights[0]), w1 = broadcast(terms.weights[1]);
   for (int i = 0; i < strip; i += full_lanes<T>) {
     const Ints<T> label = load(chosen + i);
     const Reals<T> d = load(planes + strip + i) - load(planes + i);
     const Reals<T> u = exp_nonpositive(d > 0 ? -d : d);
-    const Reals<T> large = T{1} / (u + T{1}), small = u * large, log1p = log1p_unit(u);
+    const Reals<T> large = T{1} / (u + T{1}), small = u * large;
     store(planes + i, d > 0 ? small : large);
     store(planes + strip + i, d > 0 ? large : small);
     const Reals<T> z = label == 1 ? -d : d;
-    const Reals<T> loss = (z > 0 ? z : Reals<T>{}) + log1p, other = (z > 0 ? Reals<T>{} : -z) + log1p;
     store(out.weight + i, label == 1 ? w1 : w0);
-    store(out.loss + i, loss);
     store(out.own + i, z > 0 ? small : large);
     store(out.others + i, z > 0 ? large : small);
+    if (!losses) continue;
+    const Reals<T> log1p = log1p_unit(u);
+    const Reals<T> loss = (z > 0 ? z : Reals<T>{}) + log1p, other = (z > 0 ? Reals<T>{} : -z) + log1p;
+    store(out.loss + i, loss);
     store(out.spread + i, fma(label == 1 ? w1 : w0, loss, (label == 1 ? w0 : w1) * other));
   }
 }
 
 /// planes becomes the softmax.
 template <class T>
-void look_at_many(const Terms<T>& terms, int C, const Int<T>* chosen, T* planes, Pixels<T>& out) {
+void look_at_many(const Terms<T>& terms, bool losses, int C, const Int<T>* chosen, T* planes, Pixels<T>& out) {
   T largest[strip], sum[strip];
   find_largest(planes, C, largest);
   for (int i = 0; i < strip; i += full_lanes<T>) {
@@ -88,7 +90,7 @@ void look_at_many(const Terms<T>& terms, int C, const Int<T>* chosen, T* planes,
       const Reals<T> x = load(planes + c * strip + i), w = broadcast(terms.weights[c]);
       logit = label == c ? x : logit;
       weight = label == c ? w : weight;
-      if (terms.smoothed != 0) spread = fma(w, top - x, spread);
+      if (losses && terms.smoothed != 0) spread = fma(w, top - x, spread);
     }
     store(out.weight + i, weight);
     store(out.loss + i, top - logit);
@@ -97,7 +99,7 @@ void look_at_many(const Terms<T>& terms, int C, const Int<T>* chosen, T* planes,
   exponentials(C, largest, planes, sum);
   for (int i = 0; i < strip; i += full_lanes<T>) {
     const Ints<T> label = load(chosen + i);
-    const Reals<T> total = load(sum + i), factor = T{1} / total, log_total = log_of_sum(total);
+    const Reals<T> total = load(sum + i), factor = T{1} / total;
     Reals<T> own = {}, others = total - total;  // NaN if that is one
     for (int c = 0; c < C; ++c) {
       const Reals<T> p = load(planes + c * strip + i) * factor;
@@ -107,18 +109,20 @@ void look_at_many(const Terms<T>& terms, int C, const Int<T>* chosen, T* planes,
     }
     store(out.own + i, own);
     store(out.others + i, others);
+    if (!losses) continue;
+    const Reals<T> log_total = log_of_sum(total);
     store(out.loss + i, others < T{0.25} ? loss_of_small(others) : load(out.loss + i) + log_total);
     store(out.spread + i, fma(broadcast(terms.weight_sum), log_total, load(out.spread + i)));
   }
 }
 
 template <class T>
-[[gnu::always_inline]] inline void look_at(const Terms<T>& terms, int C, const Int<T>* chosen, T* planes,
+[[gnu::always_inline]] inline void look_at(const Terms<T>& terms, bool losses, int C, const Int<T>* chosen, T* planes,
                                            Pixels<T>& out) {
   if (C == 2) {
-    look_at_two(terms, chosen, planes, out);
+    look_at_two(terms, losses, chosen, planes, out);
   } else {
-    look_at_many(terms, C, chosen, planes, out);
+    look_at_many(terms, losses, C, chosen, planes, out);
   }
 }
 
@@ -158,7 +162,7 @@ void forward(const LossSumSpec& spec, const T* x, const std::uint8_t* labels, co
     const int n = static_cast<int>(pixels - begin < strip ? pixels - begin : strip);
     invalid += choose(labels + begin, n, C, spec.ignore_index, chosen);
     split(x + begin * C, n, C, planes);
-    look_at(terms, C, chosen, planes, looked_at);
+    look_at(terms, true, C, chosen, planes, looked_at);
     losses_of(terms, chosen, looked_at, losses);
     loss.add(losses);
     weight.add(looked_at.weight);
@@ -255,7 +259,7 @@ void backward(const LossSumSpec& spec, const T* x, const std::uint8_t* labels, c
     const int n = static_cast<int>(pixels - begin < strip ? pixels - begin : strip);
     choose(labels + begin, n, C, spec.ignore_index, chosen);
     split(x + begin * C, n, C, planes);
-    look_at(terms, C, chosen, planes, looked_at);
+    look_at(terms, terms.focal != 0, C, chosen, planes, looked_at);
     if (C == 2) {
       gradient_of_two<T>(terms, chosen, looked_at, f, dice.if_false[1] - dice.if_true[0],
                          dice.if_true[1] - dice.if_false[0], planes);
