@@ -21,6 +21,10 @@ OptionTable data_rows(DataOptions& o, const std::string& group) {
        "JSON that says which value or colour of a mask is which class; a checkpoint remembers it", true},
       {group, "--binarize", by_default(number(o.binarize, Within{1, 255}), "off"),
        "Masks are class 1 from this gray on, 0 below: for JPEG and soft edges; a checkpoint remembers it", true},
+      {group, "--ignore-index",
+       told_as(by_default(number(o.ignore_index, Within{0, 255}), "255"),
+               [&o] { return o.ignore_index ? told(*o.ignore_index) : "255"; }),
+       "Value of index masks whose pixels do not count, besides 255"},
   };
 }
 

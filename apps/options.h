@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "apps/run/class_weights.h"
 #include "apps/run/machine.h"
 #include "apps/run/recipe.h"
 #include "engine/data/class_map.h"
@@ -36,6 +37,7 @@ struct DataOptions {
   std::string class_map;        // file, read into:
   std::optional<ClassMap> map;  // nothing: as MaskKind says
   std::int64_t binarize = 0;    // 0: as stored
+  std::optional<std::int64_t> ignore_index;
 };
 
 inline constexpr std::int64_t kAllEpochs = std::numeric_limits<std::int64_t>::max();
@@ -53,8 +55,9 @@ struct TrainOptions {
   std::int64_t accumulate = 1;
   double lr = 1e-3;
   std::optional<double> phase2_lr;  // not given: lr / 10
-  LossKind phase1_loss = LossKind::cross_entropy;
-  LossKind phase2_loss = LossKind::dice;
+  nn::Loss phase1_loss = nn::parse_loss("cross_entropy");
+  nn::Loss phase2_loss = nn::parse_loss("dice");
+  ClassWeights class_weights;
   Recipe phases;  // instead of the options of the two phases, if there are any
   double weight_decay = 0;
   bool decay_all = false;

@@ -11,7 +11,7 @@
 namespace unet {
 namespace {
 
-constexpr std::initializer_list<LossKind> kLosses{LossKind::cross_entropy, LossKind::dice};
+constexpr const char* kLossType = "LOSS";
 
 /// The options of the two phases, which --phase stands in for.
 constexpr std::array kOfTwo{"epochs", "phase2-epochs", "lr", "phase2-lr", "phase1-loss", "phase2-loss"};
@@ -65,6 +65,27 @@ OptionKind keep(std::int64_t& value) {
                 ->default_str(std::to_string(value));
           },
           [&value] { return value < 0 ? "all" : std::to_string(value); }};
+}
+
+/// What parse(text) makes of a text; an Error of it is wrong use.
+template <class Value, class Parse>
+OptionKind parsed(Value& value, const std::string& option, const std::string& type, Parse parse) {
+  return {[&value, option, type, parse](CLI::App& app, const std::string& names, const std::string& help) {
+            return app
+                .add_option_function<std::string>(
+                    names,
+                    [&value, option, parse](const std::string& text) {
+                      try {
+                        value = parse(text);
+                      } catch (const Error& error) {
+                        throw CLI::ValidationError(option, error.what());
+                      }
+                    },
+                    help)
+                ->type_name(type)
+                ->default_str(text_of(value));
+          },
+          [&value] { return text_of(value); }};
 }
 
 /// How long the encoder is frozen. Without a number: always.
@@ -137,10 +158,15 @@ OptionTable table_of(TrainOptions& o, const std::vector<std::string>& networks) 
        "Passes in a step, each by its images: one batch's loss where no pixel is ignored, else a denominator a pass"},
       {training, "--phase2-lr", told_as(number(o.phase2_lr, Real::positive), [&o] { return told(phase2_lr_of(o)); }),
        "Learning rate of phase 2 [a tenth of --lr]"},
-      {training, "--phase1-loss", choice(o.phase1_loss, kLosses), "Loss of phase 1"},
-      {training, "--phase2-loss", choice(o.phase2_loss, kLosses), "Loss of phase 2"},
+      {training, "--phase1-loss", parsed(o.phase1_loss, "--phase1-loss", kLossType, nn::parse_loss),
+       "Loss of phase 1: cross_entropy[(smoothing=X)], focal[(gamma=X)], dice (image by image), dice_batch, or a sum: "
+       "\"cross_entropy + 0.5 dice\""},
+      {training, "--phase2-loss", parsed(o.phase2_loss, "--phase2-loss", kLossType, nn::parse_loss), "Loss of phase 2"},
+      {training, "--class-weights", parsed(o.class_weights, "--class-weights", "WORD|W,W,...", parse_class_weights),
+       "How much classes count in cross_entropy and focal: none, inverse or median-frequency (of the training masks), "
+       "or a number each"},
       {training, "--phase", phases(o.phases),
-       "Instead of the options of the two phases, once a phase: loss=cross_entropy|dice, epochs=N, lr=X, "
+       "Instead of the options of the two phases, once a phase: loss=LOSS, epochs=N, lr=X, "
        "from=best|last (which weights of the phase before; best if left out). In a file of --config: [[phase]]"},
       {training, "--best-by",
        choice(o.best_by, {BestBy::dice, BestBy::dice_nonempty, BestBy::dice_dataset, BestBy::iou_dataset}),
@@ -243,6 +269,12 @@ std::optional<int> parse(int argc, char** argv, TrainOptions& o, const models::R
   if (const std::optional<ClassMap>& map = o.data.map) {
     if (app.count("--classes") == 0) o.classes = map->classes;
     if (app.count("--background") == 0) o.background = map->has_background ? Background::class0 : Background::none;
+  }
+  const auto given = static_cast<std::int64_t>(o.class_weights.given.size());
+  if (given != 0 && given != o.classes) {
+    warn("train_unet: --class-weights {} are {}, expected one for each of the {} classes\n", text_of(o.class_weights),
+         given, o.classes);
+    return 2;
   }
   if (o.background == Background::none && o.best_by == BestBy::dice_nonempty) {
     warn(

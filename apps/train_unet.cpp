@@ -28,6 +28,7 @@ double train_epoch(Run& run, const Phase& phase, const ScheduleSpec& schedule, L
   RunState& state = run.record.state;
   const std::int64_t batches = loader.batches();
   const std::int64_t all_steps = (batches + options.accumulate - 1) / options.accumulate * phase.epochs;
+  const PhaseLoss loss = loss_of(options, phase, run.class_weights);
   double lr = learning_rate(schedule, std::max<std::int64_t>(0, state.step - 1), all_steps, state.plateau);
   Progress progress(fmt::format("phase {} epoch {}/{}", phase.number, state.epoch, phase.epochs), loader.images(),
                     options.quiet);
@@ -44,7 +45,7 @@ double train_epoch(Run& run, const Phase& phase, const ScheduleSpec& schedule, L
   std::int64_t batch = state.batch, step = state.step, total = state.all_steps;
   while (batch < batches && !(options.max_steps > 0 && total >= options.max_steps)) {
     lr = learning_rate(schedule, step, all_steps, state.plateau);
-    batch += issue_step(options, run.model, phase.loss, loader, train_step, batch, lr);
+    batch += issue_step(options, run.model, loss, loader, train_step, batch, lr);
     ++step;
     ++total;
     book_all_but(ahead);
@@ -62,6 +63,7 @@ void train_phase(Run& run, const Phase& phase, Loader& training, Loader& validat
   const TrainOptions& options = run.options;
   RunState& state = run.record.state;
   const ScheduleSpec schedule = schedule_of(options, phase);
+  const PhaseLoss loss = loss_of(options, phase, run.class_weights);
   Step step(run.model.parameters(), optimizer);
   while (state.epoch <= phase.epochs && !(state.batch == 0 && out_of_steps(options, state))) {
     const Clock::time_point begin = Clock::now();
@@ -69,12 +71,14 @@ void train_phase(Run& run, const Phase& phase, Loader& training, Loader& validat
     const std::int64_t images_before = state.images;
     const double lr = train_epoch(run, phase, schedule, training, step, optimizer);
     const double trained = since(begin), waited = training.waited_seconds() - waited_before;
-    const Evaluation val = evaluate(run.model, options.background, validation, [&](const Predicted&) {
+    const auto stop_if_asked = [&](const Predicted&) {
       // The epoch's steps are done; a resume begins with this validation.
       if (stop_signal() == 0) return;
       run.save(optimizer);
       run.stop();
-    });
+    };
+    const Evaluation val =
+        evaluate(run.model, options.background, validation, stop_if_asked, {}, loss.plain() ? LossOfBatch() : loss);
     EpochFigures figures = figures_of(run, phase, val);
     figures.lr = lr;
     figures.seconds = since(begin);
@@ -109,7 +113,8 @@ void train(const TrainOptions& asked, const models::Registry& registry) {
   Parameters& parameters = model->parameters();
   prepare_encoder(options, *model, resumed.has_value());
   check_sense(options, dataset, *model);
-  if (!options.quiet) say_start(options, machine, *model);
+  const Tensor class_weights = class_weights_of(options, dataset, model->device());
+  if (!options.quiet) say_start(options, machine, *model, class_weights);
 
   const kernels::AdamSpec adam{.weight_decay = options.weight_decay, .decoupled = true};
   const Decay decay = options.decay_all ? Decay::all : Decay::weights;
@@ -130,11 +135,11 @@ void train(const TrainOptions& asked, const models::Registry& registry) {
   if (options.dry_run) {
     if (!resumed) check_output(options);
     if (!optimizer) optimizer.emplace(parameters, adam, decay);
-    return dry_run(options, machine, *model, *optimizer, training, validation);
+    return dry_run(options, machine, *model, class_weights, *optimizer, training, validation);
   }
   RunFolder folder = resumed ? RunFolder::resume(resumed->path().parent_path(), options, state)
                              : RunFolder::create(options, machine, dataset, state, lock);
-  Run run{options, *model, metadata_of(options), folder, record};
+  Run run{options, *model, metadata_of(options), folder, record, class_weights};
   if (resumed && !options.quiet) say_resumed(resumed->path(), state);
   watch_stop_signals();
 

@@ -27,6 +27,7 @@ DatasetOptions told(const DataOptions& options) {
   out.group_by = options.group_by;
   out.class_map = options.map;
   out.binarize = static_cast<int>(options.binarize);
+  if (options.ignore_index) out.ignored_value = static_cast<int>(*options.ignore_index);
   out.threads = kernels::cpu::threads();
   return out;
 }
@@ -105,6 +106,7 @@ std::string data_words(const DataOptions& options) {
                                       {"test-list", &options.test_list}}) {
     if (!value->empty()) out += fmt::format(" --{}={}", option, shell_word(*value));
   }
+  if (options.ignore_index) out += fmt::format(" --ignore-index={}", *options.ignore_index);
   return out + (options.follow_links ? " --follow-links" : "");
 }
 

@@ -77,7 +77,8 @@ double since(std::chrono::steady_clock::time_point begin) {
 }
 
 /// The epoch's first step, alone on the machine: its images have been loaded before.
-Costs time_step(const TrainOptions& options, models::Segmenter& model, Step& step, Loader& training) {
+Costs time_step(const TrainOptions& options, models::Segmenter& model, const Tensor& class_weights, Step& step,
+                Loader& training) {
   const std::clock_t processor = std::clock();
   training.start(0);
   training.settle();
@@ -88,7 +89,7 @@ Costs time_step(const TrainOptions& options, models::Segmenter& model, Step& ste
   const Phase phase = recipe_of(options).front();
   const double waited = training.waited_seconds();
   const auto begin = std::chrono::steady_clock::now();
-  issue_step(options, model, phase.loss, training, step, 0, phase.lr);
+  issue_step(options, model, loss_of(options, phase, class_weights), training, step, 0, phase.lr);
   const StepResult result = step.take_result().value();
   if (!result.committed) warn("train_unet: warning: the first step would be dropped: {}\n", result.reason);
   double images = 0;
@@ -119,8 +120,8 @@ struct Measured {
   double first_validation = 0, validation = 0;  // seconds of an image
 };
 
-Measured measure(const TrainOptions& options, models::Segmenter& model, Adam& optimizer, Loader& training,
-                 Loader& validation) {
+Measured measure(const TrainOptions& options, models::Segmenter& model, const Tensor& class_weights, Adam& optimizer,
+                 Loader& training, Loader& validation) {
   const auto validated = [&](std::int64_t batch) {
     validation.settle();
     const Evaluation one = evaluate(model, options.background, validation, {}, {batch, batch + 1});
@@ -128,14 +129,14 @@ Measured measure(const TrainOptions& options, models::Segmenter& model, Adam& op
   };
   Step step(model.parameters(), optimizer);
   Measured out;
-  out.first_step = time_step(options, model, step, training);
-  out.step = time_step(options, model, step, training);
+  out.first_step = time_step(options, model, class_weights, step, training);
+  out.step = time_step(options, model, class_weights, step, training);
   out.first_validation = validated(0);
   out.validation = validated(0);
   // Another batch size has tensors of its own.
   if (const std::int64_t last = training.batches() - 1; training.images() % options.batch_size != 0 && last > 0) {
     training.start(0, last);
-    issue_step(options, model, recipe_of(options).back().loss, training, step, last, 0);
+    issue_step(options, model, loss_of(options, recipe_of(options).back(), class_weights), training, step, last, 0);
     step.take_result();
   }
   if (validation.images() % options.batch_size != 0) validated(validation.batches() - 1);
@@ -164,12 +165,12 @@ void say_time(const TrainOptions& options, const Machine& machine, const Measure
 
 }  // namespace
 
-void dry_run(const TrainOptions& options, const Machine& machine, models::Segmenter& model, Adam& optimizer,
-             Loader& training, Loader& validation) {
+void dry_run(const TrainOptions& options, const Machine& machine, models::Segmenter& model, const Tensor& class_weights,
+             Adam& optimizer, Loader& training, Loader& validation) {
   const std::size_t peak_before = resident_peak();
   Snapshot saved(model.parameters());  // a run has it from before its first step
   saved.take(&optimizer);
-  const Measured measured = measure(options, model, optimizer, training, validation);
+  const Measured measured = measure(options, model, class_weights, optimizer, training, validation);
   const models::Work work = model.work(options.image_size.height, options.image_size.width);
   const std::int64_t images = std::min(training.images(), options.batch_size * options.accumulate);
   say("operations: {:.3g} GFLOP to infer an image, {:.3g} GFLOP for a training step of {} images\n",

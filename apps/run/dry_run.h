@@ -7,7 +7,7 @@ namespace unet {
 
 /// Says the operations of the network, the memory that the process will need at its peak and the seconds of an epoch,
 /// as measured on two steps and two batches of validation. Writes no file.
-void dry_run(const TrainOptions& options, const Machine& machine, models::Segmenter& model, Adam& optimizer,
-             Loader& training, Loader& validation);
+void dry_run(const TrainOptions& options, const Machine& machine, models::Segmenter& model, const Tensor& class_weights,
+             Adam& optimizer, Loader& training, Loader& validation);
 
 }  // namespace unet

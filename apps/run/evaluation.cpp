@@ -15,7 +15,8 @@ BatchTensors to_tensors(const Batch& batch, Device device) {
 }
 
 Evaluation evaluate(models::Segmenter& model, Background background, Loader& loader,
-                    const std::function<void(const Predicted&)>& visit, BatchRange range) {
+                    const std::function<void(const Predicted&)>& visit, BatchRange range,
+                    const LossOfBatch& asked_loss) {
   using kernels::ClassCounts;
   using kernels::CrossEntropySums;
   const auto begin = std::chrono::steady_clock::now();
@@ -25,7 +26,7 @@ Evaluation evaluate(models::Segmenter& model, Background background, Loader& loa
   kernels::SoftDiceSpec dice_spec;
   dice_spec.background = background == Background::none;
   CrossEntropySums total;
-  double dice_loss_sum = 0;
+  double dice_loss_sum = 0, asked_loss_sum = 0;
   loader.start(0, range.begin);
   for (std::int64_t number = range.begin; number < range.end; ++number) {
     std::optional<Batch> batch = loader.next();
@@ -42,6 +43,7 @@ Evaluation evaluate(models::Segmenter& model, Background background, Loader& loa
         device, kernels::CrossEntropySpec(), x, truth, kernels::ConstView(), sums_memory.data<CrossEntropySums>(),
         scratch.data());
     const Var dice_loss = soft_dice_loss(tape, logits, labels, dice_spec);
+    const Var asked = asked_loss ? asked_loss(tape, logits, labels) : Var();
     const Tensor counts_memory =
         Tensor::empty({batch->N * classes * static_cast<std::int64_t>(sizeof(ClassCounts))}, Dtype::u8, device);
     const Tensor prediction = Tensor::empty({batch->N, batch->H, batch->W, 1}, Dtype::u8, device);
@@ -56,6 +58,7 @@ Evaluation evaluate(models::Segmenter& model, Background background, Loader& loa
     total.loss += sums.loss;
     total.weight += sums.weight;
     dice_loss_sum += dice_loss.value.values<double>()[0] * static_cast<double>(batch->N);
+    if (asked_loss) asked_loss_sum += asked.value.values<double>()[0] * static_cast<double>(batch->N);
     const std::span counts(host_counts.data<ClassCounts>(), static_cast<std::size_t>(batch->N * classes));
     out.metrics.add(counts);
     out.counts.insert(out.counts.end(), counts.begin(), counts.end());
@@ -66,6 +69,7 @@ Evaluation evaluate(models::Segmenter& model, Background background, Loader& loa
   // An image whose pixels are all ignored adds nothing to the sum.
   const std::int64_t counted = out.metrics.images() - out.metrics.ignored();
   if (counted > 0) out.soft_dice_loss = dice_loss_sum / static_cast<double>(counted);
+  if (asked_loss) out.asked_loss = asked_loss_sum / static_cast<double>(out.metrics.images());
   out.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   return out;
 }

@@ -23,6 +23,7 @@ struct Evaluation {
 
   std::optional<double> cross_entropy;   // mean over counted pixels; nothing if every pixel is ignored
   std::optional<double> soft_dice_loss;  // mean over the images that are not all ignored, likewise
+  std::optional<double> asked_loss;      // mean over the batches by their images, if one is asked for
   SegmentationMetrics metrics;
   std::vector<kernels::ClassCounts> counts;  // of the images in the order of the list, one for each class
   double seconds = 0;
@@ -41,8 +42,12 @@ struct BatchRange {
   std::int64_t begin = 0, end = std::numeric_limits<std::int64_t>::max();
 };
 
+/// A loss of logits [N,H,W,C] and labels [N,H,W] on the model's device: [1] in f64.
+using LossOfBatch = std::function<Var(Tape&, const Var& logits, const Tensor& labels)>;
+
 /// Runs the model over these batches of the loader (in list order) on inference tapes.
 Evaluation evaluate(models::Segmenter& model, Background background, Loader& loader,
-                    const std::function<void(const Predicted&)>& visit = {}, BatchRange range = {});
+                    const std::function<void(const Predicted&)>& visit = {}, BatchRange range = {},
+                    const LossOfBatch& asked_loss = {});
 
 }  // namespace unet

@@ -34,8 +34,7 @@ void set(Phase& phase, const std::string& key, const std::string& value) {
     throw Error("{} of a phase is \"{}\", expected {}", key, printable(value), expected);
   };
   if (key == "loss") {
-    if (value != "cross_entropy" && value != "dice") refuse("cross_entropy or dice");
-    phase.loss = value == "dice" ? LossKind::dice : LossKind::cross_entropy;
+    phase.loss = nn::parse_loss(value);
   } else if (key == "epochs") {
     const std::optional<std::int64_t> epochs = plain_number(value);
     if (!epochs || *epochs < 1 || *epochs > kMostEpochs) refuse("a whole number from 1 on");
@@ -54,7 +53,6 @@ void set(Phase& phase, const std::string& key, const std::string& value) {
 
 }  // namespace
 
-const char* name_of(LossKind loss) { return loss == LossKind::dice ? "dice" : "cross_entropy"; }
 const char* name_of(From from) { return from == From::best ? "best" : "last"; }
 
 Phase parse_phase(const std::string& text) {
@@ -76,7 +74,7 @@ Phase parse_phase(const std::string& text) {
 std::string text_of(const Recipe& recipe) {
   std::string out;
   for (const Phase& phase : recipe) {
-    out += fmt::format("{}loss={}, epochs={}, lr={}{}", out.empty() ? "" : "; ", name_of(phase.loss), phase.epochs,
+    out += fmt::format("{}loss={}, epochs={}, lr={}{}", out.empty() ? "" : "; ", nn::text_of(phase.loss), phase.epochs,
                        phase.lr, phase.from == From::best ? "" : fmt::format(", from={}", name_of(phase.from)));
   }
   return out;

@@ -5,10 +5,9 @@
 #include <string>
 #include <vector>
 
-namespace unet {
+#include "engine/nn/loss.h"
 
-enum class LossKind { cross_entropy, dice };
-const char* name_of(LossKind loss);
+namespace unet {
 
 /// Which weights of the phase before a phase begins with.
 enum class From { best, last };
@@ -16,7 +15,7 @@ const char* name_of(From from);
 
 struct Phase {
   int number = 1;  // from 1
-  LossKind loss = LossKind::cross_entropy;
+  nn::Loss loss;
   std::int64_t epochs = 0;
   double lr = 0;
   From from = From::best;  // of no meaning in the first
@@ -24,7 +23,8 @@ struct Phase {
 using Recipe = std::vector<Phase>;
 inline constexpr std::size_t kMostPhases = 99;
 
-/// The phase in "loss=dice, epochs=10, lr=1e-4, from=best"; `from` may be left out. Throws Error naming what is wrong.
+/// The phase in "loss=cross_entropy + 0.5 dice, epochs=10, lr=1e-4, from=best"; `from` may be left out. Throws Error
+/// naming what is wrong.
 Phase parse_phase(const std::string& text);
 /// The text of phases that parse_phase reads, "; " between them.
 std::string text_of(const Recipe& recipe);

@@ -99,6 +99,12 @@ void check_sense(const TrainOptions& options, const Dataset& dataset, const mode
   }
 }
 
+Tensor class_weights_of(const TrainOptions& options, const Dataset& dataset, Device device) {
+  const std::vector<double> weights = weights_of(options.class_weights, dataset.training_classes());
+  if (weights.empty()) return {};
+  return Tensor::of({static_cast<std::int64_t>(weights.size())}, Dtype::f32, weights).to(device);
+}
+
 void check_same(const RunRecord& then, const RunRecord& now, bool force) {
   std::string list;
   for (const std::string& line : differences(then, now, harmless_options())) list += "\n  " + escaped(line);
@@ -163,7 +169,9 @@ EpochFigures figures_of(const Run& run, const Phase& phase, const Evaluation& va
   out.val = val.metrics;
   out.train_loss = state.loss_sum / static_cast<double>(state.images);
   out.val_cross_entropy = *val.cross_entropy;
-  out.val_loss = phase.loss == LossKind::dice ? val.soft_dice_loss.value() : *val.cross_entropy;
+  out.val_loss = val.asked_loss         ? *val.asked_loss
+                 : phase.loss.dice != 0 ? val.soft_dice_loss.value()
+                                        : *val.cross_entropy;
   out.val_dice = val.metrics.dice().value();
   out.score = *score;
   return out;
@@ -205,12 +213,21 @@ const Best& best_before(const RunState& state) {
   return *state.best_of_phase.at(static_cast<std::size_t>(state.phase - 2));
 }
 
-void say_start(const TrainOptions& options, const Machine& machine, const models::Segmenter& model) {
+void say_start(const TrainOptions& options, const Machine& machine, const models::Segmenter& model,
+               const Tensor& class_weights) {
   say("device: {}, {}\n", machine.text, machine.arithmetic);
   const std::string normalization = models::text_of(model.spec().normalization);
   say("{}: {} parameters, base channels {}, {} classes, images {}{}\n", options.model, model.parameters().count(),
       options.base_channels, options.classes, options.image_size.str(),
       normalization == "imagenet" ? "" : ", normalization " + normalization);
+  if (class_weights.defined()) {
+    const std::vector<std::string> names = class_names(options);
+    const std::vector<double> weights = class_weights.to(Device()).values<double>();
+    std::string text;
+    for (std::size_t c = 0; c < names.size(); ++c)
+      text += fmt::format("{}{} {:.4g}", c > 0 ? ", " : "", names[c], weights[c]);
+    say("class weights: {}\n", text);
+  }
   if (options.freeze_encoder > 0) {
     say("the encoder does not learn{}\n", options.freeze_encoder == kAllEpochs
                                               ? std::string()
@@ -229,7 +246,7 @@ void say_phase(const Run& run, const Phase& phase) {
     begins = fmt::format(" from the best of phase {} ({})", phase.number - 1,
                          text_of(best_before(run.record.state), run.options.best_by));
   }
-  say("phase {}: {}{}\n", phase.number, name_of(phase.loss), begins);
+  say("phase {}: {}{}\n", phase.number, nn::text_of(phase.loss), begins);
 }
 
 void say_epoch(const Run& run, const Phase& phase, const EpochFigures& f, bool best, double waited) {

@@ -15,7 +15,8 @@ struct Run {
   models::Segmenter& model;
   const Metadata metadata;
   RunFolder& folder;
-  RunRecord& record;  // record.state is where the run stands
+  RunRecord& record;           // record.state is where the run stands
+  const Tensor class_weights;  // on the model's device, or undefined
   std::chrono::steady_clock::time_point saved = std::chrono::steady_clock::now();
   Saver saver{folder, record, model.parameters(), metadata};
 
@@ -35,6 +36,8 @@ Metadata metadata_of(const TrainOptions& options);
 RunRecord record_of(const TrainOptions& options, const Machine& machine, const Dataset& dataset);
 /// Throws Error on what would make training senseless; says the data set's warnings.
 void check_sense(const TrainOptions& options, const Dataset& dataset, const models::Segmenter& model);
+/// --class-weights on a device, f32 [C]; undefined for none.
+Tensor class_weights_of(const TrainOptions& options, const Dataset& dataset, Device device);
 /// Throws Error naming every difference that keeps a run from being resumed, or with --force only warns.
 void check_same(const RunRecord& then, const RunRecord& now, bool force);
 
@@ -56,8 +59,9 @@ void begin_next_phase(RunState& state);
 /// Of the phase before the one under way.
 const Best& best_before(const RunState& state);
 
-/// Device and network.
-void say_start(const TrainOptions& options, const Machine& machine, const models::Segmenter& model);
+/// Device, network and class weights.
+void say_start(const TrainOptions& options, const Machine& machine, const models::Segmenter& model,
+               const Tensor& class_weights);
 void say_resumed(const std::filesystem::path& file, const RunState& state);
 /// The phase's loss and what it begins with.
 void say_phase(const Run& run, const Phase& phase);

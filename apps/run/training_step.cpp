@@ -3,21 +3,27 @@
 #include <algorithm>
 
 #include "apps/run/evaluation.h"
-#include "engine/ops/ops.h"
 
 namespace unet {
-namespace {
 
-Var loss_of(LossKind kind, Background background, Tape& tape, const Var& logits, const Tensor& labels) {
-  if (kind == LossKind::cross_entropy) return softmax_cross_entropy(tape, logits, labels);
-  kernels::SoftDiceSpec spec;
-  spec.background = background == Background::none;
-  return soft_dice_loss(tape, logits, labels, spec);
+Var PhaseLoss::operator()(Tape& tape, const Var& logits, const Tensor& labels) const {
+  return nn::loss_of(tape, logits, labels, loss, options);
 }
 
-}  // namespace
+bool PhaseLoss::plain() const {
+  const std::string text = nn::text_of(loss);
+  return (text == "cross_entropy" && !options.class_weights.defined()) || text == "dice";
+}
 
-std::int64_t issue_step(const TrainOptions& options, models::Segmenter& model, LossKind loss_kind, Loader& loader,
+PhaseLoss loss_of(const TrainOptions& options, const Phase& phase, const Tensor& class_weights) {
+  PhaseLoss out;
+  out.loss = phase.loss;
+  out.options.background = options.background == Background::none;
+  out.options.class_weights = class_weights;
+  return out;
+}
+
+std::int64_t issue_step(const TrainOptions& options, models::Segmenter& model, const PhaseLoss& loss, Loader& loader,
                         Step& step, std::int64_t batch, double lr) {
   const std::int64_t passes = std::min(options.accumulate, loader.batches() - batch);
   StepSettings settings{lr, options.clip_norm, {}};
@@ -31,7 +37,7 @@ std::int64_t issue_step(const TrainOptions& options, models::Segmenter& model, L
     loader.give_back(std::move(made));
     Tape tape;
     const Var logits = models::logits(model, tape, pixels);
-    step.backward(tape, loss_of(loss_kind, options.background, tape, logits, labels));
+    step.backward(tape, loss(tape, logits, labels));
   }
   step.commit();
   return passes;

@@ -10,6 +10,7 @@
 #include "kernels/cpu/parallel.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/grad_norm.h"
+#include "kernels/loss_sum.h"
 #include "kernels/normalize_images.h"
 #include "kernels/soft_dice.h"
 
@@ -134,6 +135,36 @@ void soft_dice_backward(benchmark::State& state) {
   report_bytes(state, state.iterations() * batch.bytes(2));
 }
 
+/// Cross-entropy and Dice in one pass, against the sum of their rows.
+constexpr LossSumSpec kEntropyAndDice{.cross_entropy = 1, .dice = 0.5};
+
+template <class T>
+void loss_sum_forward(benchmark::State& state) {
+  Batch<T> batch(state);
+  std::vector<double> scratch(cpu::loss_sum_scratch(batch.x()) / sizeof(double));
+  std::vector<double> sums(static_cast<std::size_t>((batch.N + 1) * batch.C * 3));
+  for (auto _ : state) {
+    LossSumResult result;
+    cpu::loss_sum_forward(kEntropyAndDice, batch.x(), batch.y(), {}, sums.data(), &result, scratch.data());
+    benchmark::DoNotOptimize(result);
+  }
+  report_bytes(state, state.iterations() * batch.bytes(1));
+}
+
+template <class T>
+void loss_sum_backward(benchmark::State& state) {
+  Batch<T> batch(state);
+  std::vector<double> scratch(cpu::loss_sum_scratch(batch.x()) / sizeof(double));
+  std::vector<double> sums(static_cast<std::size_t>((batch.N + 1) * batch.C * 3));
+  LossSumResult result;
+  cpu::loss_sum_forward(kEntropyAndDice, batch.x(), batch.y(), {}, sums.data(), &result, scratch.data());
+  const double dloss = 1;
+  for (auto _ : state) {
+    cpu::loss_sum_backward(kEntropyAndDice, batch.x(), batch.y(), {}, sums.data(), &result, &dloss, batch.dx());
+  }
+  report_bytes(state, state.iterations() * batch.bytes(2));
+}
+
 template <class T>
 void confusion(benchmark::State& state) {
   Batch<T> batch(state);
@@ -166,6 +197,8 @@ BENCHMARK(cross_entropy_forward<float>)->Apply(shapes);
 BENCHMARK(cross_entropy_backward<float>)->Apply(shapes);
 BENCHMARK(soft_dice_forward<float>)->Apply(shapes);
 BENCHMARK(soft_dice_backward<float>)->Apply(shapes);
+BENCHMARK(loss_sum_forward<float>)->Apply(shapes);
+BENCHMARK(loss_sum_backward<float>)->Apply(shapes);
 BENCHMARK(confusion<float>)->Apply(shapes);
 BENCHMARK(cross_entropy_forward<double>)->Args({8, 128, 2})->UseRealTime()->Unit(benchmark::kMicrosecond);
 BENCHMARK(normalize_images)->Args({8, 128})->Args({16, 256})->UseRealTime()->Unit(benchmark::kMicrosecond);

@@ -182,7 +182,11 @@ Scan scan_pairs(const std::vector<Sample>& samples, const DatasetOptions& option
                 orientation_hint(finding.photograph, options));
     std::array<std::int64_t, 256> counts{};
     for (const std::uint8_t value : mask.pixels) ++counts[value];
-    for (std::size_t value = 0; value < counts.size(); ++value) finding.values[value] = counts[value] > 0;
+    for (std::size_t value = 0; value < counts.size(); ++value) {
+      if (counts[value] == 0) continue;
+      finding.values.set(value);
+      finding.pixels.push_back(counts[value]);
+    }
     finding.kept = finding.values;
     if (options.height > 0) finding.kept = values_kept(mask, finding.values, options.height, options.width);
     finding.contents = hash_of(mask.pixels, static_cast<std::uint64_t>(mask.width));

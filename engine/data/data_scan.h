@@ -16,6 +16,7 @@ struct Finding {
   Sample sample;
   std::string corrupt;                ///< the reason, if it is
   std::bitset<256> values;            ///< codes in the mask (mask_reader.h)
+  std::vector<std::int64_t> pixels;   ///< of each of `values`, in their order
   std::bitset<256> kept;              ///< those left at the network's size
   std::uint64_t contents = 0;         ///< a hash of the mask's size and pixels
   std::uint64_t palette = 0;          ///< a hash of the mask's palette; 0: it has none

@@ -70,10 +70,11 @@ Dataset::Dataset(const DatasetOptions& options) : options_(options) {
   remarks_ = remarks_on(scan.findings, options, meaning);
   remarks_.notes.insert(remarks_.notes.begin(), layout.notes.begin(), layout.notes.end());
 
+  training_classes_.resize(class_names_.size());
   std::unordered_set<std::string> training;
   for (const Sample& sample : list(Split::train)) training.insert(sample.image.string());
   for (const Finding& finding : scan.findings) {
-    if (training.contains(finding.sample.image.string())) training_labels_ |= labels_of(finding.values, label_of_);
+    if (training.contains(finding.sample.image.string())) add_to_training_classes(finding);
     for (const char c : finding.sample.name) hash_ = mix64(hash_ ^ static_cast<unsigned char>(c));
     hash_ = mix64(mix64(hash_ ^ finding.photograph_bytes) ^ finding.contents);
   }
@@ -103,19 +104,35 @@ void Dataset::leave_out_broken(std::vector<Finding>& findings) {
   }
 }
 
+void Dataset::add_to_training_classes(const Finding& finding) {
+  std::vector<std::int64_t> pixels(class_names_.size());
+  std::int64_t all = 0;
+  for (std::size_t value = 0, i = 0; value < 256; ++value) {
+    if (!finding.values[value]) continue;
+    const std::int64_t here = finding.pixels[i++];
+    if (label_of_[value] == kIgnoredLabel) continue;
+    pixels[static_cast<std::size_t>(label_of_[value])] += here;
+    all += here;
+  }
+  for (std::size_t c = 0; c < pixels.size(); ++c) {
+    training_classes_[c].pixels += pixels[c];
+    if (pixels[c] > 0) training_classes_[c].pixels_around += all;
+  }
+}
+
 std::vector<std::string> Dataset::check_trainable() const {
   std::vector<std::string> present, absent;
   for (std::size_t c = 0; c < class_names_.size(); ++c) {
-    (training_labels_[c] ? present : absent).push_back(class_names_[c]);
+    (training_classes_[c].pixels > 0 ? present : absent).push_back(class_names_[c]);
   }
   if (present.size() < 2) {
     throw Error(
         "data folder {}: the {} training masks hold {}: there is nothing to learn; expected pixels of two classes at "
         "least. Look at the masks and at what their values mean: {}",
         options_.folder.string(), size(Split::train),
-        present.empty()       ? "only ignored pixels"
-        : training_labels_[0] ? fmt::format("class {} alone, no foreground", present[0])
-                              : fmt::format("class {} alone", present[0]),
+        present.empty()                   ? "only ignored pixels"
+        : training_classes_[0].pixels > 0 ? fmt::format("class {} alone, no foreground", present[0])
+                                          : fmt::format("class {} alone", present[0]),
         values_text());
   }
   if (absent.empty()) return {};

@@ -64,6 +64,7 @@ struct DatasetOptions {
   bool follow_links = false;                   ///< also links that lead out of the folder
   std::optional<ClassMap> class_map;           ///< what the masks' values mean, else MaskKind
   int binarize = 0;                            ///< masks are white from this gray on, black below; 0: as stored
+  std::optional<int> ignored_value;            ///< of index masks, besides 255
   int classes = 2;
   Border border = Border::foreground;
   OnCorrupt on_corrupt = OnCorrupt::stop;
@@ -87,6 +88,12 @@ struct MaskSummary {
   std::array<std::int64_t, 256> pixels{};
 };
 
+/// How much of the training masks a class is, in pixels of the files that count.
+struct ClassShare {
+  std::int64_t pixels = 0;
+  std::int64_t pixels_around = 0;  ///< all of the masks that hold the class
+};
+
 struct SkippedSample {
   std::string name;
   std::string reason;
@@ -102,6 +109,8 @@ class Dataset {
 
   const DatasetOptions& options() const { return options_; }
   const MaskSummary& masks() const { return masks_; }
+  /// Of each class.
+  const std::vector<ClassShare>& training_classes() const { return training_classes_; }
   const std::vector<SkippedSample>& skipped() const { return skipped_; }
   /// By class: the class map's names, or numbers.
   const std::vector<std::string>& class_names() const { return class_names_; }
@@ -132,6 +141,7 @@ class Dataset {
  private:
   const std::vector<Sample>& list(Split split) const { return lists_[static_cast<std::size_t>(split)]; }
   void leave_out_broken(std::vector<Finding>& findings);
+  void add_to_training_classes(const Finding& finding);
   std::string value_text(std::size_t code) const;
   std::string values_text() const;
 
@@ -145,7 +155,7 @@ class Dataset {
   std::vector<SkippedSample> skipped_;
   Remarks remarks_;
   std::array<std::int16_t, 256> label_of_{};  // -1: not allowed
-  std::bitset<256> training_labels_;          // in the training masks
+  std::vector<ClassShare> training_classes_;
   std::uint64_t hash_ = 0;
 };
 

@@ -114,6 +114,7 @@ LabelTable label_table(MaskKind kind, const Scan& scan, const DatasetOptions& op
     case MaskKind::indices:
       for (int c = 0; c < options.classes; ++c) labels[static_cast<std::size_t>(c)] = static_cast<std::int16_t>(c);
       labels[255] = kIgnoredLabel;
+      if (options.ignored_value) labels[static_cast<std::size_t>(*options.ignored_value)] = kIgnoredLabel;
       break;
   }
   return labels;
@@ -138,6 +139,13 @@ MaskMeaning meaning_of(const Scan& scan, const DatasetOptions& options, bool tri
   check_known(scan, options);
   MaskMeaning out;
   out.kind = options.class_map ? MaskKind::class_map : trimaps ? MaskKind::trimap : kind_of(scan, options);
+  if (options.ignored_value && out.kind != MaskKind::indices) {
+    throw Error(
+        "data folder {}: --ignore-index {} is for masks that hold the indices of the classes, and these are {}: leave "
+        "it "
+        "out, or say what each value means (--class-map FILE)",
+        options.folder.string(), *options.ignored_value, name_of(out.kind));
+  }
   out.labels = label_table(out.kind, scan, options);
   check_values(scan, options, out);
   return out;

@@ -9,6 +9,7 @@
 
 #include "engine/autograd/tape.h"
 #include "kernels/cross_entropy.h"
+#include "kernels/loss_sum.h"
 #include "kernels/max_pool.h"
 #include "kernels/normalize_images.h"
 #include "kernels/soft_dice.h"
@@ -96,5 +97,8 @@ kernels::NormalizeSpec imagenet_normalization();
 Var softmax_cross_entropy(Tape& tape, const Var& logits, const Tensor& labels,
                           const kernels::CrossEntropySpec& spec = {}, const Tensor& class_weights = {});
 Var soft_dice_loss(Tape& tape, const Var& logits, const Tensor& labels, const kernels::SoftDiceSpec& spec = {});
+/// A sum of such losses with weights, with label smoothing and focal loss.
+Var loss_sum(Tape& tape, const Var& logits, const Tensor& labels, const kernels::LossSumSpec& spec,
+             const Tensor& class_weights = {});
 
 }  // namespace unet

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "kernels/cpu/dice.h"
 #include "kernels/cpu/isa.h"
 #include "kernels/cpu/isa/soft_dice.h"
 #include "kernels/cpu/parallel.h"
@@ -63,11 +64,7 @@ void soft_dice_forward(const SoftDiceSpec& spec, ConstView logits, ConstView lab
   double total = 0;
   const std::int64_t first = first_class(spec, logits);
   for (std::int64_t g = 0; g < groups; ++g) {
-    for (std::int64_t c = first; c < C; ++c) {
-      const double* s = sums + (g * C + c) * 3;
-      const double denominator = s[1] + s[2] + spec.smooth;
-      total += denominator == 0 ? 1 : (2 * s[0] + spec.smooth) / denominator;
-    }
+    for (std::int64_t c = first; c < C; ++c) total += dice_of(sums + (g * C + c) * 3, spec.smooth);
   }
   result->invalid = invalid;
   result->loss = invalid > 0   ? std::numeric_limits<double>::quiet_NaN()
@@ -87,11 +84,9 @@ void soft_dice_backward(const SoftDiceSpec& spec, ConstView logits, ConstView la
       const std::int64_t b = i % blocks.count, n = i / blocks.count, begin = n * per_image + blocks.begin(b);
       double slope[max_classes] = {}, offset[max_classes] = {};
       for (std::int64_t c = first; c < C; ++c) {
-        const double* s = sums + ((spec.batch ? 0 : n) * C + c) * 3;
-        const double denominator = s[1] + s[2] + spec.smooth;
-        if (denominator == 0) continue;
-        slope[c] = share * 2 / denominator;
-        offset[c] = -share * (2 * s[0] + spec.smooth) / (denominator * denominator);
+        const DiceSlope of_class = dice_slope(sums + ((spec.batch ? 0 : n) * C + c) * 3, spec.smooth, share);
+        slope[c] = of_class.slope;
+        offset[c] = of_class.offset;
       }
       loops.backward(logits.as<T>() + begin * C, labels.as<std::uint8_t>() + begin, blocks.end(b) - blocks.begin(b),
                      static_cast<int>(C), spec.ignore_index, slope, offset, dlogits.as<T>() + begin * C);

@@ -1,33 +1,13 @@
-// The loss of a pixel is log(1 + s) + (largest - logit of the label), s the sum of e^(x_c - largest) over the classes
-// but the largest: nothing overflows and small losses keep their digits.
+// The loss of a pixel is log(1 + s) + (largest - logit of the label), s as in softmax.h: nothing overflows.
 #include "kernels/cross_entropy.h"
 
 #include "kernels/cuda/partial_sums.h"
+#include "kernels/cuda/softmax.h"
 
 namespace unet::kernels::cuda {
 namespace {
 
 Cut cut_of(ConstView logits) { return cut(logits.pixels(), 2048, 1024); }
-
-/// The place of the first largest of x[0..C), a NaN if there is one, and s.
-struct Softmax {
-  int at;
-  float largest, rest;
-};
-
-__device__ inline Softmax softmax_of(const float* x, int C) {
-  Softmax out{0, x[0], 0};
-  for (int c = 1; c < C; ++c) {
-    if (!(x[c] <= out.largest) && !isnan(out.largest)) {
-      out.largest = x[c];
-      out.at = c;
-    }
-  }
-  for (int c = 0; c < C; ++c) {
-    if (c != out.at) out.rest += expf(x[c] - out.largest);
-  }
-  return out;
-}
 
 __global__ void __launch_bounds__(kBlockThreads)
     cross_entropy_kernel(const float* logits, const std::uint8_t* labels, const float* class_weights,

@@ -1,5 +1,6 @@
 #include "kernels/soft_dice.h"
 
+#include "kernels/cuda/dice.h"
 #include "kernels/cuda/partial_sums.h"
 
 namespace unet::kernels::cuda {
@@ -76,9 +77,7 @@ __global__ void __launch_bounds__(kBlockThreads)
   const std::int64_t terms = groups * (C - first);
   double total = 0, invalid = 0;
   for (std::int64_t i = threadIdx.x; i < terms; i += kBlockThreads) {
-    const double* s = sums + (i / (C - first) * C + first + i % (C - first)) * 3;
-    const double denominator = s[1] + s[2] + smooth;
-    total += denominator == 0 ? 1 : (2 * s[0] + smooth) / denominator;
+    total += dice_of(sums + (i / (C - first) * C + first + i % (C - first)) * 3, smooth);
   }
   for (std::int64_t b = threadIdx.x; b < stretches; b += kBlockThreads) invalid += partial[b * (C * 3 + 1) + C * 3];
   const double all = block_sum(total, doubles), bad = block_sum(invalid, doubles);
@@ -97,12 +96,9 @@ __global__ void __launch_bounds__(kBlockThreads)
   const double share = -*dloss / (groups * (C - first));
   for (int c = static_cast<int>(threadIdx.x); c < C; c += kBlockThreads) {
     const double* s = sums + ((batch ? 0 : static_cast<std::int64_t>(blockIdx.y)) * C + c) * 3;
-    const double denominator = s[1] + s[2] + smooth;
-    const bool counts = c >= first && denominator != 0;
-    const double slope = counts ? share * 2 / denominator : 0;
-    const double offset = counts ? -share * (2 * s[0] + smooth) / (denominator * denominator) : 0;
-    if_true[c] = static_cast<float>(slope + offset);
-    if_false[c] = static_cast<float>(offset);
+    const DiceSlope of_class = c >= first ? dice_slope(s, smooth, share) : DiceSlope{0, 0};
+    if_true[c] = static_cast<float>(of_class.slope + of_class.offset);
+    if_false[c] = static_cast<float>(of_class.offset);
   }
   __syncthreads();
   const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * kBlockThreads + threadIdx.x;

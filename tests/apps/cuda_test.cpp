@@ -73,6 +73,22 @@ TEST_F(CudaPrograms, TrainEvaluateAndPredict) {
   EXPECT_EQ(predicted("predict_unet_on_shim", "cuda"), predicted("predict_unet", "cpu"));
 }
 
+TEST_F(CudaPrograms, ASumOfLossesWithClassWeightsIsTheCpus) {
+  const Words sum{"--phase1-loss",   "cross_entropy(smoothing=0.1) + 0.5 dice",
+                  "--phase2-loss",   "focal + dice_batch",
+                  "--class-weights", "inverse"};
+  const ProgramResult cuda =
+      train("train_unet_on_shim", there_, sum + Words{"--device", "cuda", "--precision", "fp32", "--no-autotune"});
+  ASSERT_EQ(cuda.code, 0) << cuda.err;
+  const ProgramResult cpu = train("train_unet", here_, sum + Words{"--device", "cpu"});
+  ASSERT_EQ(cpu.code, 0) << cpu.err;
+  for (const auto& [file, name] : {std::pair{"steps.csv", "loss"}, {"metrics.csv", "val_loss"}}) {
+    const auto losses = column(there_ / file, name), expected = column(here_ / file, name);
+    ASSERT_EQ(losses.size(), expected.size());
+    for (std::size_t i = 0; i < losses.size(); ++i) EXPECT_NEAR(losses[i], expected[i], 2e-3 * expected[i]) << i;
+  }
+}
+
 TEST_F(CudaPrograms, ThePrecisionIsTheDevicesUnlessItIsAskedFor) {
   const auto expect_auto = [&](const std::string& which, const std::string& device, const std::string& major,
                                const std::string& said, const std::string& recorded) {

@@ -20,32 +20,34 @@ std::string error_in(const std::string& phase) {
 
 TEST(Recipe, ATextIsAPhase) {
   const Phase phase = parse_phase(" loss=dice,epochs = 10 , lr=1e-4,from=last");
-  EXPECT_EQ(phase.loss, LossKind::dice);
+  EXPECT_EQ(phase.loss, nn::parse_loss("dice"));
   EXPECT_EQ(phase.epochs, 10);
   EXPECT_EQ(phase.lr, 1e-4);
   EXPECT_EQ(phase.from, From::last);
   EXPECT_EQ(unet::text_of(Recipe{phase}), "loss=dice, epochs=10, lr=0.0001, from=last");
+  EXPECT_EQ(unet::text_of(Recipe{parse_phase("loss=0.5dice+focal(gamma=1),epochs=1,lr=1")}),
+            "loss=focal(gamma=1) + 0.5 dice, epochs=1, lr=1");
   const std::string two = "loss=cross_entropy, epochs=3, lr=0.001; loss=dice, epochs=1, lr=0.5";
   EXPECT_EQ(unet::text_of(
                 Recipe{parse_phase("epochs=3,lr=0.001,loss=cross_entropy"), parse_phase("loss=dice,lr=.5,epochs=1")}),
             two);
-  for (const auto& [text, part] : std::map<std::string, std::string>{
-           {"", "\"\" is no part"},
-           {"loss=dice", "no epochs"},
-           {"loss=dice, epochs=2", "no lr"},
-           {"epochs=2, lr=1", "no loss"},
-           {"loss=focal, epochs=2, lr=1", "loss of a phase is \"focal\", expected cross_entropy or dice"},
-           {"loss=dice, epochs=0, lr=1", "epochs of a phase is \"0\""},
-           {"loss=dice, epochs=1e3, lr=1", "epochs of a phase is \"1e3\""},
-           {"loss=dice, epochs=99999999999, lr=1", "epochs of a phase"},
-           {"loss=dice, epochs=1, lr=0", "lr of a phase is \"0\""},
-           {"loss=dice, epochs=1, lr=nan", "lr of a phase"},
-           {"loss=dice, epochs=1, lr=inf", "lr of a phase"},
-           {"loss=dice, epochs=1, lr=1, from=first", "from of a phase is \"first\""},
-           {"loss=dice, epochs=1, lr=1, epochs=2", "epochs twice"},
-           {"loss=dice, epochs=1, lr=1, warmup=3", "\"warmup\" is no part"},
-           {"loss=dice, epochs=1, lr=1,", "\"\" is no part"},
-           {"\x1b[31m=1", "\\x1b"}}) {
+  for (const auto& [text, part] :
+       std::map<std::string, std::string>{{"", "\"\" is no part"},
+                                          {"loss=dice", "no epochs"},
+                                          {"loss=dice, epochs=2", "no lr"},
+                                          {"epochs=2, lr=1", "no loss"},
+                                          {"loss=dise, epochs=2, lr=1", "\"dise\" is no term of a loss"},
+                                          {"loss=dice, epochs=0, lr=1", "epochs of a phase is \"0\""},
+                                          {"loss=dice, epochs=1e3, lr=1", "epochs of a phase is \"1e3\""},
+                                          {"loss=dice, epochs=99999999999, lr=1", "epochs of a phase"},
+                                          {"loss=dice, epochs=1, lr=0", "lr of a phase is \"0\""},
+                                          {"loss=dice, epochs=1, lr=nan", "lr of a phase"},
+                                          {"loss=dice, epochs=1, lr=inf", "lr of a phase"},
+                                          {"loss=dice, epochs=1, lr=1, from=first", "from of a phase is \"first\""},
+                                          {"loss=dice, epochs=1, lr=1, epochs=2", "epochs twice"},
+                                          {"loss=dice, epochs=1, lr=1, warmup=3", "\"warmup\" is no part"},
+                                          {"loss=dice, epochs=1, lr=1,", "\"\" is no part"},
+                                          {"\x1b[31m=1", "\\x1b"}}) {
     EXPECT_NE(error_in(text).find(part), std::string::npos) << text << ": " << error_in(text);
   }
 }
@@ -139,6 +141,8 @@ TEST_F(RecipeRun, ThreePhasesKilledAnywhereGoOnExactly) {
 }
 
 TEST_F(RecipeRun, MayGrowBeforeAResume) {
+  EXPECT_EQ(unet::text_of(Recipe{parse_phase("loss=0.5dice+focal(gamma=1),epochs=1,lr=1")}),
+            "loss=focal(gamma=1) + 0.5 dice, epochs=1, lr=1");
   const std::string two = "[[phase]]\nloss = cross_entropy\nepochs = 1\nlr = 1e-2\n[[phase]]\nloss = dice\nepochs = ",
                     three = "\n[[phase]]\nloss = dice\nepochs = 1\nlr = 1e-3\n";
   const fs::path output = folder_ / "run";

@@ -483,7 +483,7 @@ TEST(Train, HelpAndVersion) {
         "--threads",       "--autotune",      "--plans",         "-j,--workers", "--seed",      "--no-shuffle",
         "--init",          "-o,--output",     "--keep",          "--max-steps",  "--verbose",   "--quiet",
         "--version",       "--config",        "--overwrite",     "--background", "--best-by",   "--group-by",
-        "--normalization"}) {
+        "--normalization", "--class-weights", "--ignore-index"}) {
     expect_parts(help, {option});
   }
 }

@@ -7,34 +7,6 @@
 namespace unet::kernels::cpu::UNET_ISA {
 namespace {
 
-/// planes becomes the softmax.
-template <class T>
-void softmax_of_two(T* planes) {
-  for (int i = 0; i < strip; i += full_lanes<T>) {
-    const Reals<T> d = load(planes + strip + i) - load(planes + i);
-    const Reals<T> u = exp_nonpositive(d > 0 ? -d : d);
-    const Reals<T> large = T{1} / (u + T{1});
-    const Reals<T> small = u * large;
-    store(planes + i, d > 0 ? small : large);
-    store(planes + strip + i, d > 0 ? large : small);
-  }
-}
-
-/// What the sums of one class need from a strip: p and p*t of the pixels that count. Returns sum t.
-template <class T>
-[[gnu::always_inline]] inline std::int64_t select_class(const T* plane, const Int<T>* chosen, int c, T* p, T* pt) {
-  Ints<T> truth = {};
-  for (int i = 0; i < strip; i += full_lanes<T>) {
-    const Ints<T> label = load(chosen + i);
-    store(p + i, label >= 0 ? load(plane + i) : Reals<T>{});
-    store(pt + i, label == c ? load(plane + i) : Reals<T>{});
-    truth -= label == c;
-  }
-  std::int64_t total = 0;
-  for (int k = 0; k < full_lanes<T>; ++k) total += truth[k];
-  return total;
-}
-
 template <class T>
 std::int64_t forward(const T* x, const std::uint8_t* labels, std::int64_t pixels, int C, int ignore_index,
                      double* sums) {

@@ -70,7 +70,7 @@ using Ints = Vector<Int<T>>;
   return u;
 }
 
-/// log(s) for s in [1, max_classes], or NaN.
+/// log(s) for s > 0 that is normal, or NaN.
 [[gnu::always_inline]] inline Vec log_of_sum(Vec s) {
   const Ints<float> bits = reinterpret_cast<Ints<float>>(s);
   const Ints<float> k = (bits - 0x3f3504f3) >> 23;  // 0x3f3504f3: sqrt(1/2)
@@ -212,6 +212,34 @@ template <class T>
     const Reals<T> factor = T{1} / load(sum + i);
     for (int c = 0; c < C; ++c) store(planes + c * strip + i, load(planes + c * strip + i) * factor);
   }
+}
+
+/// The same with two classes: nothing is summed, so small probabilities keep their digits.
+template <class T>
+[[gnu::always_inline]] inline void softmax_of_two(T* planes) {
+  for (int i = 0; i < strip; i += full_lanes<T>) {
+    const Reals<T> d = load(planes + strip + i) - load(planes + i);
+    const Reals<T> u = exp_nonpositive(d > 0 ? -d : d);
+    const Reals<T> large = T{1} / (u + T{1});
+    const Reals<T> small = u * large;
+    store(planes + i, d > 0 ? small : large);
+    store(planes + strip + i, d > 0 ? large : small);
+  }
+}
+
+/// What the Dice sums of one class need from a strip: p and p*t of the pixels that count. Returns sum t.
+template <class T>
+[[gnu::always_inline]] inline std::int64_t select_class(const T* plane, const Int<T>* chosen, int c, T* p, T* pt) {
+  Ints<T> truth = {};
+  for (int i = 0; i < strip; i += full_lanes<T>) {
+    const Ints<T> label = load(chosen + i);
+    store(p + i, label >= 0 ? load(plane + i) : Reals<T>{});
+    store(pt + i, label == c ? load(plane + i) : Reals<T>{});
+    truth -= label == c;
+  }
+  std::int64_t total = 0;
+  for (int k = 0; k < full_lanes<T>; ++k) total += truth[k];
+  return total;
 }
 
 }  // namespace unet::kernels::cpu::UNET_ISA

@@ -186,5 +186,14 @@ TEST(RunRecord, OfATimeWithoutTheChoiceDecayedAll) {
   EXPECT_EQ(differences(options("0", nullptr), options("0", "false"), {}), Lines()) << "nothing is decayed either way";
 }
 
+TEST(RunRecord, OfATimeWithoutClassWeightsOrAnIgnoredValueHadNone) {
+  RunRecord then, now;
+  now.options = {{"class-weights", "none"}, {"ignore-index", "255"}};
+  EXPECT_EQ(differences(then, now, {}), std::vector<std::string>());
+  now.options = {{"class-weights", "inverse"}, {"ignore-index", "0"}};
+  EXPECT_EQ(differences(then, now, {}),
+            (std::vector<std::string>{"--class-weights was none, is inverse", "--ignore-index was 255, is 0"}));
+}
+
 }  // namespace
 }  // namespace unet::tests

@@ -114,21 +114,45 @@ def cross_entropy(name, N, H, W, C, ignore=False, weighted=False, scale=1.0):
     case("cross_entropy_" + name, "softmax_cross_entropy", [scale * torch.randn(N, H, W, C)], function, data)
 
 
+def dice_loss(x, labels, smooth, batch, background):
+    C = x.shape[-1]
+    counted = (labels != 255).to(x.dtype).unsqueeze(-1)
+    p = F.softmax(x, dim=-1) * counted
+    t = F.one_hot(torch.where(labels == 255, torch.zeros_like(labels), labels), C).to(x.dtype) * counted
+    if not background and C > 1:
+        p, t = p[..., 1:], t[..., 1:]
+    over = (0, 1, 2) if batch else (1, 2)
+    score = (2 * (p * t).sum(over) + smooth) / (p.sum(over) + t.sum(over) + smooth)
+    return 1 - score.mean()
+
+
 def soft_dice(name, N, H, W, C, smooth=1.0, batch=False, background=False, ignore=False):
     labels = labels_of(N, H, W, C, ignore)
+    case("soft_dice_" + name, "soft_dice_loss", [torch.randn(N, H, W, C)],
+         lambda x: dice_loss(x, labels, smooth, batch, background).reshape(1),
+         {"labels": labels.to(torch.uint8)}, smooth=smooth, batch=batch, background=background)
+
+
+def loss_sum(name, N, H, W, C, ignore=False, weighted=False, cross_entropy=0.0, focal=0.0, dice=0.0, dice_batch=0.0,
+             smoothing=0.0, gamma=2.0):
+    labels = labels_of(N, H, W, C, ignore)
+    data = {"labels": labels.to(torch.uint8)}
+    if weighted:
+        data["weights"] = torch.rand(C) + 0.25
+    weights = data.get("weights")
 
     def function(x):
-        counted = (labels != 255).to(x.dtype).unsqueeze(-1)
-        p = F.softmax(x, dim=-1) * counted
-        t = F.one_hot(torch.where(labels == 255, torch.zeros_like(labels), labels), C).to(x.dtype) * counted
-        if not background and C > 1:
-            p, t = p[..., 1:], t[..., 1:]
-        over = (0, 1, 2) if batch else (1, 2)
-        score = (2 * (p * t).sum(over) + smooth) / (p.sum(over) + t.sum(over) + smooth)
-        return (1 - score.mean()).reshape(1)
+        smoothed = F.cross_entropy(nchw(x), labels, weight=weights, ignore_index=255, label_smoothing=smoothing)
+        nll = F.cross_entropy(nchw(x), labels, ignore_index=255, reduction="none")
+        counted = (labels != 255).to(x.dtype)
+        w = counted if weights is None else counted * weights[labels * (labels != 255)]
+        by_pixel = (w * (1 - torch.exp(-nll)) ** gamma * nll).sum() / w.sum()
+        out = cross_entropy * smoothed + focal * by_pixel
+        out = out + dice * dice_loss(x, labels, 1.0, False, False) + dice_batch * dice_loss(x, labels, 1.0, True, False)
+        return out.reshape(1)
 
-    case("soft_dice_" + name, "soft_dice_loss", [torch.randn(N, H, W, C)], function,
-         {"labels": labels.to(torch.uint8)}, smooth=smooth, batch=batch, background=background)
+    case("loss_sum_" + name, "loss_sum", [torch.randn(N, H, W, C)], function, data, cross_entropy=cross_entropy,
+         focal=focal, dice=dice, dice_batch=dice_batch, smoothing=smoothing, gamma=gamma)
 
 
 def max_pool(name, x, kernel, stride, pad):
@@ -223,6 +247,17 @@ for name, size in (("odd", (2, 3, 5, 4)), ("one_pixel", (1, 1, 1, 3))):
 head_conv("two", 2, 5, 19, 16, 2)
 head_conv("one_pixel", 1, 1, 1, 3, 1)
 head_conv("many_no_bias", 1, 4, 6, 5, 12, bias=False)
+loss_sum("smoothed", 2, 4, 3, 5, cross_entropy=1.0, smoothing=0.1)
+loss_sum("smoothed_weighted_ignored", 2, 4, 5, 4, ignore=True, weighted=True, cross_entropy=1.0, smoothing=0.3)
+loss_sum("smoothed_weighted_two_classes", 1, 5, 7, 2, ignore=True, weighted=True, cross_entropy=1.0, smoothing=0.2)
+loss_sum("focal", 2, 4, 5, 3, focal=1.0)
+loss_sum("focal_weighted_ignored", 2, 3, 5, 4, ignore=True, weighted=True, focal=1.0, gamma=1.5)
+loss_sum("focal_two_classes", 2, 5, 5, 2, ignore=True, weighted=True, focal=0.5, gamma=0.5)
+loss_sum("with_dice", 2, 5, 4, 3, ignore=True, cross_entropy=1.0, dice=0.5)
+loss_sum("with_dice_two_classes", 3, 5, 4, 2, ignore=True, cross_entropy=1.0, dice_batch=0.5)
+for classes in (2, 4):
+    loss_sum(f"all_{classes}_classes", 2, 4, 5, classes, ignore=True, weighted=True, cross_entropy=0.5, focal=1.25,
+             dice=0.75, dice_batch=2.0, smoothing=0.1)
 
 types = {torch.float64: "F64", torch.uint8: "U8"}
 header = {"__metadata__": {"torch": torch.__version__, "seed": "1234", "cases": json.dumps(cases)}}

@@ -116,6 +116,15 @@ std::vector<Var> run_op(const Record& record, Dtype dtype, const RunningStats& s
     spec.background = options.at("background");
     return {soft_dice_loss(tape, in[0], labels, spec)};
   }
+  if (op == "loss_sum") {
+    const kernels::LossSumSpec spec{.cross_entropy = options.at("cross_entropy"),
+                                    .focal = options.at("focal"),
+                                    .dice = options.at("dice"),
+                                    .dice_batch = options.at("dice_batch"),
+                                    .smoothing = options.at("smoothing"),
+                                    .gamma = options.at("gamma")};
+    return {loss_sum(tape, in[0], labels, spec, record.tensor("weights", dtype))};
+  }
   throw Error("the record names an unknown op {}", op);
 }
 
@@ -180,9 +189,9 @@ TEST(ParityRecord, NamesItsVersionAndCoversEveryOp) {
   EXPECT_FALSE(file.metadata().at("torch").empty());
   std::map<std::string, int> count;
   for (const json& c : recorded_cases()) ++count[c.at("op")];
-  for (const char* op :
-       {"conv2d", "pixel_linear", "head_conv2d", "conv_transpose2d", "norm_act", "relu", "max_pool2d", "add", "concat",
-        "upsample_bilinear", "upsample_nearest", "pad_or_crop", "softmax_cross_entropy", "soft_dice_loss"}) {
+  for (const char* op : {"conv2d", "pixel_linear", "head_conv2d", "conv_transpose2d", "norm_act", "relu", "max_pool2d",
+                         "add", "concat", "upsample_bilinear", "upsample_nearest", "pad_or_crop",
+                         "softmax_cross_entropy", "soft_dice_loss", "loss_sum"}) {
     EXPECT_GE(count[op], 1) << op;
   }
 }

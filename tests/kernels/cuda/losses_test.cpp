@@ -1,6 +1,7 @@
-// Cross-entropy, soft Dice and the counts of the metrics on the device, held against the CPU's.
+// Cross-entropy, soft Dice, sums of losses and the counts of the metrics on the device, held against the CPU's.
 #include "kernels/confusion.h"
 #include "kernels/cross_entropy.h"
+#include "kernels/loss_sum.h"
 #include "kernels/soft_dice.h"
 #include "tests/kernels/cuda/device_values.h"
 
@@ -154,6 +155,83 @@ TEST_F(CudaLosses, SoftDiceOfCornersIsTheCpus) {
   rough.smooth = 0;
   compare_soft_dice(ignored, rough);
   compare_soft_dice(ignored, {});
+}
+
+void compare_loss_sum(const Batch& batch, const LossSumSpec& spec, const Values& weights) {
+  const Shape shape = batch.shape, vector{1, 1, 1, shape.c};
+  std::vector<std::uint8_t> labels = bytes_of(batch.labels);
+  std::vector<float> class_weights(weights.begin(), weights.end());
+  const ConstView on_host = weights.empty() ? ConstView{} : ConstView(host_view(class_weights, Dtype::f32, vector));
+  const ConstView label_view = host_view(labels, Dtype::u8, batch.label_shape());
+  Buffer logits(Dtype::f32, shape, batch.logits), dlogits(Dtype::f32, shape);
+  const auto count = static_cast<std::size_t>((shape.n + 1) * shape.c * 3);
+  std::vector<double> sums(count), scratch(cpu::loss_sum_scratch(logits.view()) / sizeof(double) + 1);
+  LossSumResult want;
+  cpu::loss_sum_forward(spec, logits.view(), label_view, on_host, sums.data(), &want, scratch.data());
+  const double dloss = 0.5;
+  cpu::loss_sum_backward(spec, logits.view(), label_view, on_host, sums.data(), &want, &dloss, dlogits.view());
+
+  DeviceTensor x(Dtype::f32, shape, batch.logits), y(Dtype::u8, batch.label_shape(), batch.labels),
+      dx(Dtype::f32, shape);
+  const DeviceTensor w(Dtype::f32, vector, weights.empty() ? Values(static_cast<std::size_t>(shape.c)) : weights);
+  const ConstView on_device = weights.empty() ? ConstView{} : ConstView(w.view());
+  const DeviceValues<double> device_sums(count), slope(std::vector<double>{dloss});
+  const DeviceValues<LossSumResult> result, again;
+  const DeviceMemory space(cuda::loss_sum_scratch(x.view()));
+  for (const auto* out : {&again, &result}) {
+    cuda::loss_sum_forward(spec, x.view(), y.view(), on_device, device_sums.data(), out->data(), space.data());
+  }
+  cuda::loss_sum_backward(spec, x.view(), y.view(), on_device, device_sums.data(), result.data(), slope.data(),
+                          dx.view());
+  expect_same_bytes(result.values(), again.values());
+  expect_close_numbers(result.value().pixels, want.pixels, 1e-5);
+  expect_close_numbers(result.value().weight, want.weight);
+  expect_close_numbers(result.value().loss, want.loss, 1e-5);
+  EXPECT_EQ(result.value().invalid, want.invalid);
+  expect_close(Dtype::f32, dx.values(), dlogits.values(), 1e-10);
+}
+
+const std::vector<LossSumSpec> kSums{
+    {.cross_entropy = 1, .smoothing = 0.125},
+    {.focal = 1},
+    {.focal = 1, .gamma = 0},
+    {.cross_entropy = 1, .dice = 0.5},
+    {.cross_entropy = 0.5, .focal = 1, .dice_batch = 0.5, .smoothing = 0.25, .gamma = 0.5, .background = true},
+    {.cross_entropy = 1, .focal = 0.5, .dice = 0.25, .dice_batch = 0.75, .smooth = 0.5}};
+
+TEST_F(CudaLosses, SumsAreTheCpus) {
+  for (const Shape shape : kShapes) {
+    for (const LossSumSpec& spec : kSums) {
+      for (const bool bad : {false, true}) {
+        SCOPED_TRACE(shape.text() + " spec " + std::to_string(&spec - kSums.data()) + (bad ? " bad label" : ""));
+        Values weights;
+        for (std::int64_t c = 0; bad && c < shape.c; ++c) weights.push_back(0.25 + 0.5 * static_cast<double>(c % 4));
+        compare_loss_sum(batch_of(shape, bad && shape.c < 256), spec, weights);
+      }
+    }
+  }
+}
+
+TEST_F(CudaLosses, SumsOfCornersAreTheCpus) {
+  for (const std::int64_t C : {1, 2, 3}) {
+    for (LossSumSpec spec : kSums) {
+      spec.smooth = 0;
+      Batch batch = batch_of({2, 3, 3, C});
+      compare_loss_sum(batch, spec, Values(static_cast<std::size_t>(C)));
+      for (double& logit : batch.logits) logit *= 60;  // neither overflow nor lost digits
+      compare_loss_sum(batch, spec, {});
+      for (double& label : batch.labels) label = 255;
+      compare_loss_sum(batch, spec, {});
+      batch.labels[4] = 0;
+      batch.logits[static_cast<std::size_t>(5 * C - 1)] = std::numeric_limits<double>::quiet_NaN();
+      DeviceTensor x(Dtype::f32, batch.shape, batch.logits), y(Dtype::u8, batch.label_shape(), batch.labels);
+      const DeviceValues<LossSumResult> result;
+      const DeviceValues<double> sums(static_cast<std::size_t>(9 * C));
+      const DeviceMemory space(cuda::loss_sum_scratch(x.view()));
+      cuda::loss_sum_forward(spec, x.view(), y.view(), {}, sums.data(), result.data(), space.data());
+      EXPECT_TRUE(std::isnan(result.value().loss)) << C << " classes, spec " << spec.focal;
+    }
+  }
 }
 
 TEST_F(CudaLosses, CountsAreTheCpus) {
