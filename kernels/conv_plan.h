@@ -7,8 +7,8 @@
 // takes slices (other providers would make hidden copies), dx is dense, the residual may be pitched. A plan's dtype is
 // that of the activations x, dx, y, dy, residual. On the CPU weights, dweights and bias are f64 beside f64 and f32
 // otherwise: bf16 is storage for activations alone, products and sums are f32 (but own:gemm rounds weights where the
-// CPU multiplies bf16, Isa::avx512_bf16). Each of the three passes is a ConvCase; a plan is made once for it and run
-// many times. The caller owns the workspace.
+// CPU multiplies bf16: Isa::avx512_bf16, and Isa::avx512_amx, whose tiles besides take denormals for zero). Each of the
+// three passes is a ConvCase; a plan is made once for it and run many times. The caller owns the workspace.
 #pragma once
 
 #include <compare>

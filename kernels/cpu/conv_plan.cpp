@@ -7,6 +7,7 @@
 #include "kernels/cpu/isa.h"
 #include "kernels/cpu/onednn_conv.h"
 #include "kernels/cpu/own_conv.h"
+#include "kernels/cpu/tile_conv.h"
 #include "kernels/cpu/winograd.h"
 
 namespace unet::kernels::cpu {
@@ -33,6 +34,16 @@ WinogradTile winograd_tile(const ConvCase& c) {
   const bool exact = c.dtype != Dtype::f32 || c.pass == ConvPass::backward_weights || summed <= 512;
   const bool fewer = tiles(6) >= 100 && 10 * 64 * tiles(6) <= 9 * 36 * tiles(4);
   return fewer && enough_channels && exact ? WinogradTile::f6x6 : WinogradTile::f4x4;
+}
+
+/// Whether tiles are faster than Winograd, by measurement (bench/README.md): forward and backward data, unless few
+/// channels leave the tiles half empty, 1.1 to 3.5 times; backward weights 1.15 to 1.45 times where many pixels are
+/// summed for each copied weight.
+bool tiles_pay(const ConvCase& c) {
+  if (!tile_conv_supports(c)) return false;
+  const std::int64_t few = std::min(c.shape.Cin, c.shape.Cout), many = std::max(c.shape.Cin, c.shape.Cout);
+  if (c.pass == ConvPass::backward_weights) return few >= 64 && c.shape.N * c.Ho() * c.Wo() >= 2048;
+  return few >= 16 && many >= 32;
 }
 
 /// The fixed choice, within `provider`: the case, no clock. Measured with oneDNN 2.6.3 on one thread of an
@@ -66,11 +77,12 @@ Method rule(ConvProvider provider, const ConvCase& c) {
   const ConvShape& s = c.shape;
   if (provider == ConvProvider::automatic || provider == ConvProvider::direct) {
     if (first_layer_supports(c)) return Method::first_layer;
-    // Faster than every direct method at each of UNet's layers (bench/README.md). By counting operations the transforms
-    // cost what the products save at 8 channels; below, it keeps small networks off oneDNN, whose threads spin at every
-    // barrier while others want the machine. Baseline vectors were not timed: they are left to the direct methods.
+    // Faster than every direct method but tiles at each of UNet's layers (bench/README.md). By counting operations the
+    // transforms cost what the products save at 8 channels; below, it keeps small networks off oneDNN, whose threads
+    // spin at every barrier while others want the machine. Baseline vectors were not timed: they are left to the direct
+    // methods.
     if (provider == ConvProvider::automatic && isa() != Isa::baseline && winograd_supports(c) && s.Cin >= 4 &&
-        s.Cout >= 4) {
+        s.Cout >= 4 && !tiles_pay(c)) {
       return Method::winograd;
     }
   }

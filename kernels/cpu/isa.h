@@ -12,12 +12,14 @@ enum class Isa {
   baseline,
   avx2,
   avx512,
-  avx512_bf16  // the tables of avx512, and products of bf16 pairs (isa/gemm.h)
+  avx512_bf16,  // the tables of avx512, and products of bf16 pairs (isa/gemm.h)
+  avx512_amx    // the same, such products in AMX's tiles
 };
 
-/// The fastest set that this CPU (and its operating system) runs, which on Intel's is avx512 where there is
-/// avx512_bf16; or the one named by the environment variable UNET_ISA=baseline|avx2|avx512|avx512_bf16, or the next
-/// lower one that runs. Read once. Throws std::invalid_argument for any other value of the variable.
+/// The fastest set that this CPU (and its operating system, which must allow the tiles to this process) runs; where
+/// Intel's has avx512_bf16 and no tiles it is avx512. Or the one named by the environment variable
+/// UNET_ISA=baseline|avx2|avx512|avx512_bf16|avx512_amx, or the next lower one that runs. Read once. Throws
+/// std::invalid_argument for any other value of the variable.
 Isa isa();
 const char* name_of(Isa isa);
 
@@ -25,6 +27,7 @@ const char* name_of(Isa isa);
 template <class Table>
 const Table& select(const Table& baseline, const Table& avx2, const Table& avx512) {
   switch (isa()) {
+    case Isa::avx512_amx:
     case Isa::avx512_bf16:
     case Isa::avx512:
       return avx512;

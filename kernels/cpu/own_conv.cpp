@@ -3,11 +3,12 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "kernels/cpu/grid_product.h"
 #include "kernels/cpu/isa.h"
-#include "kernels/cpu/isa/conv_pack.h"
 #include "kernels/cpu/isa/elementwise.h"
 #include "kernels/cpu/isa/gemm.h"
 #include "kernels/cpu/parallel.h"
+#include "kernels/cpu/tile_conv.h"
 #include "kernels/dispatch.h"
 
 namespace unet::kernels::cpu {
@@ -95,28 +96,6 @@ void pack_columns(const Gather<T>& rows, std::int64_t m0, std::int64_t m1, std::
     pack_loops(T{}).gather(rows, m0, m1, k0, k1, to, stride, 0, col_pad);
   }
 }
-
-/// C[m, j] = sum_k gather[m, k] * B[k, j], where row m = (n, gh, gw) goes to pixel (n, gh*out_step + out_h, ...) of
-/// out.
-template <class T>
-struct GridProduct {
-  using A = Compute<T>;
-
-  Gather<T> rows;
-  std::int64_t N, cols;
-  // Weight of tap (i, j), channel c, column col: w[tap0 + i*tap_i + j*tap_j + c*stride_c + col*stride_col].
-  const A* w;
-  std::int64_t tap0, tap_i, tap_j, stride_c, stride_col;
-  const A* bias;
-  const T* residual;  // of row m at residual + m*residual_pitch; or null
-  std::int64_t residual_pitch;
-  bool relu;
-  T* out;
-  std::int64_t out_H, out_W, out_pitch, out_step, out_h, out_w;
-
-  std::int64_t pixels() const { return N * rows.grid_h * rows.grid_w; }
-  std::int64_t depth() const { return rows.taps_h * rows.taps_w * rows.C; }
-};
 
 template <class T, class P>
 void run(const GridProduct<T>& p, P* packed) {
@@ -212,6 +191,14 @@ void run(const GridProduct<T>& p, P* packed) {
 }
 
 template <class T>
+void run(const ConvCase& c, const GridProduct<T>& p, bool even, void* workspace) {
+  if constexpr (std::is_same_v<T, bf16>) {
+    if (tile_conv_supports(c)) return tile_product(p, workspace);
+  }
+  dispatch_products<T>(even, [&]<class P>(P) { run(p, static_cast<P*>(workspace)); });
+}
+
+template <class T>
 void forward(const ConvCase& c, const ConvOperands& io, void* workspace) {
   const ConvSpec& spec = c.spec;
   const ConvShape& s = c.shape;
@@ -233,7 +220,7 @@ void forward(const ConvCase& c, const ConvOperands& io, void* workspace) {
   p.out_W = c.Wo();
   p.out_pitch = io.y.pitch;
   p.out_step = 1;
-  dispatch_products<T>(s.Cin % 2 == 0, [&]<class P>(P) { run(p, static_cast<P*>(workspace)); });
+  run(c, p, s.Cin % 2 == 0, workspace);
 }
 
 /// One dimension of a phase: its pixels are h = first + g*stride, g < count; tap i < taps reads dy at g + offset + i
@@ -276,7 +263,7 @@ void backward_data(const ConvCase& c, const ConvOperands& io, void* workspace) {
       p.out_step = spec.stride;
       p.out_h = ph;
       p.out_w = pw;
-      dispatch_products<T>(s.Cout % 2 == 0, [&]<class P>(P) { run(p, static_cast<P*>(workspace)); });
+      run(c, p, s.Cout % 2 == 0, workspace);
     }
   }
 }
@@ -351,6 +338,7 @@ void backward_weights(const ConvCase& c, const ConvOperands& io, Compute<T>* wor
 }  // namespace
 
 std::size_t own_conv_workspace(const ConvCase& c) {
+  if (tile_conv_supports(c)) return tile_conv_workspace(c);
   const ConvShape& s = c.shape;
   std::int64_t elements = 0;
   if (c.pass == ConvPass::backward_weights) {
@@ -372,6 +360,7 @@ void own_conv(const ConvCase& c, const ConvOperands& io, void* workspace) {
       case ConvPass::backward_data:
         return backward_data<T>(c, io, workspace);
       case ConvPass::backward_weights:
+        if (tile_conv_supports(c)) return tile_weights(c, io, static_cast<float*>(workspace));
         dispatch_products<T>(true,
                              [&]<class P>(P) { backward_weights<T, P>(c, io, static_cast<Compute<T>*>(workspace)); });
     }

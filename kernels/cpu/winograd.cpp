@@ -15,6 +15,7 @@ WinogradKernels winograd_kernels(WinogradTile tile, Dtype activations, Isa set) 
         m, (m + 2) * (m + 2), element, &tiles[size][type], {&filters[size][0], &filters[size][1]}, &product};
   };
   switch (set) {
+    case Isa::avx512_amx:
     case Isa::avx512_bf16:
     case Isa::avx512:
       return bundle(avx512::winograd_tiles, avx512::winograd_filters, avx512::winograd_products);

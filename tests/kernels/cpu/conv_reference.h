@@ -32,7 +32,7 @@ inline double bf16_rounding(std::size_t values) { return values < 64 ? 0x1p-16 :
 /// The same for own products, whose weights are rounded besides where the CPU multiplies bf16: twice the error, about
 /// (0.54 of the bound each, the mean of 1 / mantissa^2, so 5.5e-6 in all).
 inline double bf16_products(std::size_t values) {
-  if (cpu::isa() != cpu::Isa::avx512_bf16) return bf16_rounding(values);
+  if (cpu::isa() < cpu::Isa::avx512_bf16) return bf16_rounding(values);
   return values < 64 ? 2 * bf16_rounding(values) : 1e-5;
 }
 

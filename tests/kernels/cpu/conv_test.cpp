@@ -7,6 +7,7 @@
 #include "kernels/cpu/onednn_conv.h"
 #include "kernels/cpu/own_conv.h"
 #include "kernels/cpu/parallel.h"
+#include "kernels/cpu/tile_conv.h"
 #include "tests/kernels/cpu/conv_reference.h"
 
 namespace unet::kernels {
@@ -63,6 +64,13 @@ const Case kCases[] = {
     {{2, 14, 11, 40, 300, 3, 3}, {2, 1, true, true, true}},
     {{1, 30, 29, 24, 40, 1, 1}, {1, 0, false, true, true}},
     {{1, 5, 7, 3, 20, 3, 3}, {1, 1, false, true, true}},
+    // A row, a column, several patches of the tiles' product in both directions, several images in one.
+    {{1, 1, 300, 40, 33, 3, 3}, {1, 1, true, true}},
+    {{1, 300, 1, 17, 16, 3, 3}, {1, 1}},
+    {{2, 41, 262, 8, 36, 3, 3}, {2, 1, true, false, true}},
+    {{20, 3, 3, 70, 40, 3, 3}, {1, 1, false, true, true}},
+    {{3, 9, 260, 6, 4, 1, 1}, {2, 0, true}},
+    {{2, 16, 48, 32, 136, 1, 3}, {1, 1}},
 };
 
 class Operands {
@@ -79,11 +87,19 @@ class Operands {
         dy(dtype, {c.shape.N, c.Ho(), c.Wo(), c.shape.Cout},
            test::random_values(c.shape.N * c.Ho() * c.Wo() * c.shape.Cout, 4), gap) {}
 
-  Reference reference(const Case& c) const {
-    return test::convolve(c.spec, c.shape, x.values(), weights.values(), bias.values(), residual.values(), dy.values());
+  Reference reference(const Case& c) const { return reference(c, weights.values()); }
+  /// As tiles multiply: with weights that are rounded too.
+  Reference reference_of_tiles(const Case& c) const {
+    const ConvShape& s = c.shape;
+    return reference(c, Buffer(Dtype::bf16, {s.Cout, s.Kh, s.Kw, s.Cin}, weights.values()).values());
   }
 
   Buffer x, weights, bias, residual, dy;
+
+ private:
+  Reference reference(const Case& c, const Values& w) const {
+    return test::convolve(c.spec, c.shape, x.values(), w, bias.values(), residual.values(), dy.values());
+  }
 };
 
 const Reference& reference(const Case& c) {
@@ -142,21 +158,25 @@ TEST_P(Conv, OwnEqualsReferenceF64) {
 TEST_P(Conv, EveryBf16CandidateEqualsReferenceOnTheRoundedInputs) {
   for (const Case& c : kCases) {
     const Operands in(c, Dtype::bf16);
-    const Reference r = in.reference(c);
-    const Values& expected = GetParam() == ConvPass::forward         ? r.y
-                             : GetParam() == ConvPass::backward_data ? r.dx
-                                                                     : r.dweights;
+    const auto passed = [](const Reference& r) {
+      return GetParam() == ConvPass::forward ? r.y : GetParam() == ConvPass::backward_data ? r.dx : r.dweights;
+    };
+    const bool pairs = cpu::isa() == cpu::Isa::avx512_bf16;
+    const bool tiles = cpu::tile_conv_supports(c.of(GetParam(), Dtype::bf16));
+    const Values expected = passed(in.reference(c));
+    const Values of_tiles = tiles ? passed(in.reference_of_tiles(c)) : expected;
     const bool weights = GetParam() == ConvPass::backward_weights;
     const auto bound = [&](const std::string& id) {
       if (weights) return id.starts_with("winograd") ? 1e-9 : 1e-11;
-      return id == "own:gemm" ? test::bf16_products(expected.size()) : test::bf16_rounding(expected.size());
+      return id == "own:gemm" && pairs ? test::bf16_products(expected.size()) : test::bf16_rounding(expected.size());
     };
     std::vector<ConvPlan> plans = cpu::plan_conv_candidates(c.of(GetParam(), Dtype::bf16));
     ASSERT_FALSE(plans.empty());
     EXPECT_EQ(plans[0].id, "own:gemm");
     plans.push_back(plan_conv(c.of(GetParam(), Dtype::bf16), ConvProvider::automatic));
     for (const ConvPlan& plan : plans) {
-      EXPECT_LE(nmse(run(plan, c, GetParam(), Dtype::bf16, in), expected), bound(plan.id)) << plan.id << ", " << c;
+      const Values& exact = plan.id == "own:gemm" ? of_tiles : expected;
+      EXPECT_LE(nmse(run(plan, c, GetParam(), Dtype::bf16, in), exact), bound(plan.id)) << plan.id << ", " << c;
     }
   }
 }
@@ -190,8 +210,8 @@ std::vector<ConvPlan> own_candidates(const ConvCase& c) {
 TEST_P(Conv, OwnGivesTheSameBytesForAnyNumberOfThreads) {
   const int before = cpu::threads();
   // The last: so many pixels that backward weights cuts its sum.
-  const Case cases[] = {
-      kCases[5], kCases[8], kCases[12], kCases[15], kCases[20], kCases[22], {{2, 70, 61, 20, 24, 3, 3}, {1, 1, true}}};
+  const Case cases[] = {kCases[5],  kCases[8],  kCases[12], kCases[15],
+                        kCases[20], kCases[22], kCases[27], {{2, 70, 61, 20, 24, 3, 3}, {1, 1, true}}};
   for (const Case& c : cases) {
     for (const Dtype dtype : {Dtype::f32, Dtype::bf16}) {
       const Operands in(c, dtype);
@@ -311,6 +331,24 @@ TEST(ConvPlanIds, OfStridedConvolutionsAreOurs) {
       if (pass == ConvPass::backward_data) continue;
       EXPECT_EQ(plan_conv(stem.of(pass, dtype), ConvProvider::automatic).id, "own:first-layer") << name_of(pass);
     }
+  }
+}
+
+/// Convolutions of bf16 are direct where there are tiles, unless their channels are few; weight gradients of few pixels
+/// are not.
+TEST(ConvPlanIds, OfBf16InTilesAreOurs) {
+  if (cpu::isa() == cpu::Isa::baseline) GTEST_SKIP() << "no Winograd on baseline vectors";
+  const Case wide{{2, 64, 64, 64, 64, 3, 3}, {1, 1}}, narrow{{2, 64, 64, 16, 16, 3, 3}, {1, 1}};
+  const Case small{{2, 16, 16, 64, 64, 3, 3}, {1, 1}};
+  const bool tiles = cpu::isa() == cpu::Isa::avx512_amx;
+  const auto id = [](const Case& c, ConvPass pass, Dtype dtype) {
+    return plan_conv(c.of(pass, dtype), ConvProvider::automatic).id.substr(0, 8);
+  };
+  for (const ConvPass pass : kPasses) {
+    EXPECT_EQ(id(wide, pass, Dtype::bf16), tiles ? "own:gemm" : "winograd");
+    EXPECT_EQ(id(small, pass, Dtype::bf16), tiles && pass != ConvPass::backward_weights ? "own:gemm" : "winograd");
+    EXPECT_EQ(id(wide, pass, Dtype::f32), "winograd");
+    EXPECT_EQ(id(narrow, pass, Dtype::bf16), "winograd");
   }
 }
 
