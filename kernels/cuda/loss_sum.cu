@@ -160,14 +160,19 @@ __global__ void __launch_bounds__(kBlockThreads)
   }
   const double pixels = block_sum(own[0], doubles), weight = block_sum(own[1], doubles);
   const double invalid = block_sum(own[2], doubles);
-  double loss = weight == 0 ? 0 : pixels / weight;
-  if (terms.dice != 0) loss += terms.dice * dice_loss(terms, images, C, sums, doubles);
-  if (terms.dice_batch != 0) loss += terms.dice_batch * dice_loss(terms, 1, C, sums + images * C * 3, doubles);
-  if (threadIdx.x != 0) return;
-  result->pixels = pixels;
-  result->weight = weight;
-  result->invalid = static_cast<std::int64_t>(invalid);
-  result->loss = invalid > 0 ? nan("") : loss;
+  if (threadIdx.x == 0) {  // written at once: kept, the sums would not find registers in the loops below
+    result->pixels = pixels;
+    result->weight = weight;
+    result->invalid = static_cast<std::int64_t>(invalid);
+    result->loss = invalid > 0 ? nan("") : weight == 0 ? 0 : pixels / weight;
+  }
+#pragma unroll 1
+  for (int batch = 0; batch < 2; ++batch) {
+    const double factor = batch == 0 ? terms.dice : terms.dice_batch;
+    if (factor == 0) continue;
+    const double dice = dice_loss(terms, batch == 0 ? images : 1, C, sums + batch * images * C * 3, doubles);
+    if (threadIdx.x == 0) result->loss += factor * dice;
+  }
 }
 
 /// grid.y: images.
