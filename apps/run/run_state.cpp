@@ -214,11 +214,11 @@ std::vector<std::string> differences(const RunRecord& then, const RunRecord& now
     const auto found = record.options.find(name);
     if (found != record.options.end()) return found->second;
     // What was done before there was a choice.
-    return std::string(name == "decay-all"       ? "true"
-                       : name == "normalization" ? "imagenet"
-                       : name == "class-weights" ? "none"
-                       : name == "ignore-index"  ? "255"
-                                                 : "not there");
+    static const std::map<std::string, std::string> before{{"decay-all", "true"},     {"normalization", "imagenet"},
+                                                           {"class-weights", "none"}, {"ignore-index", "255"},
+                                                           {"freeze-encoder", "0"},   {"encoder-lr-scale", "1"}};
+    const auto was = before.find(name);
+    return was != before.end() ? was->second : std::string("not there");
   };
   const auto more = [](const std::string& before, const std::string& value) {
     const std::optional<std::int64_t> least = plain_number(before);

@@ -55,8 +55,8 @@ Var PixelLinear::forward(Tape& tape, const Var& x) const {
 HeadConv2d::HeadConv2d(Parameters& parameters, const std::string& name, std::int64_t C, std::int64_t K)
     : parameters_(&parameters) {
   const double fan_in = static_cast<double>(9 * C), fan_out = static_cast<double>(9 * K);
-  weight_ = parameters.add(name + ".weight", {K, 3, 3, C}, {std::sqrt(6 / (fan_in + fan_out)), 0.0});
-  bias_ = parameters.add(name + ".bias", {K}, {0.0, 0.0});
+  weight_ = parameters.add(name + ".weight", {K, 3, 3, C}, {.bound = std::sqrt(6 / (fan_in + fan_out))});
+  bias_ = parameters.add(name + ".bias", {K}, {});
 }
 
 Var HeadConv2d::forward(Tape& tape, const Var& x) const {

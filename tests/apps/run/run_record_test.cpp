@@ -7,6 +7,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "apps/options.h"
 #include "apps/run/run_state.h"
 #include "engine/core/error.h"
 #include "tests/support/file_support.h"
@@ -186,13 +187,17 @@ TEST(RunRecord, OfATimeWithoutTheChoiceDecayedAll) {
   EXPECT_EQ(differences(options("0", nullptr), options("0", "false"), {}), Lines()) << "nothing is decayed either way";
 }
 
-TEST(RunRecord, OfATimeWithoutClassWeightsOrAnIgnoredValueHadNone) {
+TEST(RunRecord, OfATimeBeforeAnOptionDidWhatItsDefaultDoes) {
   RunRecord then, now;
-  now.options = {{"class-weights", "none"}, {"ignore-index", "255"}};
-  EXPECT_EQ(differences(then, now, {}), std::vector<std::string>());
-  now.options = {{"class-weights", "inverse"}, {"ignore-index", "0"}};
-  EXPECT_EQ(differences(then, now, {}),
-            (std::vector<std::string>{"--class-weights was none, is inverse", "--ignore-index was 255, is 0"}));
+  for (const auto& [name, value] : resolved(TrainOptions())) then.options[name] = now.options[name] = value;
+  for (const char* later : {"class-weights", "ignore-index", "freeze-encoder", "encoder-lr-scale", "normalization"}) {
+    EXPECT_EQ(then.options.erase(later), 1u) << later;
+  }
+  EXPECT_EQ(differences(then, now, harmless_options()), std::vector<std::string>());
+  now.options["class-weights"] = "inverse";
+  now.options["freeze-encoder"] = "3";
+  EXPECT_EQ(differences(then, now, harmless_options()),
+            (std::vector<std::string>{"--class-weights was none, is inverse", "--freeze-encoder was 0, is 3"}));
 }
 
 }  // namespace
