@@ -142,8 +142,7 @@ MaskMeaning meaning_of(const Scan& scan, const DatasetOptions& options, bool tri
   if (options.ignored_value && out.kind != MaskKind::indices) {
     throw Error(
         "data folder {}: --ignore-index {} is for masks that hold the indices of the classes, and these are {}: leave "
-        "it "
-        "out, or say what each value means (--class-map FILE)",
+        "it out, or say what each value means (--class-map FILE)",
         options.folder.string(), *options.ignored_value, name_of(out.kind));
   }
   out.labels = label_table(out.kind, scan, options);
