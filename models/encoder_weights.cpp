@@ -3,9 +3,7 @@
 #include <algorithm>
 #include <map>
 
-#include "engine/core/device_memory.h"
 #include "engine/core/error.h"
-#include "engine/io/half.h"
 #include "engine/train/checkpoint.h"
 #include "models/weights.h"
 
@@ -37,8 +35,7 @@ void adapt_channels(const Tensor& from, const Tensor& to) {
       out.push_back(here == 1 ? sum : slices[c % there] * static_cast<double>(there) / static_cast<double>(here));
     }
   }
-  const Tensor host = Tensor::of(to.shape(), to.dtype(), out);
-  upload(to.data<void>(), to.device(), host.data<void>(), host.bytes());
+  put(to, out);
 }
 
 /// Names of a file in few words: "fc.weight, fc.bias", "decoder.* (50)".
@@ -102,7 +99,7 @@ std::vector<std::string> load_encoder_weights(const TensorFile& file, Segmenter&
   });
 
   // Nothing is refused from here on.
-  std::vector<std::string> notes = file.notes();
+  std::vector<std::string> notes = notes_of(file);
   if (!other.empty()) {
     adapt_channels(other[0].tensor, weight);
     notes.push_back(fmt::format("{} reads {} channels, not {}: {}", first, stem->shape[1], weight.shape()[3],
@@ -112,9 +109,6 @@ std::vector<std::string> load_encoder_weights(const TensorFile& file, Segmenter&
   for (Parameters::Stats& stats : parameters.stats()) {
     const std::string tracked = stats.name + ".num_batches_tracked";
     if (std::ranges::find(found.missing, tracked) != found.missing.end()) stats.batches_tracked = 0;
-  }
-  if (const auto halves = std::ranges::count_if(file.tensors(), is_half, &TensorInfo::dtype); halves > 0) {
-    notes.push_back(fmt::format("{} tensors are F16 or BF16, converted to F32", halves));
   }
   if (!found.unused.empty()) notes.push_back("not the encoder's, left out: " + names_text(found.unused));
   return notes;

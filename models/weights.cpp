@@ -60,12 +60,20 @@ std::vector<Detour> head_of_other_size(const WeightsFile& weights, const Paramet
   return out;
 }
 
+}  // namespace
+
 void put(const Tensor& to, const std::vector<double>& values) {
   const Tensor host = Tensor::of(to.shape(), to.dtype(), values);
   upload(to.data<void>(), to.device(), host.data<void>(), host.bytes());
 }
 
-}  // namespace
+std::vector<std::string> notes_of(const TensorFile& file) {
+  std::vector<std::string> notes = file.notes();
+  if (const auto halves = std::ranges::count_if(file.tensors(), is_half, &TensorInfo::dtype); halves > 0) {
+    notes.push_back(fmt::format("{} tensors are F16 or BF16, converted to F32", halves));
+  }
+  return notes;
+}
 
 std::set<std::string> prefixes_of(const TensorFile& file) {
   std::set<std::string> out{""};
@@ -127,12 +135,9 @@ std::vector<std::string> load_weights(const TensorFile& file, Segmenter& segment
     ++untracked;
   }
 
-  std::vector<std::string> notes = file.notes();
+  std::vector<std::string> notes = notes_of(file);
   if (!weights.prefix.empty()) {
     notes.push_back(fmt::format("names begin with \"{}\", which is left out", printable(weights.prefix)));
-  }
-  if (const auto halves = std::ranges::count_if(file.tensors(), is_half, &TensorInfo::dtype); halves > 0) {
-    notes.push_back(fmt::format("{} tensors are F16 or BF16, converted to F32", halves));
   }
   if (!biases.empty()) {
     notes.push_back(fmt::format(

@@ -22,6 +22,12 @@ struct WeightsFile {
 /// "", and first.
 std::set<std::string> prefixes_of(const TensorFile& file);
 
+/// Takes values, in the order of its elements, into a tensor wherever it lies.
+void put(const Tensor& to, const std::vector<double>& values);
+
+/// The file's notes and, if it has F16 or BF16 tensors, a line for them.
+std::vector<std::string> notes_of(const TensorFile& file);
+
 /// What becomes of a head with another number of outputs than the network's.
 enum class OtherHead { refused, stays_as_drawn };
 
