@@ -131,7 +131,7 @@ OptionTable table_of(TrainOptions& o, const std::vector<std::string>& networks) 
        "Which class is what is left over and never scored; none: every class counts"},
       {data, "--on-corrupt", words(o.on_corrupt, {"stop", "skip"}),
        "What a broken image does: skip leaves out at most 1 %"},
-      {data, "--augment", words(o.augment, {"none", "flip", "standard"}), "Random changes to training images"},
+      {data, "--augment", words(o.augment, {"none", "flip", "standard", "strong"}), "Random changes to training images"},
       {data, "-j,--workers", number(o.workers, Within{0, 256}), "Threads that load images; 0: load in between", true},
       {data, "--cache-mb", number(o.cache_mb, kNotNegative), "Memory for decoded images, in MiB", true},
       {data, "--no-shuffle", flag(o.no_shuffle), "Keep the order of the list"},

@@ -31,6 +31,7 @@ void augmentation(benchmark::State& state, Augment kind) {
 BENCHMARK_CAPTURE(augmentation, none, Augment::none)->Unit(benchmark::kMicrosecond);
 BENCHMARK_CAPTURE(augmentation, flip, Augment::flip)->Unit(benchmark::kMicrosecond);
 BENCHMARK_CAPTURE(augmentation, standard, Augment::standard)->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(augmentation, strong, Augment::strong)->Unit(benchmark::kMicrosecond);
 
 }  // namespace
 }  // namespace unet

@@ -8,29 +8,66 @@
 
 #include "engine/core/error.h"
 #include "engine/core/rng.h"
+#include "engine/data/distort.h"
 #include "engine/data/resize.h"
 
 namespace unet {
 namespace {
 
-constexpr std::array<std::string_view, 3> kKindNames{"none", "flip", "standard"};
+constexpr std::array<std::string_view, 4> kKindNames{"none", "flip", "standard", "strong"};
 
-constexpr double least_area = 0.7;
+constexpr double kDegree = std::numbers::pi / 180;
+constexpr double kLeastArea = 0.7;  // standard: of the picture that is seen
+constexpr double kMostScale = 2;    // strong: of the picture, larger or smaller
 constexpr double kLeastProportion = 0.85;
-constexpr double kMostRotation = 10 * std::numbers::pi / 180;
-constexpr double kColorRange = 0.25;
-constexpr double kMostHue = 10 * std::numbers::pi / 180;
+constexpr double kBlurred = 0.2, kNoisy = 0.2, kCut = 0.5;     // strong: how often
+constexpr double kLeastSigma = 0.5, kMostSigma = 1.5;          // pixels
+constexpr double kLeastNoise = 2, kMostNoise = 12;             // of 255
+constexpr double kLeastPatch = 1 / 8.0, kMostPatch = 1 / 3.0;  // of a side
+
+/// How far a kind goes.
+struct Strength {
+  double rotation, color, hue;
+  int folds;  // of reflected()
+};
+constexpr Strength strength_of(Augment kind) {
+  return kind == Augment::strong ? Strength{20 * kDegree, 0.4, 15 * kDegree, 2}
+                                 : Strength{10 * kDegree, 0.25, 10 * kDegree, 1};
+}
 
 /// The draws of one sample; the numbers are positions of the generator, so adding one moves no other.
 class Draws {
  public:
-  enum Which : std::uint64_t { flip, area, proportion, left, top, rotation, brightness, contrast, saturation, hue };
+  enum Which : std::uint64_t {
+    flip,
+    area,
+    proportion,
+    left,
+    top,
+    rotation,
+    brightness,
+    contrast,
+    saturation,
+    hue,
+    blurred,
+    sigma,
+    noisy,
+    deviation,
+    noise,
+    cut,
+    cut_width,
+    cut_height,
+    cut_left,
+    cut_top
+  };
   Draws(std::uint64_t seed, std::int64_t epoch, std::int64_t sample)
       : seed_(seed), epoch_(static_cast<std::uint64_t>(epoch)), sample_(static_cast<std::uint64_t>(sample)) {}
   double uniform(Which which, double low, double high) const {
     return low + (high - low) * random_uniform(seed_, Purpose::augment, epoch_, sample_, which);
   }
-  bool flipped() const { return uniform(flip, 0, 1) < 0.5; }
+  bool happens(Which which, double probability) const { return uniform(which, 0, 1) < probability; }
+  bool flipped() const { return happens(flip, 0.5); }
+  std::uint64_t bits(Which which) const { return random_bits(seed_, Purpose::augment, epoch_, sample_, which); }
 
  private:
   std::uint64_t seed_, epoch_, sample_;
@@ -41,15 +78,25 @@ struct Affine {
   double xx, xy, x0, yx, yy, y0;
 };
 
-/// Output pixel -> centred at 0 -> mirrored -> turned, in output pixels -> the crop's share of the source.
-Affine draw_geometry(const Draws& draws, const Image& source, int height, int width) {
-  const double area = draws.uniform(Draws::area, least_area, 1);
+/// The sides of what is seen of a picture, as parts of its own. For strong they may be above 1.
+std::array<double, 2> draw_sides(const Draws& draws, Augment kind) {
   const double stretch =
       std::exp(draws.uniform(Draws::proportion, std::log(kLeastProportion), -std::log(kLeastProportion)) / 2);
-  const double crop_w = std::min(1.0, std::sqrt(area) * stretch), crop_h = std::min(1.0, std::sqrt(area) / stretch);
+  if (kind == Augment::strong) {
+    const double side = std::exp(draws.uniform(Draws::area, -std::log(kMostScale), std::log(kMostScale)));
+    return {side * stretch, side / stretch};
+  }
+  const double side = std::sqrt(draws.uniform(Draws::area, kLeastArea, 1));
+  return {std::min(1.0, side * stretch), std::min(1.0, side / stretch)};
+}
+
+/// Output pixel -> centred at 0 -> mirrored -> turned, in output pixels -> the crop's share of the source. A crop lies
+/// anywhere in the picture, or the picture anywhere in it.
+Affine draw_geometry(const Draws& draws, Augment kind, const Image& source, int height, int width) {
+  const auto [crop_w, crop_h] = draw_sides(draws, kind);
   const double middle_x = crop_w / 2 + draws.uniform(Draws::left, 0, 1 - crop_w);
   const double middle_y = crop_h / 2 + draws.uniform(Draws::top, 0, 1 - crop_h);
-  const double angle = draws.uniform(Draws::rotation, -kMostRotation, kMostRotation);
+  const double most = strength_of(kind).rotation, angle = draws.uniform(Draws::rotation, -most, most);
   const double cosine = std::cos(angle), sine = std::sin(angle), mirror = draws.flipped() ? -1 : 1;
   const double scale_x = crop_w * source.width / width, scale_y = crop_h * source.height / height;
   Affine map{};
@@ -63,40 +110,41 @@ Affine draw_geometry(const Draws& draws, const Image& source, int height, int wi
   return map;
 }
 
-/// Red, green and blue; the fourth lane is idle.
-using Color = float __attribute__((vector_size(16)));
-
 Color color_at(const std::uint8_t* pixel) {
   using Bytes = std::uint8_t __attribute__((vector_size(4)));
   return __builtin_convertvector((Bytes{pixel[0], pixel[1], pixel[2]}), Color);
 }
 
-/// Reflects about the image's edge (half a pixel outside the outer centres), once: no map above reaches further.
-float reflected(float at, float size) {
-  at = at < -0.5f ? -1 - at : at;
-  at = at > size - 0.5f ? 2 * size - 1 - at : at;
+/// Reflects about the image's edges (half a pixel outside the outer centres), once about each or more often.
+float reflected(float at, float size, int folds) {
+  for (int i = 0; i < folds; ++i) {
+    at = at < -0.5f ? -1 - at : at;
+    at = at > size - 0.5f ? 2 * size - 1 - at : at;
+  }
   return std::min(std::max(at, 0.0f), size - 1);
 }
 
 /// Where the pixels of a row come from along one axis: x0 + step * column, reflected; whole part and rest.
-void places(double x0, double step, int size, std::vector<int>& whole, std::vector<float>& rest) {
+void places(double x0, double step, int size, int folds, std::vector<int>& whole, std::vector<float>& rest) {
   const auto begin = static_cast<float>(x0), slope = static_cast<float>(step);
   for (std::size_t column = 0; column < whole.size(); ++column) {
-    const float at = reflected(begin + slope * static_cast<float>(static_cast<int>(column)), static_cast<float>(size));
+    const float along = begin + slope * static_cast<float>(static_cast<int>(column));
+    const float at = reflected(along, static_cast<float>(size), folds);
     whole[column] = static_cast<int>(at);
     rest[column] = at - static_cast<float>(whole[column]);
   }
 }
 
 /// Fills colors [height, width] in 0..255 and labels.
-void warp(const LabelledImage& source, const Affine& map, int height, int width, Color* colors, std::uint8_t* labels) {
+void warp(const LabelledImage& source, const Affine& map, int folds, int height, int width, Color* colors,
+          std::uint8_t* labels) {
   const int last_x = source.image.width - 1, last_y = source.image.height - 1;
   const auto count = static_cast<std::size_t>(width);
   std::vector<int> lefts(count), tops(count);
   std::vector<float> rests_x(count), rests_y(count);
   for (int row = 0; row < height; ++row) {
-    places(map.x0 + map.xy * row, map.xx, source.image.width, lefts, rests_x);
-    places(map.y0 + map.yy * row, map.yx, source.image.height, tops, rests_y);
+    places(map.x0 + map.xy * row, map.xx, source.image.width, folds, lefts, rests_x);
+    places(map.y0 + map.yy * row, map.yx, source.image.height, folds, tops, rests_y);
     for (std::size_t column = 0; column < count; ++column) {
       const int left = lefts[column], top = tops[column];
       const float fx = rests_x[column], fy = rests_y[column];
@@ -112,6 +160,26 @@ void warp(const LabelledImage& source, const Affine& map, int height, int width,
   }
 }
 
+/// As warp; where a pixel covers more than two of the source, the mean of five points in it, against aliases.
+void warp_smoothly(const LabelledImage& source, const Affine& map, int folds, int height, int width,
+                   std::vector<Color>& colors, std::uint8_t* labels) {
+  constexpr double kShift = 1 / 3.0;  // output pixels
+  warp(source, map, folds, height, width, colors.data(), labels);
+  if (std::abs(map.xx * map.yy - map.xy * map.yx) <= 2) return;
+  std::vector<Color> beside(colors.size());
+  std::vector<std::uint8_t> unused(colors.size());
+  for (const double down : {-kShift, kShift}) {
+    for (const double right : {-kShift, kShift}) {
+      Affine shifted = map;
+      shifted.x0 += map.xx * right + map.xy * down;
+      shifted.y0 += map.yx * right + map.yy * down;
+      warp(source, shifted, folds, height, width, beside.data(), unused.data());
+      for (std::size_t i = 0; i < colors.size(); ++i) colors[i] += beside[i];
+    }
+  }
+  for (Color& color : colors) color *= 0.2f;
+}
+
 struct ColorMap {
   Color of_red, of_green, of_blue;  // what each of a pixel's three adds to the new ones
   float offset;
@@ -122,12 +190,12 @@ constexpr std::array<double, 3> luma{0.299, 0.587, 0.114};
 
 /// hue(saturation(contrast(brightness(x)))): contrast blends with the image's mean gray, saturation with the pixel's
 /// gray, hue turns about the gray axis (Rodrigues). The last two keep grays, so the offset passes through them.
-ColorMap draw_colors(const Draws& draws, double mean_gray) {
-  const double low = 1 - kColorRange, high = 1 + kColorRange;
+ColorMap draw_colors(const Draws& draws, const Strength& strength, double mean_gray) {
+  const double low = 1 - strength.color, high = 1 + strength.color;
   const double brightness = draws.uniform(Draws::brightness, low, high);
   const double contrast = draws.uniform(Draws::contrast, low, high);
   const double saturation = draws.uniform(Draws::saturation, low, high);
-  const double angle = draws.uniform(Draws::hue, -kMostHue, kMostHue);
+  const double angle = draws.uniform(Draws::hue, -strength.hue, strength.hue);
   const double cosine = std::cos(angle), gray = (1 - cosine) / 3, cross = std::sin(angle) / std::numbers::sqrt3;
   ColorMap map{};
   for (int row = 0; row < 3; ++row) {
@@ -165,6 +233,25 @@ void apply_colors(const std::vector<Color>& colors, const ColorMap& map, std::ui
   }
 }
 
+void blur_and_noise(const Draws& draws, int height, int width, std::vector<Color>& colors) {
+  if (draws.happens(Draws::blurred, kBlurred)) {
+    blur(colors, height, width, draws.uniform(Draws::sigma, kLeastSigma, kMostSigma));
+  }
+  if (draws.happens(Draws::noisy, kNoisy)) {
+    add_noise(colors, draws.uniform(Draws::deviation, kLeastNoise, kMostNoise), draws.bits(Draws::noise));
+  }
+}
+
+/// Lies in the picture as a whole.
+Patch draw_patch(const Draws& draws, int height, int width) {
+  Patch patch;
+  patch.width = static_cast<int>(draws.uniform(Draws::cut_width, kLeastPatch, kMostPatch) * width);
+  patch.height = static_cast<int>(draws.uniform(Draws::cut_height, kLeastPatch, kMostPatch) * height);
+  patch.left = static_cast<int>(draws.uniform(Draws::cut_left, 0, width - patch.width + 1));
+  patch.top = static_cast<int>(draws.uniform(Draws::cut_top, 0, height - patch.height + 1));
+  return patch;
+}
+
 void copy(const LabelledImage& pair, bool flipped, std::uint8_t* image, std::uint8_t* labels) {
   const std::size_t count = pair.labels.pixels.size(), width = static_cast<std::size_t>(pair.labels.width);
   if (!flipped) {
@@ -187,13 +274,14 @@ Augment parse_augment(std::string_view name) {
   for (std::size_t i = 0; i < kKindNames.size(); ++i) {
     if (kKindNames[i] == name) return static_cast<Augment>(i);
   }
-  throw Error("augmentation \"{}\": expected none, flip or standard", name);
+  throw Error("augmentation \"{}\": expected none, flip, standard or strong", name);
 }
 
 LabelledImage prepare(LabelledImage pair, Augment kind, int height, int width) {
-  if (kind == Augment::standard) {
-    width = std::min(pair.image.width, width + (width + 3) / 4);
-    height = std::min(pair.image.height, height + (height + 3) / 4);
+  if (kind == Augment::standard || kind == Augment::strong) {
+    const int part = kind == Augment::strong ? 2 : 4;
+    width = std::min(pair.image.width, width + (width + part - 1) / part);
+    height = std::min(pair.image.height, height + (height + part - 1) / part);
   }
   return {resize_bilinear(std::move(pair.image), width, height), resize_nearest(std::move(pair.labels), width, height)};
 }
@@ -201,11 +289,19 @@ LabelledImage prepare(LabelledImage pair, Augment kind, int height, int width) {
 void augment(const LabelledImage& prepared, Augment kind, std::uint64_t seed, std::int64_t epoch, std::int64_t sample,
              int height, int width, std::uint8_t* image, std::uint8_t* labels) {
   const Draws draws(seed, epoch, sample);
-  if (kind != Augment::standard) return copy(prepared, kind == Augment::flip && draws.flipped(), image, labels);
+  if (kind == Augment::none || kind == Augment::flip) {
+    return copy(prepared, kind == Augment::flip && draws.flipped(), image, labels);
+  }
+  const Strength strength = strength_of(kind);
+  const Affine map = draw_geometry(draws, kind, prepared.image, height, width);
   thread_local std::vector<Color> colors;  // fresh memory of this size costs page faults, each time
   colors.resize(static_cast<std::size_t>(height) * width);
-  warp(prepared, draw_geometry(draws, prepared.image, height, width), height, width, colors.data(), labels);
-  apply_colors(colors, draw_colors(draws, mean_gray(colors)), image);
+  warp_smoothly(prepared, map, strength.folds, height, width, colors, labels);
+  if (kind == Augment::strong) blur_and_noise(draws, height, width, colors);
+  apply_colors(colors, draw_colors(draws, strength, mean_gray(colors)), image);
+  if (kind == Augment::strong && draws.happens(Draws::cut, kCut)) {
+    cut_out(draw_patch(draws, height, width), width, image, labels);
+  }
 }
 
 }  // namespace unet

@@ -90,7 +90,7 @@ TEST_F(WrongUse, ImageSizeBelow16) {
 TEST_F(WrongUse, UnknownOptionOrValue) {
   expect_refused(2, {"--colour", "--help"}, {"--colour"});
   expect_refused(2, {"stray"}, {"stray"});
-  expect_refused(2, {"--augment", "strong", "standard"}, {"--augment", "strong"});
+  expect_refused(2, {"--augment", "heavy", "standard"}, {"--augment", "heavy"});
   expect_refused(2, {"--schedule"}, {"--schedule", "linear"});
   expect_refused(2, {"--batch-size"}, {"--batch-size", "0"});
   expect_refused(2, {"--lr"}, {"--lr", "-1"});

@@ -58,6 +58,7 @@ TEST(Augment, PreparesTheSizesItSays) {
   EXPECT_EQ(prepared_size(500, 300, Augment::standard), (std::pair{80, 80}));
   EXPECT_EQ(prepared_size(500, 70, Augment::standard), (std::pair{80, 70}));
   EXPECT_EQ(prepared_size(20, 30, Augment::standard), (std::pair{20, 30}));
+  EXPECT_EQ(prepared_size(500, 70, Augment::strong), (std::pair{96, 70}));
 }
 
 TEST(Augment, FlipMirrorsImageAndLabelsHalfTheTime) {
@@ -84,15 +85,17 @@ TEST(Augment, FlipMirrorsImageAndLabelsHalfTheTime) {
 }
 
 TEST(Augment, IsAPureFunctionOfSeedEpochAndSample) {
-  const LabelledImage prepared = prepare(ellipse(100, 90), Augment::standard, size, size);
-  const Result first = run(prepared, Augment::standard, 1, 2, 3);
-  std::vector<Result> results{first};
-  for (const auto& [seed, epoch, sample] : {std::array{2, 2, 3}, {1, 3, 3}, {1, 2, 4}, {3, 2, 1}, {1, 2, 2}}) {
-    const Result other = run(prepared, Augment::standard, static_cast<std::uint64_t>(seed), epoch, sample);
-    for (const Result& earlier : results) EXPECT_FALSE(earlier == other);
-    results.push_back(other);
+  for (const Augment kind : {Augment::standard, Augment::strong}) {
+    const LabelledImage prepared = prepare(ellipse(100, 90), kind, size, size);
+    const Result first = run(prepared, kind, 1, 2, 3);
+    std::vector<Result> results{first};
+    for (const auto& [seed, epoch, sample] : {std::array{2, 2, 3}, {1, 3, 3}, {1, 2, 4}, {3, 2, 1}, {1, 2, 2}}) {
+      const Result other = run(prepared, kind, static_cast<std::uint64_t>(seed), epoch, sample);
+      for (const Result& earlier : results) EXPECT_FALSE(earlier == other);
+      results.push_back(other);
+    }
+    EXPECT_TRUE(run(prepared, kind, 1, 2, 3) == first);
   }
-  EXPECT_TRUE(run(prepared, Augment::standard, 1, 2, 3) == first);
 }
 
 /// Colours are mapped affinely, so the two levels of the ellipse stay two levels: away from its edge a pixel's level
@@ -147,6 +150,80 @@ TEST(Augment, StandardMovesAndScales) {
   EXPECT_LT(least_x, 0.40);
   EXPECT_GT(most_x, 0.60);
   EXPECT_GT(levels.size(), 40u);
+}
+
+/// A disc in the middle of a large picture, so that a window of any place and angle around it shows it whole: its area
+/// tells the scale. Patches that are cut out take a part of it away: the largest of many is the scale's.
+TEST(Augment, StrongEnlargesAndShrinksByTwo) {
+  LabelledImage disc{test::flat_rgb(200, 200, 40), test::flat_mask(200, 200, 0)};
+  for (int y = 0; y < 200; ++y) {
+    for (int x = 0; x < 200; ++x) disc.labels.row(y)[x] = std::hypot(x + 0.5 - 100, y + 0.5 - 100) < 20 ? 1 : 0;
+  }
+  const LabelledImage prepared = prepare(disc, Augment::strong, size, size);
+  const double whole = std::numbers::pi * 0.1 * 0.1 * size * size;
+  double most = 0;
+  int shrunk = 0, enlarged = 0;
+  for (int sample = 0; sample < 400; ++sample) {
+    const Result result = run(prepared, Augment::strong, 3, 0, sample);
+    const double area = static_cast<double>(std::count(result.labels.begin(), result.labels.end(), 1)) / whole;
+    most = std::max(most, area);
+    shrunk += area > 0 && area < 0.5;
+    enlarged += area > 2;
+  }
+  EXPECT_NEAR(most, 4, 0.6);
+  EXPECT_GT(shrunk,
+            40);  // at a quarter to a half of the area: a quarter of the samples, but for reflections and patches
+  EXPECT_GT(enlarged, 40);
+}
+
+/// Black and white squares, in their own labels: where a photograph is neither enlarged nor spoilt, both change at the
+/// same places, also in what is reflected.
+TEST(Augment, StrongMovesLabelsWithTheImage) {
+  LabelledImage squares{test::flat_rgb(96, 96, 0), test::flat_mask(96, 96, 0)};
+  for (int y = 0; y < 96; ++y) {
+    for (int x = 0; x < 96; ++x) {
+      if ((x / 24 + y / 24) % 2 == 0) continue;
+      squares.labels.row(y)[x] = 1;
+      std::fill_n(squares.image.row(y) + 3 * x, 3, std::uint8_t{255});
+    }
+  }
+  for (int sample = 0; sample < 100; ++sample) {
+    const Result result = run(prepare(squares, Augment::strong, size, size), Augment::strong, 5, 0, sample);
+    std::array<double, 2> sum{}, count{};
+    for (std::size_t i = 0; i < result.labels.size(); ++i) {
+      if (result.labels[i] == kIgnoredLabel) continue;
+      sum[result.labels[i]] += result.image[3 * i];
+      ++count[result.labels[i]];
+    }
+    // Of pixels that lie on an edge, and blurred ones, a part is gray.
+    const double difference = sum[1] / count[1] - sum[0] / count[0];
+    EXPECT_GT(difference, 255 * 0.6 * 0.6 * 0.6) << "sample " << sample;
+  }
+}
+
+TEST(Augment, StrongCutsAPatchOutOfHalfOfThePictures) {
+  const LabelledImage prepared = prepare(ellipse(100, 90), Augment::strong, size, size);
+  int cut = 0;
+  for (int sample = 0; sample < 400; ++sample) {
+    const Result result = run(prepared, Augment::strong, 1, 0, sample);
+    int left = size, right = -1, top = size, bottom = -1, count = 0;
+    for (int i = 0; i < size * size; ++i) {
+      if (result.labels[static_cast<std::size_t>(i)] != kIgnoredLabel) continue;
+      for (int c = 0; c < 3; ++c) ASSERT_EQ(result.image[static_cast<std::size_t>(3 * i + c)], 128);
+      left = std::min(left, i % size);
+      right = std::max(right, i % size);
+      top = std::min(top, i / size);
+      bottom = std::max(bottom, i / size);
+      ++count;
+    }
+    if (count == 0) continue;
+    ++cut;
+    const int width = right - left + 1, height = bottom - top + 1;
+    EXPECT_EQ(count, width * height);
+    EXPECT_GE(std::min(width, height), size / 8);
+    EXPECT_LE(std::max(width, height), size / 3);
+  }
+  EXPECT_NEAR(cut, 200, 40);
 }
 
 TEST(Augment, KeepsGrayGrayAndIgnoredIgnored) {
@@ -234,10 +311,10 @@ TEST(Augment, WorksOnOnePixel) {
 }
 
 TEST(Augment, NamesAreParsed) {
-  for (const Augment kind : {Augment::none, Augment::flip, Augment::standard}) {
+  for (const Augment kind : {Augment::none, Augment::flip, Augment::standard, Augment::strong}) {
     EXPECT_EQ(parse_augment(name_of(kind)), kind);
   }
-  test::expect_parts(test::message_of([] { parse_augment("heavy"); }), {"\"heavy\"", "none, flip or standard"});
+  test::expect_parts(test::message_of([] { parse_augment("heavy"); }), {"\"heavy\"", "none, flip, standard or strong"});
 }
 
 }  // namespace
