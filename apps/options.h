@@ -88,6 +88,7 @@ struct TrainOptions {
   bool dry_run = false;        // report what the run would take, and end
   bool force = false;          // resume in spite of differences
   double save_every = 300;     // seconds between saves of the state within an epoch
+  bool tensorboard = false;
   std::string on_corrupt = "stop";
   bool verbose = false;
   bool quiet = false;

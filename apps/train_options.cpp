@@ -201,6 +201,7 @@ OptionTable table_of(TrainOptions& o, const std::vector<std::string>& networks) 
       {output, "--keep", keep(o.keep), "Epoch files to keep besides the best ones, or `all`", true},
       {output, "--save-every", number(o.save_every, Real::not_negative),
        "Seconds between saves of the run's state within an epoch", true},
+      {output, "--tensorboard", flag(o.tensorboard), "Also write an event file for TensorBoard", true},
       {output, "--force", of_this_call(flag(o.force)),
        "Resume in spite of other options, data or machine, or damaged logs"},
       {output, "--overwrite", of_this_call(flag(o.overwrite)), "Replace the run that the output folder holds"},

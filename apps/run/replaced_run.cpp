@@ -6,6 +6,7 @@
 #include <iterator>
 #include <nlohmann/json.hpp>
 
+#include "apps/run/event_log.h"
 #include "apps/run/run_files.h"
 #include "apps/run/screen.h"
 #include "engine/core/error.h"
@@ -31,7 +32,7 @@ constexpr const char* kKept = ".replaced-run";
 constexpr const char* kDone = ".replaced-run.done";
 
 bool is_fixed(std::string_view name) {
-  if (is_best_file(name)) return true;
+  if (is_best_file(name) || is_event_file(name)) return true;
   return std::find(std::begin(kFixedFiles), std::end(kFixedFiles), name) != std::end(kFixedFiles);
 }
 

@@ -53,6 +53,22 @@ std::string utc_timestamp(std::time_t time) {
                      utc.tm_min, utc.tm_sec);
 }
 
+std::time_t time_of(std::string_view timestamp) {
+  const auto digits = [&](std::size_t at, std::size_t count) {
+    int value = 0;
+    for (const char digit : timestamp.substr(at, count)) value = 10 * value + digit - '0';
+    return value;
+  };
+  std::tm utc{};
+  utc.tm_year = digits(0, 4) - 1900;
+  utc.tm_mon = digits(4, 2) - 1;
+  utc.tm_mday = digits(6, 2);
+  utc.tm_hour = digits(9, 2);
+  utc.tm_min = digits(11, 2);
+  utc.tm_sec = digits(13, 2);
+  return ::timegm(&utc);
+}
+
 bool is_timestamp(std::string_view text) {
   constexpr std::string_view form = "ddddddddTddddddZ";
   if (text.size() != form.size()) return false;

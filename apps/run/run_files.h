@@ -13,6 +13,9 @@ namespace unet {
 /// `YYYYMMDDTHHMMSSZ`, UTC. Throws unet::Error outside the years 0000 to 9999.
 std::string utc_timestamp(std::time_t time);
 
+/// The time of a timestamp.
+std::time_t time_of(std::string_view timestamp);
+
 /// Whether the text has that form, with a month, day, hour, minute and second that can be.
 bool is_timestamp(std::string_view text);
 

@@ -122,6 +122,7 @@ RunFolder RunFolder::create(const TrainOptions& options, const Machine& machine,
   write_file_durably(out.folder_ / "run.json", run.dump(2) + "\n");
   out.steps_ = CsvFile::create(out.folder_ / "steps.csv", kStepColumns);
   out.metrics_ = CsvFile::create(out.folder_ / "metrics.csv", metric_columns(options));
+  if (options.tensorboard) out.events_.emplace(out.folder_ / event_file_name(state.started), 0);
   return out;
 }
 
@@ -133,6 +134,7 @@ RunFolder RunFolder::resume(const std::filesystem::path& folder, const TrainOpti
   check_log(folder / "metrics.csv", columns, state.metrics_rows, options.force);
   out.steps_ = CsvFile::resume(folder / "steps.csv", kStepColumns, state.steps_rows);
   out.metrics_ = CsvFile::resume(folder / "metrics.csv", columns, state.metrics_rows);
+  if (options.tensorboard) out.events_.emplace(folder / event_file_name(state.started), state.all_epochs);
   return out;
 }
 
@@ -200,6 +202,7 @@ void RunFolder::add_epoch(RunState& state, const EpochFigures& f, Snapshot& snap
   for (CsvCell& of_class : class_cells(f.val)) row.push_back(std::move(of_class));
   metrics_->row(row);
   ++state.metrics_rows;
+  if (events_) events_->add(state.all_epochs, summary_of_last(metrics_->table()));
   write_file_durably(folder_ / "curves.svg", curves_svg(metrics_->table(), folder_.filename().string()));
   if (keep_ >= 0) remove_old_epoch_files(folder_, run, static_cast<std::size_t>(keep_), {});
 }

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "apps/options.h"
+#include "apps/run/event_log.h"
 #include "apps/run/replaced_run.h"
 #include "apps/run/run_lock.h"
 #include "apps/run/run_state.h"
@@ -80,7 +81,8 @@ class RunFolder {
   std::filesystem::path folder_;
   std::int64_t keep_;
   std::optional<CsvFile> metrics_, steps_;
-  std::vector<PlanChoice> plans_;  // as plans.json has them
+  std::optional<EventLog> events_;  // with --tensorboard
+  std::vector<PlanChoice> plans_;   // as plans.json has them
 };
 
 /// Throws Error if the output folder of a new run could not be made or written; warns if it holds a run, which would be

@@ -1,5 +1,6 @@
 #include "engine/io/events.h"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstring>
@@ -64,15 +65,29 @@ Unsigned number_at(std::string_view bytes, std::uint64_t offset) {
   return value;
 }
 
-/// The bytes of the record at the front of `rest`; nothing unless it is whole and undamaged.
-std::optional<std::uint64_t> record_size(std::string_view rest) {
+/// The event at the front of `rest`, a view of its bytes; nothing unless its record is whole and undamaged.
+std::optional<std::string_view> first_event(std::string_view rest) {
   if (rest.size() < kLengthBytes + kCrcBytes) return std::nullopt;
   const auto length = number_at<std::uint64_t>(rest, 0);
   if (number_at<std::uint32_t>(rest, kLengthBytes) != masked_crc(rest.substr(0, kLengthBytes))) return std::nullopt;
-  const std::uint64_t begin = kLengthBytes + kCrcBytes, left = rest.size() - begin;
-  if (left < kCrcBytes || length > left - kCrcBytes) return std::nullopt;
-  if (number_at<std::uint32_t>(rest, begin + length) != masked_crc(rest.substr(begin, length))) return std::nullopt;
-  return begin + length + kCrcBytes;
+  rest.remove_prefix(kLengthBytes + kCrcBytes);
+  if (rest.size() < kCrcBytes || length > rest.size() - kCrcBytes) return std::nullopt;
+  const std::string_view event = rest.substr(0, length);
+  if (number_at<std::uint32_t>(rest, length) != masked_crc(event)) return std::nullopt;
+  return event;
+}
+
+/// The step of an event as event_record writes it; 0 for the version, which has none.
+std::int64_t step_of(std::string_view event) {
+  constexpr std::size_t kTimeBytes = 9;
+  if (event.size() <= kTimeBytes || event[kTimeBytes] != key(2, Wire::varint)[0]) return 0;
+  std::uint64_t step = 0;
+  int shift = 0;
+  for (std::size_t i = kTimeBytes + 1; i < event.size() && shift < 64; ++i, shift += 7) {
+    step |= static_cast<std::uint64_t>(event[i] & 0x7f) << shift;
+    if ((event[i] & 0x80) == 0) break;
+  }
+  return static_cast<std::int64_t>(step);
 }
 
 constexpr std::array<std::uint32_t, 256> crc_table() {
@@ -143,13 +158,20 @@ std::string event_record(double wall_time, std::int64_t step, const Summary& sum
   return record(double_field(1, wall_time) + whole_field(2, step) + bytes_field(5, summary.bytes()));
 }
 
-std::uint64_t whole_records(const std::filesystem::path& path) {
+EventsUpTo events_up_to(const std::filesystem::path& path, std::int64_t last_step) {
   const InputFile file(path);
   std::string bytes(file.size(), '\0');
   file.read(bytes.data(), bytes.size(), 0);
   std::string_view rest = bytes;
-  while (const std::optional<std::uint64_t> size = record_size(rest)) rest.remove_prefix(*size);
-  return bytes.size() - rest.size();
+  EventsUpTo out;
+  while (const std::optional<std::string_view> event = first_event(rest)) {
+    const std::int64_t step = step_of(*event);
+    if (step > last_step) return out;
+    out.step = std::max(out.step, step);
+    out.bytes += kLengthBytes + event->size() + 2 * kCrcBytes;
+    rest.remove_prefix(kLengthBytes + event->size() + 2 * kCrcBytes);
+  }
+  return out;
 }
 
 }  // namespace unet

@@ -32,8 +32,13 @@ std::string version_record(double wall_time);
 /// step: where TensorBoard draws the values.
 std::string event_record(double wall_time, std::int64_t step, const Summary& summary);
 
-/// How many bytes of a file are whole, undamaged records before the first that is not. Throws Error as InputFile does.
-std::uint64_t whole_records(const std::filesystem::path& path);
+/// What stands at the front of a file: whole, undamaged records of this module, none of a later step than `last_step`.
+struct EventsUpTo {
+  std::uint64_t bytes = 0;
+  std::int64_t step = 0;  ///< the latest of them
+};
+/// Throws Error as InputFile does.
+EventsUpTo events_up_to(const std::filesystem::path& path, std::int64_t last_step);
 
 /// CRC-32C (Castagnoli; RFC 3720, appendix B.4).
 std::uint32_t crc32c(std::string_view bytes);

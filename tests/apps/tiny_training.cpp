@@ -78,7 +78,9 @@ std::string run_record_of(const fs::path& path) {
 
 std::vector<std::string> run_files_of(const fs::path& folder) {
   std::vector<std::string> names = names_in(folder);
-  for (std::string& name : names) name = std::regex_replace(name, std::regex("[0-9]{8}T[0-9]{6}Z"), "TIME");
+  for (std::string& name : names) {
+    name = std::regex_replace(name, std::regex("[0-9]{8}T[0-9]{6}Z|tfevents\\.[0-9]+"), "TIME");
+  }
   return names;
 }
 

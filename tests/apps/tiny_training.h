@@ -31,7 +31,7 @@ class TinyTraining : public testing::Test {
 
 /// What `path` says of the run, less the time of its start and what may differ between two equal runs.
 std::string run_record_of(const fs::path& path);
-/// The names in a run's folder, the timestamps of epoch files cut out.
+/// The names in a run's folder, the times of the start cut out.
 std::vector<std::string> run_files_of(const fs::path& folder);
 
 }  // namespace unet::test

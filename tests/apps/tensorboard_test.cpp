@@ -1,0 +1,104 @@
+// --tensorboard: what a run says to TensorBoard, before and after it is killed.
+#include "engine/io/csv.h"
+#include "tests/apps/tiny_training.h"
+#include "tests/support/event_reader.h"
+
+namespace unet::test {
+namespace {
+
+const Words kOn{"--tensorboard", "--save-every", "0"};
+
+fs::path event_file_in(const fs::path& folder) {
+  fs::path out;
+  for (const std::string& name : names_in(folder)) {
+    if (name.find("tfevents") == name.npos) continue;
+    EXPECT_TRUE(out.empty()) << "two event files";
+    out = folder / name;
+  }
+  return out;
+}
+
+/// One event an epoch of metrics.csv, in its order, with its figures.
+void expect_the_metrics(const fs::path& folder) {
+  const std::vector<ReadEvent> events = read_events(text_of(event_file_in(folder)));
+  const CsvTable metrics = read_csv(folder / "metrics.csv");
+  ASSERT_EQ(events.size(), metrics.rows.size() + 1);
+  EXPECT_EQ(events[0].version, "brain.Event:2");
+  for (std::size_t row = 0; row < metrics.rows.size(); ++row) {
+    const ReadEvent& event = events[row + 1];
+    EXPECT_EQ(event.step, row + 1);
+    EXPECT_GT(event.wall_time, 1.7e9);
+    const auto expect_figure = [&](const std::string& column, const std::string& tag) {
+      ASSERT_TRUE(event.scalars.contains(tag)) << tag;
+      const float figure = std::stof(metrics.rows[row][metrics.column(column)]);
+      // The time of the epoch is that of the process that wrote the row.
+      if (column != "seconds" && column != "images_per_second") EXPECT_FLOAT_EQ(event.scalars.at(tag), figure) << tag;
+    };
+    expect_figure("phase", "phase");
+    expect_figure("train_loss", "train/loss");
+    expect_figure("val_loss", "val/loss");
+    expect_figure("val_dice", "val/dice");
+    expect_figure("val_dice_1", "val/dice_1");
+    expect_figure("val_recall_1", "val/recall_1");
+    expect_figure("lr", "lr");
+    expect_figure("images_per_second", "images_per_second");
+    EXPECT_FALSE(event.scalars.contains("epoch"));
+  }
+}
+
+class TensorBoard : public TinyTraining {};
+
+TEST_F(TensorBoard, AnEventAnEpochHasTheFiguresOfMetrics) {
+  expect_the_metrics(alone(kOn));
+  EXPECT_TRUE(event_file_in(alone()).empty());
+}
+
+TEST_F(TensorBoard, StepsNeitherDoubleNorMissAfterAKill) {
+  // An event that was being written; one that is there while its state is not; state and event both.
+  const std::vector<Words> faults{{"write", "tfevents"}, {"fsync", "tfevents"}, {"rename", "last.next"}};
+  for (const Words& fault : faults) {
+    for (const int nth : {1, 2, 4, 5}) {
+      const fs::path output = folder_ / fmt::format("run_{}_{}", fault[0], nth);
+      ASSERT_EQ(run_into({"signal 9", fault[0], fault[1], nth}, command(output, kOn), folder_.path()).code, 137);
+      ASSERT_EQ(run(command(output, kOn + Words{"--resume", "auto"})).code, 0);
+      expect_the_metrics(output);
+      expect_as_alone(output, kOn);
+    }
+  }
+}
+
+TEST_F(TensorBoard, MayBeAskedForLater) {
+  const fs::path output = folder_ / "run";
+  ASSERT_EQ(run_into({"signal 15", "write", "steps.csv", 8}, command(output), folder_.path()).code, 143);
+  const ProgramResult resumed = run(command(output, Words{"--tensorboard", "--resume", "auto"}));
+  ASSERT_EQ(resumed.code, 0) << resumed.err;
+  const std::vector<ReadEvent> events = read_events(text_of(event_file_in(output)));
+  ASSERT_EQ(events.size(), 5u);  // the version, and epochs 2 to 5
+  EXPECT_EQ(events[1].step, 2u);
+}
+
+TEST_F(TensorBoard, DamageIsToldAndTheRunGoesOn) {
+  const fs::path output = folder_ / "run";
+  ASSERT_EQ(run_into({"signal 15", "write", "steps.csv", 18}, command(output, kOn), folder_.path()).code, 143);
+  const fs::path file = event_file_in(output);
+  std::string text = text_of(file);
+  text[text.size() - 40] ^= 1;  // in the third epoch's event
+  write_file(file, text);
+  const ProgramResult resumed = run(command(output, kOn + Words{"--resume", "auto"}));
+  ASSERT_EQ(resumed.code, 0) << resumed.err;
+  expect_parts(resumed.err, {"tfevents", "has whole events up to epoch 2 of 3: it goes on from there"});
+  const std::vector<ReadEvent> events = read_events(text_of(file));
+  ASSERT_EQ(events.size(), 5u);
+  EXPECT_EQ(events[3].step, 4u);
+}
+
+TEST_F(TensorBoard, AReplacedRunTakesItsEventsWithIt) {
+  const fs::path output = folder_ / "run";
+  ASSERT_EQ(run(command(output, kOn)).code, 0);
+  const fs::path before = event_file_in(output);
+  ASSERT_EQ(run(command(output, Words{"--overwrite"})).code, 0);
+  EXPECT_FALSE(fs::exists(before));
+}
+
+}  // namespace
+}  // namespace unet::test
