@@ -4,6 +4,8 @@
 #include "tests/support/event_reader.h"
 
 namespace unet::test {
+using tests::read_events;
+using tests::ReadEvent;
 namespace {
 
 const Words kOn{"--tensorboard", "--save-every", "0"};
@@ -83,7 +85,7 @@ TEST_F(TensorBoard, DamageIsToldAndTheRunGoesOn) {
   const fs::path file = event_file_in(output);
   std::string text = text_of(file);
   text[text.size() - 40] ^= 1;  // in the third epoch's event
-  write_file(file, text);
+  tests::write_file(file, text);
   const ProgramResult resumed = run(command(output, kOn + Words{"--resume", "auto"}));
   ASSERT_EQ(resumed.code, 0) << resumed.err;
   expect_parts(resumed.err, {"tfevents", "has whole events up to epoch 2 of 3: it goes on from there"});

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
-namespace unet::test {
+namespace unet::tests {
 namespace {
 
 template <class Number>
@@ -145,4 +145,4 @@ std::vector<ReadEvent> read_events(std::string_view rest) {
   return out;
 }
 
-}  // namespace unet::test
+}  // namespace unet::tests

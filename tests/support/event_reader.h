@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-namespace unet::test {
+namespace unet::tests {
 
 struct ReadPicture {
   std::uint64_t width = 0, height = 0, colorspace = 0;
@@ -34,4 +34,4 @@ std::vector<ReadEvent> read_events(std::string_view bytes);
 /// CRC-32C, bit by bit, rotated and shifted as TFRecord asks.
 std::uint32_t masked_crc32c(std::string_view bytes);
 
-}  // namespace unet::test
+}  // namespace unet::tests

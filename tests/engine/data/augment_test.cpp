@@ -152,28 +152,33 @@ TEST(Augment, StandardMovesAndScales) {
   EXPECT_GT(levels.size(), 40u);
 }
 
-/// A disc in the middle of a large picture, so that a window of any place and angle around it shows it whole: its area
-/// tells the scale. Patches that are cut out take a part of it away: the largest of many is the scale's.
+/// Twelve stripes: so many edges cross a row of what is seen of them, reflections included, as it is wide.
 TEST(Augment, StrongEnlargesAndShrinksByTwo) {
-  LabelledImage disc{test::flat_rgb(200, 200, 40), test::flat_mask(200, 200, 0)};
-  for (int y = 0; y < 200; ++y) {
-    for (int x = 0; x < 200; ++x) disc.labels.row(y)[x] = std::hypot(x + 0.5 - 100, y + 0.5 - 100) < 20 ? 1 : 0;
+  LabelledImage stripes{test::flat_rgb(192, 192, 40), test::flat_mask(192, 192, 0)};
+  for (int y = 0; y < 192; ++y) {
+    for (int x = 0; x < 192; ++x) stripes.labels.row(y)[x] = x / 16 % 2;
   }
-  const LabelledImage prepared = prepare(disc, Augment::strong, size, size);
-  const double whole = std::numbers::pi * 0.1 * 0.1 * size * size;
-  double most = 0;
-  int shrunk = 0, enlarged = 0;
+  const LabelledImage prepared = prepare(stripes, Augment::strong, size, size);
+  std::vector<int> edges;
   for (int sample = 0; sample < 400; ++sample) {
     const Result result = run(prepared, Augment::strong, 3, 0, sample);
-    const double area = static_cast<double>(std::count(result.labels.begin(), result.labels.end(), 1)) / whole;
-    most = std::max(most, area);
-    shrunk += area > 0 && area < 0.5;
-    enlarged += area > 2;
+    int most = 0;  // of all rows: a patch hides some
+    for (int y = 0; y < size; ++y) {
+      int count = 0;
+      for (std::size_t x = 1; x < size; ++x) {
+        const std::size_t i = static_cast<std::size_t>(y) * size + x;
+        count += result.labels[i] + result.labels[i - 1] == 1;
+      }
+      most = std::max(most, count);
+    }
+    edges.push_back(most);
   }
-  EXPECT_NEAR(most, 4, 0.6);
-  EXPECT_GT(shrunk,
-            40);  // at a quarter to a half of the area: a quarter of the samples, but for reflections and patches
-  EXPECT_GT(enlarged, 40);
+  std::sort(edges.begin(), edges.end());
+  EXPECT_NEAR(edges.front(), 12 / 2, 1);
+  EXPECT_NEAR(edges.back(), 12 * 2, 3);
+  EXPECT_NEAR(edges[100], 12 / std::sqrt(2), 1.5);
+  EXPECT_NEAR(edges[200], 12, 1.5);
+  EXPECT_NEAR(edges[300], 12 * std::sqrt(2), 2);
 }
 
 /// Black and white squares, in their own labels: where a photograph is neither enlarged nor spoilt, both change at the

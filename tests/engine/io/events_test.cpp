@@ -21,8 +21,8 @@ TEST(Events, ARecordHoldsWhatWasSaid) {
   summary.scalar("loss/train", 0.25);
   summary.scalar("lr", 1e-3);
   summary.picture("worst", 300, 200, png);
-  const std::vector<test::ReadEvent> events =
-      test::read_events(version_record(12.5) + event_record(13.5, 300, summary));
+  const std::vector<tests::ReadEvent> events =
+      tests::read_events(version_record(12.5) + event_record(13.5, 300, summary));
   ASSERT_EQ(events.size(), 2u);
   EXPECT_EQ(events[0].wall_time, 12.5);
   EXPECT_EQ(events[0].version, "brain.Event:2");
@@ -30,7 +30,7 @@ TEST(Events, ARecordHoldsWhatWasSaid) {
   EXPECT_EQ(events[1].step, 300u);
   EXPECT_EQ(events[1].version, "");
   EXPECT_EQ(events[1].scalars, (std::map<std::string, float>{{"loss/train", 0.25f}, {"lr", 1e-3f}}));
-  const test::ReadPicture& picture = events[1].pictures.at("worst");
+  const tests::ReadPicture& picture = events[1].pictures.at("worst");
   EXPECT_EQ(picture.width, 300u);
   EXPECT_EQ(picture.height, 200u);
   EXPECT_EQ(picture.colorspace, 3u);
@@ -40,8 +40,8 @@ TEST(Events, ARecordHoldsWhatWasSaid) {
 TEST(Events, APrecisionRecallCurveIsATensorOfSixRows) {
   Summary summary;
   summary.pr_curve("road", {75, 64, 21, 5, 0}, {150, 105, 18, 0, 0});
-  const test::ReadEvent event = test::read_events(event_record(1, 1, summary)).at(0);
-  const test::ReadTensor& tensor = event.tensors.at("road");
+  const tests::ReadEvent event = tests::read_events(event_record(1, 1, summary)).at(0);
+  const tests::ReadTensor& tensor = event.tensors.at("road");
   EXPECT_EQ(tensor.plugin, "pr_curves");
   EXPECT_EQ(tensor.thresholds, 5u);
   EXPECT_EQ(tensor.dtype, 1u);  // DT_FLOAT
@@ -56,14 +56,14 @@ TEST(Events, APrecisionRecallCurveIsATensorOfSixRows) {
 }
 
 TEST(Events, WhatIsCountedEndsBeforeTheFirstThatIsNotWhole) {
-  const test::TemporaryFolder folder;
+  const tests::TemporaryFolder folder;
   const std::filesystem::path path = folder / "events";
   Summary summary;
   summary.scalar("x", 1);
   const std::string version = version_record(1), event = event_record(2, 300, summary);
   const std::string all = version + event;
   for (std::size_t size = 0; size <= all.size(); ++size) {
-    test::write_file(path, all.substr(0, size));
+    tests::write_file(path, all.substr(0, size));
     const EventsUpTo found = events_up_to(path, 300);
     ASSERT_EQ(found.bytes, size == all.size() ? size : size >= version.size() ? version.size() : 0) << size;
     ASSERT_EQ(found.step, size == all.size() ? 300 : 0);
@@ -71,17 +71,17 @@ TEST(Events, WhatIsCountedEndsBeforeTheFirstThatIsNotWhole) {
   for (std::size_t at = 0; at < event.size(); ++at) {
     std::string damaged = all;
     damaged[version.size() + at] = static_cast<char>(damaged[version.size() + at] ^ 0x10);
-    test::write_file(path, damaged);
+    tests::write_file(path, damaged);
     ASSERT_EQ(events_up_to(path, 300).bytes, version.size()) << at;
   }
   const std::string length(8, '\xff');
-  const std::uint32_t crc = test::masked_crc32c(length);
-  test::write_file(path, all + length + std::string(reinterpret_cast<const char*>(&crc), sizeof crc) + "..........");
+  const std::uint32_t crc = tests::masked_crc32c(length);
+  tests::write_file(path, all + length + std::string(reinterpret_cast<const char*>(&crc), sizeof crc) + "..........");
   EXPECT_EQ(events_up_to(path, 300).bytes, all.size());
 }
 
 TEST(Events, WhatIsCountedEndsBeforeALaterStep) {
-  const test::TemporaryFolder folder;
+  const tests::TemporaryFolder folder;
   const std::filesystem::path path = folder / "events";
   Summary summary;
   summary.scalar("x", 1);
@@ -91,7 +91,7 @@ TEST(Events, WhatIsCountedEndsBeforeALaterStep) {
     all += event_record(1, step, summary);
     sizes.push_back(all.size());
   }
-  test::write_file(path, all);
+  tests::write_file(path, all);
   EXPECT_EQ(events_up_to(path, 0).bytes, sizes[0]);
   EXPECT_EQ(events_up_to(path, 2).bytes, sizes[2]);
   EXPECT_EQ(events_up_to(path, 127).bytes, sizes[3]);
