@@ -1,6 +1,6 @@
 #include "kernels/step_count.h"
 
-#include "kernels/cuda/launch.h"
+#include "kernels/cuda/tile.h"
 
 namespace unet::kernels::cuda {
 namespace {

@@ -5,8 +5,8 @@
 namespace unet::test {
 namespace {
 
-/// Nothing is learnt, so that Dice stops changing once the running statistics have settled.
-const Words kStill{"-e", "12", "--lr", "1e-12", "--phase2-epochs", "9", "--phase2-lr", "1e-12"};
+/// Long enough for Dice to rise and then to go up and down.
+const Words kLong{"-e", "12", "--lr", "1e-2", "--phase2-epochs", "9", "--phase2-lr", "1e-2"};
 
 /// Dice of the epochs of each phase.
 std::map<std::string, std::vector<double>> dice_of(const fs::path& run) {
@@ -33,22 +33,23 @@ class Patience : public TinyTraining {};
 TEST_F(Patience, EndsAPhaseAndTheNextBeginsFromItsBest) {
   for (const std::size_t patience : {1u, 3u}) {
     const fs::path output = folder_ / fmt::format("run{}", patience);
-    const ProgramResult result = run(command(output, kStill + Words{"--patience", std::to_string(patience)}));
+    const ProgramResult result = run(command(output, kLong + Words{"--patience", std::to_string(patience)}));
     ASSERT_EQ(result.code, 0) << result.err;
     const auto dice = dice_of(output);
-    const std::vector<double> first = dice_of(alone(kStill)).at("1");
+    const std::vector<double> first = dice_of(alone(kLong)).at("1");
     ASSERT_EQ(first.size(), 12u);
     const std::size_t epochs = epochs_with(patience, first);
     ASSERT_LT(epochs, 12u) << "the phase must be ended early";
     EXPECT_EQ(dice.at("1"), std::vector<double>(first.begin(), first.begin() + static_cast<std::ptrdiff_t>(epochs)));
     EXPECT_EQ(dice.at("2").size(), epochs_with(patience, dice.at("2")));
-    EXPECT_LT(dice.at("2").size(), 9u);
     // The rates are those of all twelve epochs.
-    const std::string steps = text_of(output / "steps.csv"), all = text_of(alone(kStill) / "steps.csv");
+    const std::string steps = text_of(output / "steps.csv"), all = text_of(alone(kLong) / "steps.csv");
     const std::size_t of_phase_1 = steps.find("\n2,");
     ASSERT_NE(of_phase_1, steps.npos);
     EXPECT_EQ(steps.substr(0, of_phase_1), all.substr(0, of_phase_1));
-    const auto best = static_cast<std::size_t>(std::max_element(first.begin(), first.end()) - first.begin());
+    const std::vector<double>& there = dice.at("1");
+    const auto best = static_cast<std::size_t>(std::max_element(there.begin(), there.end()) - there.begin());
+    EXPECT_EQ(epochs - best - 1, patience);
     expect_parts(result.out, {fmt::format("phase 1 ends: its best (epoch {}, val dice ", best + 1),
                               fmt::format(") is {} epoch{} old\n", patience, patience == 1 ? "" : "s"),
                               fmt::format("phase 2: dice from the best of phase 1 (epoch {}, ", best + 1)});
@@ -57,9 +58,10 @@ TEST_F(Patience, EndsAPhaseAndTheNextBeginsFromItsBest) {
 
 TEST_F(Patience, OneAndThreePhasesEndToo) {
   Words phases;
+  int ended = 0;
   for (const int count : {1, 3}) {
     while (static_cast<int>(phases.size()) < 2 * count)
-      phases = phases + Words{"--phase", "loss=dice,epochs=9,lr=1e-12"};
+      phases = phases + Words{"--phase", "loss=dice,epochs=9,lr=1e-2"};
     const fs::path output = folder_ / fmt::format("run{}", count);
     const ProgramResult result = run(command(output, phases + Words{"--patience", "1"}));
     ASSERT_EQ(result.code, 0) << result.err;
@@ -67,14 +69,16 @@ TEST_F(Patience, OneAndThreePhasesEndToo) {
     ASSERT_EQ(static_cast<int>(dice.size()), count);
     for (const auto& [phase, of_phase] : dice) {
       EXPECT_EQ(of_phase.size(), epochs_with(1, of_phase)) << phase;
-      EXPECT_LT(of_phase.size(), 9u) << phase;
-      expect_parts(result.out, {fmt::format("phase {} ends: its best (epoch ", phase)});
+      const bool told = result.out.find(fmt::format("phase {} ends: its best (epoch ", phase)) != std::string::npos;
+      EXPECT_EQ(told, of_phase.size() < 9) << phase;
+      ended += told;
     }
   }
+  EXPECT_GT(ended, 1);
 }
 
 TEST_F(Patience, KilledAroundTheEndOfAPhaseARunGoesOnExactly) {
-  const Words words = kStill + Words{"--patience", "2"};
+  const Words words = kLong + Words{"--patience", "2"};
   const std::size_t epochs = dice_of(alone(words)).at("1").size();
   int kills = 0;
   // Before the epoch that ends the phase is saved, when it is, and once phase 2 is under way.
