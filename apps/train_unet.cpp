@@ -100,6 +100,7 @@ void train_phase(Run& run, const Phase& phase, Loader& training, Loader& validat
 
 void train(const TrainOptions& asked, const models::Registry& registry) {
   if (!asked.write_class_map.empty()) return write_class_map(asked);
+  if (!asked.quiet && !asked.preset_told.empty()) say("{}\n", asked.preset_told);
   const Machine machine = machine_of(asked.machine);
   RunLock lock;
   std::optional<SafetensorsFile> resumed = state_of_run(asked, lock);

@@ -227,7 +227,6 @@ const Best& best_before(const RunState& state) {
 
 void say_start(const TrainOptions& options, const Machine& machine, const models::Segmenter& model,
                const Tensor& class_weights) {
-  if (!options.preset_told.empty()) say("{}\n", options.preset_told);
   say("device: {}, {}\n", machine.text, machine.arithmetic);
   const std::string normalization = models::text_of(model.spec().normalization);
   say("{}: {} parameters, base channels {}, {} classes, images {}{}\n", options.model, model.parameters().count(),
