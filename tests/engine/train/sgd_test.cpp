@@ -36,6 +36,12 @@ struct Setting {
   Decay decay = Decay::weights;
 };
 
+/// What ctest lists the case by.
+void PrintTo(const Setting& setting, std::ostream* out) {
+  *out << setting.spec.momentum << (setting.spec.nesterov ? " Nesterov" : "") << ", decay " << setting.spec.weight_decay
+       << (setting.decay == Decay::all ? " of all" : "");
+}
+
 class SgdGroups : public testing::TestWithParam<Setting> {};
 INSTANTIATE_TEST_SUITE_P(, SgdGroups,
                          testing::Values(Setting{{.momentum = 0}}, Setting{{.momentum = 0.9}},
