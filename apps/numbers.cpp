@@ -17,6 +17,22 @@ namespace {
                              fmt::format("\"{}\" is not {}", text, expected));
 }
 
+std::string expected(Real kind) {
+  switch (kind) {
+    case Real::positive:
+      return "a number above 0";
+    case Real::not_negative:
+      return "a number from 0 on";
+    case Real::share:
+      return "a number from 0 to 1";
+    case Real::below_one:
+      return "a number from 0 on and below 1";
+    case Real::between:
+      return "a number above 0 and below 1";
+  }
+  return "a number";
+}
+
 }  // namespace
 
 std::int64_t number_of(const std::string& option, const std::string& text, Within within) {
@@ -29,14 +45,11 @@ std::int64_t number_of(const std::string& option, const std::string& text, Withi
 
 double number_of(const std::string& option, const std::string& text, Real kind) {
   const std::optional<double> value = plain_real(text);
-  const bool fits = value && *value >= 0 && std::isfinite(*value) && (kind != Real::positive || *value > 0) &&
-                    (kind != Real::share || *value <= 1);
-  if (!fits) {
-    refuse(option, text,
-           kind == Real::positive ? "a number above 0"
-           : kind == Real::share  ? "a number from 0 to 1"
-                                  : "a number from 0 on");
-  }
+  const bool above_0 = kind == Real::positive || kind == Real::between;
+  const bool below_1 = kind == Real::below_one || kind == Real::between;
+  const bool fits = value && (above_0 ? *value > 0 : *value >= 0) && std::isfinite(*value) &&
+                    (kind != Real::share || *value <= 1) && (!below_1 || *value < 1);
+  if (!fits) refuse(option, text, expected(kind));
   return *value;
 }
 

@@ -11,8 +11,8 @@ namespace unet {
 struct Within {
   std::int64_t low, high;
 };
-/// Above 0, or from 0 on, both finite; or 0 to 1.
-enum class Real { positive, not_negative, share };
+/// Above 0, or from 0 on, both finite; or 0 to 1, without 1, or without both.
+enum class Real { positive, not_negative, share, below_one, between };
 
 /// The number in a text. Throws CLI::ValidationError naming the option and what is expected.
 std::int64_t number_of(const std::string& option, const std::string& text, Within within);

@@ -14,6 +14,7 @@
 #include "engine/data/class_map.h"
 #include "engine/io/image.h"
 #include "engine/train/metrics.h"
+#include "engine/train/optimizer.h"
 #include "engine/train/schedule.h"
 #include "models/registry.h"
 
@@ -43,6 +44,8 @@ struct DataOptions {
 inline constexpr std::int64_t kAllEpochs = std::numeric_limits<std::int64_t>::max();
 
 struct TrainOptions {
+  std::string preset = "default";
+  std::string preset_told;  // what it came to, in a line
   DataOptions data;
   std::string write_class_map;  // propose a class map into this file, and end
   std::string model = models::SegmenterSpec().model;
@@ -53,17 +56,22 @@ struct TrainOptions {
   std::optional<std::int64_t> phase2_epochs;  // not given: max(1, epochs / 3)
   std::int64_t batch_size = 16;
   std::int64_t accumulate = 1;
-  double lr = 1e-3;
-  std::optional<double> phase2_lr;  // not given: lr / 10
+  std::optional<double> lr;         // not given: 1e-3, with SGD 1e-2
+  std::optional<double> phase2_lr;  // not given: a tenth of lr
   nn::Loss phase1_loss = nn::parse_loss("cross_entropy");
   nn::Loss phase2_loss = nn::parse_loss("dice");
   ClassWeights class_weights;
   Recipe phases;  // instead of the options of the two phases, if there are any
+  OptimizerKind optimizer = OptimizerKind::adam;
+  double momentum = 0.9;  // of SGD
+  bool nesterov = false;
   double weight_decay = 0;
   bool decay_all = false;
   ScheduleKind schedule = ScheduleKind::cosine;
-  std::int64_t warmup = 0;  // steps
-  double clip_norm = 0;     // 0: off
+  std::int64_t warmup = 0;    // steps
+  double ema = 0;             // decay of the average of the weights; 0: off
+  std::int64_t patience = 0;  // epochs; 0: off
+  double clip_norm = 0;       // 0: off
   ImageExtent image_size;
   std::string augment = "standard";
   std::string border = "foreground";

@@ -4,6 +4,7 @@
 #include "apps/command_line.h"
 #include "apps/option_table.h"
 #include "apps/options_file.h"
+#include "apps/preset.h"
 #include "apps/run/screen.h"
 #include "apps/run/version.h"
 #include "engine/core/error.h"
@@ -19,7 +20,8 @@ constexpr std::array kOfTwo{"epochs", "phase2-epochs", "lr", "phase2-lr", "phase
 std::int64_t phase2_epochs_of(const TrainOptions& o) {
   return o.phase2_epochs.value_or(std::max<std::int64_t>(1, o.epochs / 3));
 }
-double phase2_lr_of(const TrainOptions& o) { return o.phase2_lr.value_or(o.lr / 10); }
+double lr_of(const TrainOptions& o) { return o.lr.value_or(o.optimizer == OptimizerKind::sgd ? 1e-2 : 1e-3); }
+double phase2_lr_of(const TrainOptions& o) { return o.phase2_lr.value_or(lr_of(o) / 10); }
 
 /// The phases of a run in so many words, instead of the options of the two.
 OptionKind phases(Recipe& recipe) {
@@ -88,6 +90,12 @@ OptionKind parsed(Value& value, const std::string& option, const std::string& ty
           [&value] { return text_of(value); }};
 }
 
+/// A number that is not 0, which is `off`.
+template <class Value, class Bounds>
+OptionKind or_off(Value& value, Bounds bounds) {
+  return told_as(by_default(number(value, bounds), "off"), [&value] { return value > 0 ? told(value) : "off"; });
+}
+
 /// How long the encoder is frozen. Without a number: always.
 OptionKind epochs_frozen(std::int64_t& value) {
   return {[&value](CLI::App& app, const std::string& names, const std::string& help) {
@@ -115,6 +123,7 @@ OptionTable table_of(TrainOptions& o, const std::vector<std::string>& networks) 
       {common, "-o,--output,--output-dir", name(o.output, "DIR"), "Folder for checkpoints and logs", true},
       {common, "--resume", of_this_call(name(o.resume, "auto|FILE")),
        "Go on where a run stopped: alone (or auto) that of the output folder, or =its last.safetensors"},
+      {common, "--preset", preset(o.preset), "Options for a purpose; what is given besides wins", true},
       {common, "--image-size,--imgsz",
        extent([&o](ImageExtent extent) { o.image_size = extent; }, "256", [&o] { return o.image_size.str(); }),
        kExtentHelp},
@@ -123,7 +132,8 @@ OptionTable table_of(TrainOptions& o, const std::vector<std::string>& networks) 
        "Channels of the first level; deeper ones have multiples of them"},
       {common, "-e,--epochs", number(o.epochs, kPositive), "Epochs of phase 1"},
       {common, "-b,--batch-size,--batch", number(o.batch_size, kBatch), "Images in a pass"},
-      {common, "--lr,--learning-rate", number(o.lr, Real::positive), "Learning rate of phase 1"},
+      {common, "--lr,--learning-rate", told_as(number(o.lr, Real::positive), [&o] { return told(lr_of(o)); }),
+       "Learning rate of phase 1 [0.001, with --optimizer sgd 0.01]"},
 
       {data, "--border", words(o.border, {"foreground", "background", "ignore"}), "What a trimap's border counts as"},
       {data, "--exif", choice(o.exif, kExif), kExifHelp},
@@ -171,18 +181,24 @@ OptionTable table_of(TrainOptions& o, const std::vector<std::string>& networks) 
       {training, "--best-by",
        choice(o.best_by, {BestBy::dice, BestBy::dice_nonempty, BestBy::dice_dataset, BestBy::iou_dataset}),
        "Validation figure that chooses the best epoch and steers plateau"},
+      {training, "--optimizer", choice(o.optimizer, {OptimizerKind::adam, OptimizerKind::sgd}),
+       "What moves the weights: Adam, or SGD with momentum"},
+      {training, "--momentum", number(o.momentum, Real::below_one), "Momentum of --optimizer sgd"},
+      {training, "--nesterov", flag(o.nesterov), "Nesterov's form of that momentum"},
       {training, "--weight-decay", number(o.weight_decay, Real::not_negative),
-       "Decoupled weight decay of weights; biases and batch norms are left alone"},
+       "Decoupled weight decay, W -= lr * X * W in a step, of weights; biases and batch norms are left alone"},
       {training, "--decay-all", flag(o.decay_all),
        "--weight-decay takes biases and batch norms too, as AdamW by itself does"},
+      {training, "--ema", or_off(o.ema, Real::between),
+       "Decay of an average of the weights, A += (1 - X) * (W - A) after a step, which is validated, saved and chosen; "
+       "each phase begins a new one"},
       {training, "--schedule",
-       choice(o.schedule, {ScheduleKind::constant, ScheduleKind::cosine, ScheduleKind::plateau}),
+       choice(o.schedule, {ScheduleKind::constant, ScheduleKind::cosine, ScheduleKind::poly, ScheduleKind::plateau}),
        "Course of the learning rate within a phase"},
       {training, "--warmup", number(o.warmup, kNotNegative), "Steps of linear warm-up"},
-      {training, "--clip-norm",
-       told_as(by_default(number(o.clip_norm, Real::positive), "off"),
-               [&o] { return o.clip_norm > 0 ? told(o.clip_norm) : "off"; }),
-       "Largest norm of the gradient"},
+      {training, "--patience", or_off(o.patience, kPositive),
+       "End a phase when its best epoch is this many epochs old; the schedule's course stays that of all its epochs"},
+      {training, "--clip-norm", or_off(o.clip_norm, Real::positive), "Largest norm of the gradient"},
       {training, "--max-steps",
        told_as(by_default(number(o.max_steps, kPositive), "none"),
                [&o] { return o.max_steps > 0 ? told(o.max_steps) : "none"; }),
@@ -240,7 +256,7 @@ std::set<std::string> harmless_options() {
 
 Recipe recipe_of(const TrainOptions& options) {
   if (!options.phases.empty()) return options.phases;
-  Recipe recipe{{1, options.phase1_loss, options.epochs, options.lr}};
+  Recipe recipe{{1, options.phase1_loss, options.epochs, lr_of(options)}};
   const std::int64_t second = phase2_epochs_of(options);
   if (second > 0) recipe.push_back({2, options.phase2_loss, second, phase2_lr_of(options)});
   return recipe;
@@ -254,6 +270,16 @@ std::optional<int> parse(int argc, char** argv, TrainOptions& o, const models::R
   add_options(app, table_of(o, models::names_of(registry)));
   const std::optional<int> code = parse_words(app, argc, argv);
   if (code) return code;
+  o.preset_told = take_preset(app, o.preset);
+  for (const char* of_sgd : {"--momentum", "--nesterov"}) {
+    if (o.optimizer == OptimizerKind::sgd || app.count(of_sgd) == 0) continue;
+    warn("train_unet: {} is of --optimizer sgd, and the optimizer is {}: leave it out\n", of_sgd, name_of(o.optimizer));
+    return 2;
+  }
+  if (o.nesterov && o.momentum == 0) {
+    warn("train_unet: --nesterov is a form of momentum, and --momentum is 0: leave one of them out\n");
+    return 2;
+  }
   for (const std::string of_two : kOfTwo) {
     if (o.phases.empty() || app.count("--" + of_two) == 0) continue;
     warn("train_unet: --{} and --phase do not go together, each phase has its own: leave one of them out\n", of_two);

@@ -22,8 +22,7 @@ double since(Clock::time_point begin) { return std::chrono::duration<double>(Clo
 
 /// What is left of the epoch under way, up to validation; the learning rate of its last step. Throws Interrupted, the
 /// state saved, after a stop signal.
-double train_epoch(Run& run, const Phase& phase, const ScheduleSpec& schedule, Loader& loader, Step& train_step,
-                   const Adam& optimizer) {
+double train_epoch(Run& run, const Phase& phase, const ScheduleSpec& schedule, Loader& loader, Learner& learner) {
   const TrainOptions& options = run.options;
   RunState& state = run.record.state;
   const std::int64_t batches = loader.batches();
@@ -35,7 +34,7 @@ double train_epoch(Run& run, const Phase& phase, const ScheduleSpec& schedule, L
   // The state holds what is booked. A GPU is kept one step ahead of the books, so that it never waits for them.
   const std::size_t ahead = run.model.device().is_cpu() ? 0 : 1;
   const auto book_all_but = [&](std::size_t left) {
-    while (const std::optional<StepResult> result = train_step.take_result(left)) {
+    while (const std::optional<StepResult> result = learner.step.take_result(left)) {
       book_step(run, *result);
       progress.update(state.images);
     }
@@ -45,13 +44,13 @@ double train_epoch(Run& run, const Phase& phase, const ScheduleSpec& schedule, L
   std::int64_t batch = state.batch, step = state.step, total = state.all_steps;
   while (batch < batches && !(options.max_steps > 0 && total >= options.max_steps)) {
     lr = learning_rate(schedule, step, all_steps, state.plateau);
-    batch += issue_step(options, run.model, loss, loader, train_step, batch, lr);
+    batch += issue_step(options, run.model, loss, loader, learner.step, batch, lr);
     ++step;
     ++total;
     book_all_but(ahead);
     if (stop_signal() == 0 && since(run.saved) < options.save_every) continue;
     book_all_but(0);
-    run.save(optimizer);
+    run.save(learner);
     if (stop_signal() != 0) run.stop();
   }
   book_all_but(0);
@@ -59,26 +58,31 @@ double train_epoch(Run& run, const Phase& phase, const ScheduleSpec& schedule, L
 }
 
 /// Trains what is left of the phase: epochs, each ended by validation and files.
-void train_phase(Run& run, const Phase& phase, Loader& training, Loader& validation, Adam& optimizer) {
+void train_phase(Run& run, const Phase& phase, Loader& training, Loader& validation, Learner& learner) {
   const TrainOptions& options = run.options;
   RunState& state = run.record.state;
   const ScheduleSpec schedule = schedule_of(options, phase);
   const PhaseLoss loss = loss_of(options, phase, run.class_weights);
-  Step step(run.model.parameters(), optimizer);
   while (state.epoch <= phase.epochs && !(state.batch == 0 && out_of_steps(options, state))) {
+    if (state.batch == 0 && out_of_patience(run)) {
+      if (!options.quiet) say_patience(run);
+      break;
+    }
     const Clock::time_point begin = Clock::now();
     const double waited_before = training.waited_seconds();
     const std::int64_t images_before = state.images;
-    const double lr = train_epoch(run, phase, schedule, training, step, optimizer);
+    const double lr = train_epoch(run, phase, schedule, training, learner);
     const double trained = since(begin), waited = training.waited_seconds() - waited_before;
     const auto stop_if_asked = [&](const Predicted&) {
       // The epoch's steps are done; a resume begins with this validation.
       if (stop_signal() == 0) return;
-      run.save(optimizer);
+      run.save(learner);
       run.stop();
     };
+    if (learner.average) learner.average->show();
     const Evaluation val =
         evaluate(run.model, options.background, validation, stop_if_asked, {}, loss.plain() ? LossOfBatch() : loss);
+    if (learner.average) learner.average->hide();
     EpochFigures figures = figures_of(run, phase, val);
     figures.lr = lr;
     figures.seconds = since(begin);
@@ -87,15 +91,16 @@ void train_phase(Run& run, const Phase& phase, Loader& training, Loader& validat
     run.saver.finish();  // the best so far is known by then
     const bool best = is_better(figures.score, state.best);
     begin_next_epoch(state);
-    run.save(optimizer, figures);
+    run.save(learner, figures);
     if (!options.quiet) say_epoch(run, phase, figures, best, waited / trained);
     if (stop_signal() != 0) run.stop();
   }
-  require_learnt(phase, optimizer);
+  require_learnt(phase, *learner.optimizer);
 }
 
 void train(const TrainOptions& asked, const models::Registry& registry) {
   if (!asked.write_class_map.empty()) return write_class_map(asked);
+  if (!asked.quiet && !asked.preset_told.empty()) say("{}\n", asked.preset_told);
   const Machine machine = machine_of(asked.machine);
   RunLock lock;
   std::optional<SafetensorsFile> resumed = state_of_run(asked, lock);
@@ -116,9 +121,7 @@ void train(const TrainOptions& asked, const models::Registry& registry) {
   const Tensor class_weights = class_weights_of(options, dataset, model->device());
   if (!options.quiet) say_start(options, machine, *model, class_weights);
 
-  const kernels::AdamSpec adam{.weight_decay = options.weight_decay, .decoupled = true};
-  const Decay decay = options.decay_all ? Decay::all : Decay::weights;
-  std::optional<Adam> optimizer;  // of the phase under way
+  std::optional<Learner> learner;  // of the phase under way
   RunRecord record = record_of(options, machine, dataset);
   RunState& state = record.state;
   if (resumed) {
@@ -127,15 +130,16 @@ void train(const TrainOptions& asked, const models::Registry& registry) {
     state = then.state;
     // Elsewhere they do not hold, and --force it was. Those of --plans go before them.
     if (then.machine == record.machine) add_conv_plans(then.plans);
-    optimizer.emplace(parameters, adam, decay);
-    load_training(*resumed, parameters, *optimizer);  // before the folder is touched: it may be refused
+    learner.emplace(options, parameters);
+    // Before the folder is touched: it may be refused.
+    load_training(*resumed, parameters, *learner->optimizer, learner->average.get());
   } else if (init) {
     load_and_say(*init, *model, models::OtherHead::stays_as_drawn, options.quiet);
   }
   if (options.dry_run) {
     if (!resumed) check_output(options);
-    if (!optimizer) optimizer.emplace(parameters, adam, decay);
-    return dry_run(options, machine, *model, class_weights, *optimizer, training, validation);
+    if (!learner) learner.emplace(options, parameters);
+    return dry_run(options, machine, *model, class_weights, *learner, training, validation);
   }
   RunFolder folder = resumed ? RunFolder::resume(resumed->path().parent_path(), options, state)
                              : RunFolder::create(options, machine, dataset, state, lock);
@@ -148,18 +152,18 @@ void train(const TrainOptions& asked, const models::Registry& registry) {
     if (resumed) {
       resumed.reset();
     } else {
-      optimizer.emplace(parameters, adam, decay);
       if (phase.number > state.phase) {
         if (out_of_steps(options, state)) break;
         run.saver.finish();  // the best of the phase before is read
         begin_next_phase(state);
         if (phase.from == From::best) folder.load_best(best_before(state), parameters);
       }
-      run.save(*optimizer);
+      learner.emplace(options, parameters);
+      run.save(*learner);
       run.saver.finish();  // killed from here on, a run can be resumed
     }
     if (!options.quiet) say_phase(run, phase);
-    train_phase(run, phase, training, validation, *optimizer);
+    train_phase(run, phase, training, validation, *learner);
   }
   run.saver.finish();
   say_end(run, dataset);

@@ -18,6 +18,7 @@
 #include "engine/core/device_memory.h"
 #include "engine/core/rng.h"
 #include "engine/ops/conv_plans.h"
+#include "engine/train/adam.h"
 #include "engine/train/step.h"
 #include "models/registry.h"
 

@@ -120,14 +120,13 @@ struct Measured {
   double first_validation = 0, validation = 0;  // seconds of an image
 };
 
-Measured measure(const TrainOptions& options, models::Segmenter& model, const Tensor& class_weights, Adam& optimizer,
+Measured measure(const TrainOptions& options, models::Segmenter& model, const Tensor& class_weights, Step& step,
                  Loader& training, Loader& validation) {
   const auto validated = [&](std::int64_t batch) {
     validation.settle();
     const Evaluation one = evaluate(model, options.background, validation, {}, {batch, batch + 1});
     return one.seconds / static_cast<double>(one.metrics.images());
   };
-  Step step(model.parameters(), optimizer);
   Measured out;
   out.first_step = time_step(options, model, class_weights, step, training);
   out.step = time_step(options, model, class_weights, step, training);
@@ -166,11 +165,11 @@ void say_time(const TrainOptions& options, const Machine& machine, const Measure
 }  // namespace
 
 void dry_run(const TrainOptions& options, const Machine& machine, models::Segmenter& model, const Tensor& class_weights,
-             Adam& optimizer, Loader& training, Loader& validation) {
+             Learner& learner, Loader& training, Loader& validation) {
   const std::size_t peak_before = resident_peak();
   Snapshot saved(model.parameters());  // a run has it from before its first step
-  saved.take(&optimizer);
-  const Measured measured = measure(options, model, class_weights, optimizer, training, validation);
+  saved.take(learner.optimizer.get(), learner.average.get());
+  const Measured measured = measure(options, model, class_weights, learner.step, training, validation);
   const models::Work work = model.work(options.image_size.height, options.image_size.width);
   const std::int64_t images = std::min(training.images(), options.batch_size * options.accumulate);
   say("operations: {:.3g} GFLOP to infer an image, {:.3g} GFLOP for a training step of {} images\n",

@@ -214,9 +214,10 @@ std::vector<std::string> differences(const RunRecord& then, const RunRecord& now
     const auto found = record.options.find(name);
     if (found != record.options.end()) return found->second;
     // What was done before there was a choice.
-    static const std::map<std::string, std::string> before{{"decay-all", "true"},     {"normalization", "imagenet"},
-                                                           {"class-weights", "none"}, {"ignore-index", "255"},
-                                                           {"freeze-encoder", "0"},   {"encoder-lr-scale", "1"}};
+    static const std::map<std::string, std::string> before{
+        {"decay-all", "true"},   {"normalization", "imagenet"}, {"class-weights", "none"}, {"ignore-index", "255"},
+        {"freeze-encoder", "0"}, {"encoder-lr-scale", "1"},     {"patience", "off"},       {"ema", "off"},
+        {"optimizer", "adam"},   {"momentum", "0.9"},           {"nesterov", "false"}};
     const auto was = before.find(name);
     return was != before.end() ? was->second : std::string("not there");
   };

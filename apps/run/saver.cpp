@@ -16,10 +16,10 @@ Saver::~Saver() {
   }
 }
 
-void Saver::begin(const Adam& optimizer, const std::optional<EpochFigures>& ended) {
+void Saver::begin(const Learner& learner, const std::optional<EpochFigures>& ended) {
   finish();
   folder_.mend_steps();
-  snapshot_.take(&optimizer);
+  snapshot_.take(learner.optimizer.get(), learner.average.get());
   saving_ = record_;
   const std::function<void()> write = [this, ended] {
     if (ended) folder_.add_epoch(saving_->state, *ended, snapshot_, metadata_);

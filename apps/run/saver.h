@@ -5,6 +5,7 @@
 #include <optional>
 #include <thread>
 
+#include "apps/run/learner.h"
 #include "apps/run/run_folder.h"
 
 namespace unet {
@@ -27,7 +28,7 @@ class Saver {
 
   /// Ends the save before, then begins one of the record as it is; of an epoch that has ended also its files. Where the
   /// system gives no thread it is done here and now.
-  void begin(const Adam& optimizer, const std::optional<EpochFigures>& ended);
+  void begin(const Learner& learner, const std::optional<EpochFigures>& ended);
   /// Until what was begun is on the disk and the record knows the best epochs. Throws what the writing threw.
   void finish();
 

@@ -25,9 +25,9 @@ void say_classes(const TrainOptions& options, const EpochFigures& figures) {
 
 }  // namespace
 
-void Run::save(const Adam& optimizer, const std::optional<EpochFigures>& ended) {
+void Run::save(const Learner& learner, const std::optional<EpochFigures>& ended) {
   record.plans = conv_plan_choices();
-  saver.begin(optimizer, ended);
+  saver.begin(learner, ended);
   keep_plans();
   saved = std::chrono::steady_clock::now();
 }
@@ -119,7 +119,19 @@ bool out_of_steps(const TrainOptions& options, const RunState& state) {
   return options.max_steps > 0 && state.all_steps >= options.max_steps;
 }
 
-void require_learnt(const Phase& phase, const Adam& optimizer) {
+bool out_of_patience(Run& run) {
+  const std::int64_t patience = run.options.patience;
+  const RunState& state = run.record.state;
+  const auto is_over = [&] {
+    const std::optional<Best>& best = state.best_of_phase.back();
+    return best && state.epoch - 1 - best->epoch >= patience;
+  };
+  if (patience == 0 || !is_over()) return false;
+  run.saver.finish();  // only then it is known whether the epoch before is the best
+  return is_over();
+}
+
+void require_learnt(const Phase& phase, const Optimizer& optimizer) {
   if (optimizer.steps() > 0) return;
   throw Error(
       "phase {} ended without a step that was committed: nothing was learnt; look at the reasons above, or try a "
@@ -247,6 +259,14 @@ void say_phase(const Run& run, const Phase& phase) {
                          text_of(best_before(run.record.state), run.options.best_by));
   }
   say("phase {}: {}{}\n", phase.number, nn::text_of(phase.loss), begins);
+}
+
+void say_patience(const Run& run) {
+  const RunState& state = run.record.state;
+  const Best& best = *state.best_of_phase.back();
+  const std::int64_t age = state.epoch - 1 - best.epoch;
+  say("phase {} ends: its best ({}) is {} epoch{} old\n", state.phase, text_of(best, run.options.best_by), age,
+      age == 1 ? "" : "s");
 }
 
 void say_epoch(const Run& run, const Phase& phase, const EpochFigures& f, bool best, double waited) {

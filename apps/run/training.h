@@ -21,7 +21,7 @@ struct Run {
   Saver saver{folder, record, model.parameters(), metadata};
 
   /// Begins to save, with the files of an epoch that has ended.
-  void save(const Adam& optimizer, const std::optional<EpochFigures>& ended = std::nullopt);
+  void save(const Learner& learner, const std::optional<EpochFigures>& ended = std::nullopt);
   /// After a stop signal and a save: throws Interrupted once that has ended.
   [[noreturn]] void stop();
 };
@@ -43,8 +43,10 @@ void check_same(const RunRecord& then, const RunRecord& now, bool force);
 
 /// Whether --max-steps are done.
 bool out_of_steps(const TrainOptions& options, const RunState& state);
+/// Whether the phase under way is --patience epochs beyond its best.
+bool out_of_patience(Run& run);
 /// Throws Error if the phase has come to its end without a committed step.
-void require_learnt(const Phase& phase, const Adam& optimizer);
+void require_learnt(const Phase& phase, const Optimizer& optimizer);
 /// Books a step whose result is there. Throws Error after too many in a row that were not finite.
 void book_step(Run& run, const StepResult& result);
 /// The figures of the epoch under way after its validation, all but lr, seconds and rate. Throws Error if the images
@@ -65,6 +67,8 @@ void say_start(const TrainOptions& options, const Machine& machine, const models
 void say_resumed(const std::filesystem::path& file, const RunState& state);
 /// The phase's loss and what it begins with.
 void say_phase(const Run& run, const Phase& phase);
+/// That --patience ends the phase.
+void say_patience(const Run& run);
 
 /// The line of an epoch: at most 100 columns; with --verbose a line of its classes. After the run's first epoch also,
 /// where that is worth a word, the share of it that the network `waited` for images.

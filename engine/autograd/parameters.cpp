@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <utility>
 
 #include "engine/core/dispatch.h"
 #include "engine/core/rng.h"
@@ -146,6 +147,12 @@ void Parameters::initialize(std::uint64_t seed) {
 void Parameters::values_changed() {
   if (!copies_.defined()) return;
   dispatch<cpu::copy, cuda::copy>(device_, values_.range(0, {copied_}).const_view(), copies_.view());
+}
+
+void Parameters::exchange(Tensor& values, Tensor& running) {
+  std::swap(values_, values);
+  std::swap(running_, running);
+  values_changed();
 }
 
 Tensor Parameters::operand(ParamId id) const {

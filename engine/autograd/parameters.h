@@ -11,9 +11,9 @@
 //   pending     ranges like `running` that commit will fold in, in order: the n-th holds the batch statistics of each
 //               batch norm's n-th use in the step under way
 //
-// The gradient norm, the finite check and checkpoints walk these ranges whole, Adam in one stretch for each group and
-// kind of decay. Forward and backward write only gradients and pending. In training `values` and `running` change when
-// a step commits (engine/train/step.h), all together or not at all; loading a checkpoint is the other way.
+// The gradient norm, the finite check and checkpoints walk these ranges whole, an optimizer in one stretch for each
+// group and kind of decay. Forward and backward write only gradients and pending. In training `values` and `running`
+// change when a step commits (engine/train/step.h), all together or not at all; loading a checkpoint is the other way.
 #pragma once
 
 #include <cstdint>
@@ -55,7 +55,7 @@ class Parameters {
     std::size_t group = 0;     // in groups()
     std::int64_t offset = 0;   // of the slice, in elements
   };
-  /// Parameters that are trained, or not, together: "encoder". Adam counts its steps for each group.
+  /// Parameters that are trained, or not, together: "encoder". An optimizer counts its steps for each group.
   struct Group {
     std::string name;
     bool trainable = true;
@@ -124,8 +124,10 @@ class Parameters {
   /// Pending statistics since the last end_step(): as many ranges as the most used batch norm has uses.
   const std::vector<Tensor>& pending() const { return pending_; }
 
-  /// Whoever changes values other than by Adam calls this afterwards: the copies follow.
+  /// Whoever changes values other than by an optimizer calls this afterwards: the copies follow.
   void values_changed();
+  /// Values and statistics become these, of the same form, and these what they were. No number is copied but to copies.
+  void exchange(Tensor& values, Tensor& running);
   /// The step is over, committed or dropped: gradients count as absent again and pending statistics are gone.
   void end_step();
   /// A gradient that another is about to be added to. One in bf16 becomes f32, with all others, until the step ends.

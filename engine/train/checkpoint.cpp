@@ -27,9 +27,6 @@ std::string text(const std::vector<std::int64_t>& shape) {
   return out + "]";
 }
 
-// No run exceeds it: a step with a larger gradient is dropped. From within, an update stays finite whatever v is.
-constexpr double kMaxFirstMoment = 1e18;
-
 /// Throws Error unless every value of a tensor that was read, and is now of `dtype` (F32 or F64), lies in [low, high];
 /// NaN never does.
 void require_range(const std::filesystem::path& path, const TensorInfo& info, SafeDtype dtype, const void* values,
@@ -45,6 +42,21 @@ void require_range(const std::filesystem::path& path, const TensorInfo& info, Sa
     check(static_cast<const double*>(values));
   } else {
     check(static_cast<const float*>(values));
+  }
+}
+
+double largest_of(SafeDtype dtype) {
+  return dtype == SafeDtype::kF64 ? std::numeric_limits<double>::max() : std::numeric_limits<float>::max();
+}
+
+/// Throws Error if a running variance is negative. running: laid out as parameters.running(), on the host.
+void require_variances(const std::filesystem::path& path, const Parameters& parameters, const Tensor& running) {
+  for (const Parameters::Stats& stats : parameters.stats()) {
+    for (const double value : running.range(stats.variance_offset, {stats.channels}).values<double>()) {
+      if (value >= 0) continue;
+      throw Error("{}: \"{}\" holds {} as a variance of \"{}\", expected 0 or more; nothing was loaded", path.string(),
+                  kTrainedRunning, value, stats.name);
+    }
   }
 }
 
@@ -162,9 +174,7 @@ LoadedTensors load(const TensorFile& file, Parameters& parameters, const Rename&
     if (!source.tensor.defined()) continue;
     widen_halves(source.dtype, source.bytes);
     const double low = source.name.ends_with(".running_var") ? 0 : -std::numeric_limits<double>::max();
-    const double high = source.dtype == SafeDtype::kF64 && parameters.dtype() == Dtype::f64
-                            ? std::numeric_limits<double>::max()
-                            : std::numeric_limits<float>::max();
+    const double high = largest_of(parameters.dtype() == Dtype::f64 ? source.dtype : SafeDtype::kF32);
     require_range(file.path(), *source.info, source.dtype, source.bytes.data(), low, high);
   }
   for (std::size_t i = 0; i < floats.size(); ++i) {
@@ -201,18 +211,17 @@ void verify_checksums(const SafetensorsFile& file) {
   }
 }
 
-void save_training(const std::filesystem::path& path, const Parameters& parameters, const Adam& optimizer,
-                   const Metadata& metadata) {
+void save_training(const std::filesystem::path& path, const Parameters& parameters, const Optimizer& optimizer,
+                   const Metadata& metadata, const WeightAverage* average) {
   Snapshot snapshot(parameters);
-  snapshot.take(&optimizer);
+  snapshot.take(&optimizer, average);
   snapshot.save_training(path, metadata);
 }
 
-void load_training(const SafetensorsFile& file, Parameters& parameters, Adam& optimizer) {
+void load_training(const SafetensorsFile& file, Parameters& parameters, Optimizer& optimizer, WeightAverage* average) {
   const SafeDtype dtype = file_dtype(parameters);
-  const std::vector<std::int64_t> flat{optimizer.m().size()};
-  const auto state = [&](const char* name, SafeDtype type,
-                         const std::vector<std::int64_t>& shape) -> const TensorInfo& {
+  const auto read = [&](const std::string& name, SafeDtype type, const std::vector<std::int64_t>& shape,
+                        void* values) -> const TensorInfo& {
     const TensorInfo* info = file.find(name);
     if (info == nullptr || info->dtype != type || info->shape != shape) {
       throw Error("{}: \"{}\" is {}, expected {} {}; the file is not the state of this training; nothing was loaded",
@@ -220,30 +229,45 @@ void load_training(const SafetensorsFile& file, Parameters& parameters, Adam& op
                   info == nullptr ? "missing" : fmt::format("{} {}", safe_dtype_name(info->dtype), text(info->shape)),
                   safe_dtype_name(type), text(shape));
     }
+    file.read(*info, values);
     return *info;
   };
-  const TensorInfo& m = state(kFirstMoment, dtype, flat);
-  const TensorInfo& v = state(kSecondMoment, dtype, flat);
-  const TensorInfo& steps = state(kAdamSteps, SafeDtype::kI64, steps_shape(parameters));
-  const Tensor new_m = Tensor::empty(optimizer.m().shape(), parameters.dtype());
-  const Tensor new_v = Tensor::empty(optimizer.v().shape(), parameters.dtype());
+  const auto read_range = [&](const std::string& name, const Tensor& like, double low, double high) {
+    const Tensor out = Tensor::empty(like.shape(), parameters.dtype());
+    const TensorInfo& info = read(name, dtype, {like.size()}, out.data<void>());
+    require_range(file.path(), info, dtype, out.data<void>(), low, high);
+    require_checksum(file, info, out.data<void>());
+    return out;
+  };
+  if (average == nullptr && file.find(kTrainedValues) != nullptr) {
+    throw Error("{}: holds an average of the weights (\"{}\"), which this training has not; nothing was loaded",
+                file.path().string(), kTrainedValues);
+  }
+  std::vector<Tensor> moments;
+  for (const Optimizer::Moment& moment : optimizer.moments()) {
+    moments.push_back(read_range(moment_name(moment), moment.values, moment.low, moment.high));
+  }
+  Tensor trained_values, trained_running;
+  if (average != nullptr) {
+    const double most = largest_of(dtype);
+    trained_values = read_range(kTrainedValues, average->values(), -most, most);
+    trained_running = read_range(kTrainedRunning, average->running(), -most, most);
+    require_variances(file.path(), parameters, trained_running);
+  }
   std::vector<std::int64_t> counts(parameters.groups().size());
-  file.read(m, new_m.data<void>());
-  file.read(v, new_v.data<void>());
-  file.read(steps, counts.data());
-  require_range(file.path(), m, dtype, new_m.data<void>(), -kMaxFirstMoment, kMaxFirstMoment);
-  require_range(file.path(), v, dtype, new_v.data<void>(), 0, kMaxFirstMoment * kMaxFirstMoment);
-  require_checksum(file, m, new_m.data<void>());
-  require_checksum(file, v, new_v.data<void>());
+  const TensorInfo& steps = read(steps_name(optimizer), SafeDtype::kI64, steps_shape(parameters), counts.data());
   require_checksum(file, steps, counts.data());
   for (const std::int64_t count : counts) {
     if (count >= 0) continue;
-    throw Error("{}: \"{}\" is {}, expected at least 0; nothing was loaded", file.path().string(), kAdamSteps, count);
+    throw Error("{}: \"{}\" is {}, expected at least 0; nothing was loaded", file.path().string(), steps.name, count);
   }
   load_model(file, parameters);
-  upload(optimizer.m().data<void>(), parameters.device(), new_m.data<void>(), m.bytes());
-  upload(optimizer.v().data<void>(), parameters.device(), new_v.data<void>(), v.bytes());
+  for (std::size_t i = 0; i < moments.size(); ++i) {
+    upload(optimizer.moments()[i].values.data<void>(), parameters.device(), moments[i].data<void>(),
+           moments[i].bytes());
+  }
   optimizer.set_group_steps(counts);
+  if (average != nullptr) average->resume(trained_values, trained_running, optimizer.steps());
 }
 
 void require_whole(const TensorFile& file, const LoadedTensors& found) {

@@ -55,12 +55,16 @@ void require_whole(const TensorFile& file, const LoadedTensors& found);
 /// Reads every tensor that has a checksum. Throws Error naming the first that is damaged.
 void verify_checksums(const SafetensorsFile& file);
 
-/// A model together with its optimizer: the file of save_model and, flat and in the order of the arenas,
-/// "state.adam_m", "state.adam_v" and "state.adam_steps", an I64 scalar or, for several groups of parameters, one each.
-void save_training(const std::filesystem::path& path, const Parameters& parameters, const Adam& optimizer,
-                   const Metadata& metadata);
-/// Loads both. Throws Error as load_model does, also on moments that no training leaves (m beyond 1e18, v negative or
-/// beyond 1e36); then neither has changed.
-void load_training(const SafetensorsFile& file, Parameters& parameters, Adam& optimizer);
+/// A model together with its optimizer: the file of save_model and, flat and in the order of the arenas, the
+/// optimizer's moments ("state.adam_m", "state.adam_v"; "state.sgd_momentum") and "state.adam_steps" or
+/// "state.sgd_steps", an I64 scalar or, for several groups of parameters, one each. With an average of the weights that
+/// is the file's model, and what is trained stands in "state.trained_values" and "state.trained_running".
+void save_training(const std::filesystem::path& path, const Parameters& parameters, const Optimizer& optimizer,
+                   const Metadata& metadata, const WeightAverage* average = nullptr);
+/// Loads them. Throws Error as load_model does, also on moments that no training leaves (Optimizer::Moment: Adam's m
+/// beyond 1e18, v negative or beyond 1e36), and if the file is of another optimizer, or has an average and `average` is
+/// null, or the other way round; then nothing has changed.
+void load_training(const SafetensorsFile& file, Parameters& parameters, Optimizer& optimizer,
+                   WeightAverage* average = nullptr);
 
 }  // namespace unet

@@ -17,6 +17,9 @@ std::vector<Place> places_of(const Parameters& parameters) {
   return out;
 }
 
+std::string moment_name(const Optimizer::Moment& moment) { return kStatePrefix + moment.name; }
+std::string steps_name(const Optimizer& optimizer) { return kStatePrefix + optimizer.name() + "_steps"; }
+
 std::string tracked_name(const Parameters::Stats& stats) { return stats.name + ".num_batches_tracked"; }
 
 std::vector<std::int64_t> disk_shape(const Shape& s) {

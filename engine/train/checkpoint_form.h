@@ -7,15 +7,17 @@
 #include <string_view>
 #include <vector>
 
-#include "engine/autograd/parameters.h"
 #include "engine/io/tensor_file.h"
+#include "engine/train/optimizer.h"
 
 namespace unet::checkpoint_form {
 
 inline constexpr const char* kStatePrefix = "state.";
-inline constexpr const char* kFirstMoment = "state.adam_m";
-inline constexpr const char* kSecondMoment = "state.adam_v";
-inline constexpr const char* kAdamSteps = "state.adam_steps";
+/// What is trained, flat, of a training whose model in the file is the average of the weights.
+inline constexpr const char* kTrainedValues = "state.trained_values";
+inline constexpr const char* kTrainedRunning = "state.trained_running";
+std::string moment_name(const Optimizer::Moment& moment);  // "state.adam_m"
+std::string steps_name(const Optimizer& optimizer);        // "state.adam_steps"
 
 /// Where a tensor of the model lies in its arenas.
 struct Place {
@@ -31,7 +33,7 @@ std::vector<Place> places_of(const Parameters& parameters);
 std::string tracked_name(const Parameters::Stats& stats);
 
 std::vector<std::int64_t> disk_shape(const Shape& shape);
-/// Of kAdamSteps: a scalar for a model of one group.
+/// Of steps_name: a scalar for a model of one group.
 std::vector<std::int64_t> steps_shape(const Parameters& parameters);
 SafeDtype file_dtype(const Parameters& parameters);
 

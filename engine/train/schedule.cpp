@@ -8,12 +8,16 @@
 
 namespace unet {
 
+constexpr double kPolyPower = 0.9;
+
 const char* name_of(ScheduleKind kind) {
   switch (kind) {
     case ScheduleKind::constant:
       return "constant";
     case ScheduleKind::cosine:
       return "cosine";
+    case ScheduleKind::poly:
+      return "poly";
     case ScheduleKind::plateau:
       return "plateau";
   }
@@ -49,14 +53,18 @@ PlateauState update_plateau(const ScheduleSpec& spec, PlateauState state, double
 double learning_rate(const ScheduleSpec& spec, std::int64_t step, std::int64_t total, const PlateauState& state) {
   if (step < spec.warmup) return spec.lr * static_cast<double>(step + 1) / static_cast<double>(spec.warmup);
   const double end = spec.lr * spec.end_fraction;
+  const auto progress = [&] {
+    return static_cast<double>(step - spec.warmup) / static_cast<double>(total - spec.warmup);
+  };
   switch (spec.kind) {
     case ScheduleKind::constant:
       break;
-    case ScheduleKind::cosine: {
+    case ScheduleKind::cosine:
       if (step >= total) return end;
-      const double progress = static_cast<double>(step - spec.warmup) / static_cast<double>(total - spec.warmup);
-      return end + (spec.lr - end) * (1 + std::cos(std::numbers::pi * progress)) / 2;
-    }
+      return end + (spec.lr - end) * (1 + std::cos(std::numbers::pi * progress())) / 2;
+    case ScheduleKind::poly:
+      if (step >= total) return end;
+      return end + (spec.lr - end) * std::pow(1 - progress(), kPolyPower);
     case ScheduleKind::plateau:
       return std::max(end, spec.lr * state.fraction);
   }

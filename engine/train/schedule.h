@@ -8,6 +8,9 @@
 //              (Loshchilov & Hutter 2017, one cycle; the value torch.optim.lr_scheduler.CosineAnnealingLR with
 //              T_max = T - warmup has at step s - warmup). `end` itself is reached at s = T, one step after the last;
 //              it holds for s >= T.
+//   poly:      end + (lr - end) * (1 - (s - warmup) / (T - warmup))^0.9   (Chen et al. 2017, DeepLabv3, section 4.1;
+//              the value torch.optim.lr_scheduler.PolynomialLR with total_iters = T - warmup and power = 0.9 has at
+//              step s - warmup). It holds `end` for s >= T, as cosine does.
 //   plateau:   max(end, lr * state.fraction), where after each epoch update_plateau has divided as needed
 // With warmup >= T the phase is all warm-up.
 #pragma once
@@ -16,16 +19,16 @@
 
 namespace unet {
 
-enum class ScheduleKind { constant, cosine, plateau };
+enum class ScheduleKind { constant, cosine, poly, plateau };
 
-/// "constant", "cosine" or "plateau".
+/// "constant", "cosine", "poly" or "plateau".
 const char* name_of(ScheduleKind kind);
 
 struct ScheduleSpec {
   ScheduleKind kind = ScheduleKind::cosine;
   double lr = 1e-3;            // > 0
   std::int64_t warmup = 0;     // steps, >= 0
-  double end_fraction = 0;     // of lr: where cosine ends and below which plateau does not go; in [0, 1]
+  double end_fraction = 0;     // of lr: where cosine and poly end and below which plateau does not go; in [0, 1]
   double factor = 0.1;         // plateau: multiplies the rate; in (0, 1)
   std::int64_t patience = 10;  // plateau: epochs without a better metric that are endured, >= 0
   double threshold = 1e-4;     // plateau: "better" means metric > best + threshold

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "engine/core/hash.h"
 #include "engine/io/safetensors_header.h"
@@ -28,11 +29,27 @@ void order_for_disk(const Shape& shape, Dtype dtype, std::byte* weight, std::byt
 
 }  // namespace
 
-void Snapshot::take(const Adam* optimizer) {
-  std::vector<Tensor> ranges{parameters_.values(), parameters_.running()};
-  if (optimizer != nullptr) ranges.insert(ranges.end(), {optimizer->m(), optimizer->v(), optimizer->clocks()});
+void Snapshot::take(const Optimizer* optimizer, const WeightAverage* average) {
   std::size_t bytes = 0, largest = 0;
-  for (const Tensor& range : ranges) bytes += range.bytes();
+  std::vector<Tensor> ranges;
+  const auto put = [&](const Tensor& range) {
+    ranges.push_back(range);
+    return std::exchange(bytes, bytes + range.bytes());
+  };
+  const auto put_state = [&](const std::string& name, const Tensor& range) {
+    state_.push_back({name, range.size(), put(range)});
+  };
+  state_.clear();
+  put(average != nullptr ? average->values() : parameters_.values());
+  running_begin_ = put(average != nullptr ? average->running() : parameters_.running());
+  if (optimizer != nullptr) {
+    for (const Optimizer::Moment& moment : optimizer->moments()) put_state(moment_name(moment), moment.values);
+    if (average != nullptr) {
+      put_state(kTrainedValues, average->trained_values());
+      put_state(kTrainedRunning, average->trained_running());
+    }
+    clocks_begin_ = put(optimizer->clocks());
+  }
   for (const Parameters::Param& param : parameters_.params()) {
     largest = std::max(largest, static_cast<std::size_t>(param.shape.size()) * kernels::size_of(parameters_.dtype()));
   }
@@ -42,20 +59,18 @@ void Snapshot::take(const Adam* optimizer) {
   copy_.finish();
   batches_tracked_.clear();
   for (const Parameters::Stats& stats : parameters_.stats()) batches_tracked_.push_back(stats.batches_tracked);
-  steps_.resize(optimizer != nullptr ? parameters_.groups().size() : 0);
-  of_training_ = optimizer != nullptr;
+  optimizer_ = optimizer;
   entries_.clear();
 }
 
 void Snapshot::arrive() {
   if (!entries_.empty()) return;
   checksums_.clear();
-  std::byte* const values = copy_.wait();
-  std::byte* const running = values + parameters_.values().bytes();
+  std::byte* const copy = copy_.wait();
   const SafeDtype dtype = file_dtype(parameters_);
   for (const Place& place : places_of(parameters_)) {
     const auto offset = static_cast<std::size_t>(place.offset) * kernels::size_of(parameters_.dtype());
-    std::byte* const tensor = (place.in_running ? running : values) + offset;
+    std::byte* const tensor = copy + (place.in_running ? running_begin_ : 0) + offset;
     order_for_disk(place.shape, parameters_.dtype(), tensor, scratch_.data());
     add(place.name, disk_shape(place.shape), dtype, tensor);
   }
@@ -65,15 +80,11 @@ void Snapshot::arrive() {
   of_model_ = entries_.size();
   digest_ = 0;
   for (const std::uint64_t checksum : checksums_) digest_ = digest_with(digest_, checksum);
-  if (!of_training_) return;
-  const std::size_t of_moment = parameters_.values().bytes();
-  const std::byte* const m = running + parameters_.running().bytes();
-  std::vector<kernels::AdamClock> clocks(steps_.size());
-  std::memcpy(clocks.data(), m + 2 * of_moment, clocks.size() * sizeof(kernels::AdamClock));
-  for (std::size_t i = 0; i < clocks.size(); ++i) steps_[i] = clocks[i].steps;
-  add(kFirstMoment, {parameters_.values().size()}, dtype, m);
-  add(kSecondMoment, {parameters_.values().size()}, dtype, m + of_moment);
-  add(kAdamSteps, steps_shape(parameters_), SafeDtype::kI64, steps_.data());
+  steps_.clear();
+  if (optimizer_ == nullptr) return;
+  for (const StateRange& range : state_) add(range.name, {range.elements}, dtype, copy + range.begin);
+  steps_ = optimizer_->steps_of(copy + clocks_begin_);
+  add(steps_name(*optimizer_), steps_shape(parameters_), SafeDtype::kI64, steps_.data());
 }
 
 void Snapshot::add(const std::string& name, const std::vector<std::int64_t>& shape, SafeDtype dtype, const void* data) {

@@ -33,7 +33,7 @@ kernels::Ranges ranges_of(const std::vector<Tensor>& parts) {
 
 }  // namespace
 
-Step::Step(Parameters& parameters, Adam& rule)
+Step::Step(Parameters& parameters, Optimizer& rule)
     : parameters_(parameters),
       rule_(rule),
       control_(Tensor::zeros({sizeof(StepControl) / sizeof(double)}, Dtype::f64, parameters.device())) {}

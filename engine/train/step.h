@@ -19,7 +19,7 @@
 
 #include "engine/autograd/tape.h"
 #include "engine/core/device_memory.h"
-#include "engine/train/adam.h"
+#include "engine/train/optimizer.h"
 
 namespace unet {
 
@@ -41,7 +41,7 @@ struct StepResult {
 class Step {
  public:
   /// Both outlive the step.
-  Step(Parameters& parameters, Adam& rule);
+  Step(Parameters& parameters, Optimizer& rule);
 
   /// A step begins; one that never came to its commit is given up. Throws Error if a pass, or the step, has no images.
   void begin(StepSettings settings);
@@ -74,7 +74,7 @@ class Step {
   std::string reason_of(const kernels::StepControl& control) const;
 
   Parameters& parameters_;
-  Adam& rule_;
+  Optimizer& rule_;
   std::vector<Follower> followers_;
   std::optional<StepSettings> under_way_;
   std::int64_t passes_ = 0;  // of it, that have run

@@ -89,6 +89,22 @@ TEST_F(CudaPrograms, ASumOfLossesWithClassWeightsIsTheCpus) {
   }
 }
 
+TEST_F(CudaPrograms, SgdWithAnAverageOfTheWeightsIsTheCpus) {
+  const Words recipe{"--optimizer",    "sgd",        "--nesterov", "--momentum", "0.8",
+                     "--weight-decay", "0.1",        "--lr",       "0.05",       "--ema",
+                     "0.75",           "--schedule", "poly",       "-e",         "3"};
+  const ProgramResult cuda =
+      train("train_unet_on_shim", there_, recipe + Words{"--device", "cuda", "--precision", "fp32", "--no-autotune"});
+  ASSERT_EQ(cuda.code, 0) << cuda.err;
+  const ProgramResult cpu = train("train_unet", here_, recipe + Words{"--device", "cpu"});
+  ASSERT_EQ(cpu.code, 0) << cpu.err;
+  for (const auto& [file, name] : {std::pair{"steps.csv", "loss"}, {"metrics.csv", "val_loss"}}) {
+    const auto losses = column(there_ / file, name), expected = column(here_ / file, name);
+    ASSERT_EQ(losses.size(), expected.size());
+    for (std::size_t i = 0; i < losses.size(); ++i) EXPECT_NEAR(losses[i], expected[i], 2e-3 * expected[i]) << i;
+  }
+}
+
 TEST_F(CudaPrograms, ThePrecisionIsTheDevicesUnlessItIsAskedFor) {
   const auto expect_auto = [&](const std::string& which, const std::string& device, const std::string& major,
                                const std::string& said, const std::string& recorded) {
@@ -113,9 +129,11 @@ TEST_F(CudaPrograms, ThePrecisionIsTheDevicesUnlessItIsAskedFor) {
 }
 
 TEST_F(CudaPrograms, StoppedAndResumedEndsAsTheRunLeftAlone) {
-  for (const char* precision : {"fp32", "bf16"}) {
-    const fs::path alone = folder_ / fmt::format("alone_{}", precision), output = folder_ / precision;
-    const Words words{"--device", "cuda", "--precision", precision, "--save-every", "0"};
+  const Words recipe{"--optimizer", "sgd", "--ema", "0.75"};
+  for (const auto& [precision, more] : {std::pair{"fp32", Words{}}, {"bf16", Words{}}, {"bf16", recipe}}) {
+    const fs::path alone = folder_ / fmt::format("alone_{}{}", precision, more.size()),
+                   output = folder_ / fmt::format("{}{}", precision, more.size());
+    const Words words = more + Words{"--device", "cuda", "--precision", precision, "--save-every", "0"};
     const auto begin = std::chrono::steady_clock::now();
     ASSERT_EQ(train("train_unet_on_shim", alone, words).code, 0);
     const std::chrono::duration<double> whole = std::chrono::steady_clock::now() - begin;

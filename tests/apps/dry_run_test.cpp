@@ -95,7 +95,8 @@ TEST_F(DryRun, ItsMemoryIsThatOfTheRun) {
   write_small_pets(data_, 46, 2);  // 41 to train: the last batch is smaller; 5 to validate on
   for (const Case& c : {Case{"4", "64", "8", {}}, Case{"8", "96", "16", {"-j", "0", "--accumulate", "2"}},
                         Case{"16", "64", "4", {"--precision", "bf16", "--augment", "none"}},
-                        Case{"4", "256", "2", {"--cache-mb", "12", "--augment", "flip"}}}) {
+                        Case{"4", "256", "2", {"--cache-mb", "12", "--augment", "flip"}},
+                        Case{"24", "32", "8", {"--ema", "0.9"}}, Case{"24", "32", "8", {"--optimizer", "sgd"}}}) {
     const Words words =
         Words{"--base-channels", c.base, "--image-size", c.size, "-b", c.batch, "-e", "1", "--phase2-epochs", "1"} +
         c.more;

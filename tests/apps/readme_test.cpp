@@ -1,11 +1,14 @@
 // The README's embedding example: its program is built from the README's text (tests/CMakeLists.txt), its CMake block
 // configures.
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <cctype>
 #include <cstdio>
 #include <regex>
 
 #include "apps/option_table.h"
+#include "apps/preset.h"
 #include "engine/io/safetensors.h"
 #include "tests/apps/program.h"
 #include "tests/support/places.h"
@@ -65,6 +68,18 @@ TEST(Readme, ListsTheOptionsOfTheTable) {
       found[row[1]] += at->str(1) + "\n";
   }
   EXPECT_EQ(found, expected);
+}
+
+TEST(Readme, ListsThePresets) {
+  const std::string readme = text_of(places::source("README.md"));
+  for (const Preset& preset : presets()) {
+    std::string options;
+    for (const auto& [name, value] : preset.options) {
+      options += fmt::format("{}--{}={}", options.empty() ? "" : " ", name, value);
+    }
+    if (options.empty()) continue;
+    EXPECT_NE(readme.find(fmt::format("| `{}` | `{}`", preset.name, options)), std::string::npos) << options;
+  }
 }
 
 TEST(Readme, CMakeBlockConfigures) {

@@ -15,6 +15,7 @@
 #include "engine/io/safetensors.h"
 #include "engine/ops/conv_plans.h"
 #include "engine/ops/ops.h"
+#include "engine/train/adam.h"
 #include "engine/train/step.h"
 #include "kernels/cpu/parallel.h"
 #include "models/unet.h"

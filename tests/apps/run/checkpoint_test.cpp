@@ -11,6 +11,7 @@
 
 #include "apps/run/run_state.h"
 #include "engine/core/error.h"
+#include "engine/train/adam.h"
 #include "models/description.h"
 #include "tests/support/file_support.h"
 #include "tests/support/long_run.h"

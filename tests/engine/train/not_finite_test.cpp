@@ -8,6 +8,7 @@
 
 #include "engine/core/rng.h"
 #include "engine/ops/ops.h"
+#include "engine/train/adam.h"
 #include "engine/train/step.h"
 #include "kernels/cpu/parallel.h"
 #include "models/unet.h"

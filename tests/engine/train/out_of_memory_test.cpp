@@ -8,6 +8,7 @@
 #include "engine/core/error.h"
 #include "engine/core/pool.h"
 #include "engine/ops/ops.h"
+#include "engine/train/adam.h"
 #include "engine/train/checkpoint.h"
 #include "engine/train/step.h"
 #include "kernels/cpu/parallel.h"

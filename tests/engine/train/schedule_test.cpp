@@ -3,8 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <fstream>
+#include <nlohmann/json.hpp>
 
 #include "engine/core/error.h"
+#include "tests/support/places.h"
 
 namespace unet {
 namespace {
@@ -15,7 +18,8 @@ TEST(Schedule, ConstantIsConstant) {
 }
 
 TEST(Schedule, WarmUpRisesLinearlyForEveryKind) {
-  for (const ScheduleKind kind : {ScheduleKind::constant, ScheduleKind::cosine, ScheduleKind::plateau}) {
+  for (const ScheduleKind kind :
+       {ScheduleKind::constant, ScheduleKind::cosine, ScheduleKind::poly, ScheduleKind::plateau}) {
     const ScheduleSpec spec{.kind = kind, .lr = 0.8, .warmup = 4};
     EXPECT_DOUBLE_EQ(learning_rate(spec, 0, 100), 0.2);
     EXPECT_DOUBLE_EQ(learning_rate(spec, 1, 100), 0.4);
@@ -35,6 +39,23 @@ TEST(Schedule, CosineParityWithPyTorch) {
   for (std::int64_t step = 0; step <= 8; ++step) EXPECT_NEAR(learning_rate(spec, step, 8), expected[step], 1e-16);
   const ScheduleSpec later{.kind = ScheduleKind::cosine, .lr = 0.1, .warmup = 5};
   for (std::int64_t step = 0; step <= 8; ++step) EXPECT_NEAR(learning_rate(later, step + 5, 13), expected[step], 1e-16);
+}
+
+TEST(Schedule, PolyParityWithPyTorch) {
+  const auto expected =
+      nlohmann::json::parse(std::ifstream(places::source("tests/engine/train/recipe_values.json")))["poly"]
+          .get<std::vector<double>>();
+  ASSERT_EQ(expected.size(), 9u);
+  const ScheduleSpec spec{.kind = ScheduleKind::poly, .lr = 0.1};
+  const ScheduleSpec later{.kind = ScheduleKind::poly, .lr = 0.1, .warmup = 5};
+  for (std::size_t step = 0; step < expected.size(); ++step) {
+    const auto s = static_cast<std::int64_t>(step);
+    EXPECT_NEAR(learning_rate(spec, s, 8), expected[step], 1e-16);
+    EXPECT_NEAR(learning_rate(later, s + 5, 13), expected[step], 1e-16);
+  }
+  EXPECT_EQ(learning_rate(spec, 9, 8), 0);
+  EXPECT_NEAR(learning_rate({.kind = ScheduleKind::poly, .lr = 0.1, .end_fraction = 0.25}, 4, 8),
+              0.025 + 0.075 * std::pow(0.5, 0.9), 1e-17);
 }
 
 TEST(Schedule, CosineEndsAtTheEndValueAndStays) {

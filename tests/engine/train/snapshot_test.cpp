@@ -5,6 +5,7 @@
 
 #include <thread>
 
+#include "engine/train/adam.h"
 #include "engine/train/checkpoint.h"
 #include "tests/support/file_support.h"
 

@@ -3,6 +3,7 @@
 
 #include "engine/nn/layers.h"
 #include "engine/ops/ops.h"
+#include "engine/train/adam.h"
 #include "engine/train/step.h"
 #include "kernels/elementwise.h"
 #include "tests/support/tensors.h"
