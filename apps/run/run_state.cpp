@@ -214,9 +214,9 @@ std::vector<std::string> differences(const RunRecord& then, const RunRecord& now
     const auto found = record.options.find(name);
     if (found != record.options.end()) return found->second;
     // What was done before there was a choice.
-    static const std::map<std::string, std::string> before{{"decay-all", "true"},     {"normalization", "imagenet"},
-                                                           {"class-weights", "none"}, {"ignore-index", "255"},
-                                                           {"freeze-encoder", "0"},   {"encoder-lr-scale", "1"}};
+    static const std::map<std::string, std::string> before{
+        {"decay-all", "true"},   {"normalization", "imagenet"}, {"class-weights", "none"}, {"ignore-index", "255"},
+        {"freeze-encoder", "0"}, {"encoder-lr-scale", "1"},     {"crop", "none"},          {"crops-per-image", "1"}};
     const auto was = before.find(name);
     return was != before.end() ? was->second : std::string("not there");
   };
