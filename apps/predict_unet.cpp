@@ -41,11 +41,11 @@ struct Look {
 /// A photograph on its way from the reader by the network to the writer.
 struct Picture {
   const PredictFile* file;
-  Image photo, small;                            // small: at the network's size; not of tiles
-  std::vector<float> probabilities;              // [height,width,classes] at the network's size; not of tiles
-  Image mask;                                    // the labels [height,width] of tiles
-  std::vector<std::unique_ptr<PngFile>> planes;  // of tiles: the classes' probabilities, all rows written
-  std::string fault;                             // why it cannot be predicted
+  Image photo, small;                              // small: at the network's size; not of tiles
+  std::vector<float> probabilities;                // [height,width,classes] at the network's size; not of tiles
+  Image mask;                                      // the labels [height,width] of tiles
+  std::vector<std::unique_ptr<PngWriter>> planes;  // of tiles: the classes' probabilities, all rows written
+  std::string fault;                               // why it cannot be predicted
 };
 using Pictures = Queue<Picture>;
 
@@ -93,7 +93,7 @@ class Writer {
     make_folder(base.parent_path());
     Image& mask = picture.mask;
     if (!look_.tiles) mask = write_whole(picture);
-    for (const std::unique_ptr<PngFile>& plane : picture.planes) plane->commit();
+    for (const std::unique_ptr<PngWriter>& plane : picture.planes) plane->commit();
     std::string text = describe(mask.pixels, names_, background_ == Background::class0);
     if (options_.overlay) write_overlay(picture.photo, mask, with(base, "_overlay.png"));
     if (look_.map.classes <= 2) {  // 0 and 255, as viewers show it
@@ -122,7 +122,7 @@ class Writer {
   /// Some rows at a time: of a large photograph there need not be a second one in memory.
   void write_overlay(const Image& photo, const Image& mask, const std::string& path) const {
     constexpr int kRows = 256;
-    PngFile file(path, {photo.width, photo.height}, 3, 8, picture_options());
+    PngWriter file(path, {photo.width, photo.height}, 3, 8, picture_options());
     for (int y = 0; y < photo.height; y += kRows) {
       file.rows(tint_rows(photo, mask.pixels.data(), background_, y, std::min(kRows, photo.height - y)).pixels);
     }
@@ -164,7 +164,7 @@ bool predict_by_tiles(Predictor& predictor, const PredictOptions& options, const
   if (options.probabilities) {
     make_folder(picture.file->base.parent_path());
     for (std::int64_t c = 0; c < C; ++c) {
-      picture.planes.push_back(std::make_unique<PngFile>(
+      picture.planes.push_back(std::make_unique<PngWriter>(
           plane_name(picture.file->base, c), ImageSize{photo.width, photo.height}, 1, 16, picture_options()));
     }
   }

@@ -22,59 +22,62 @@ struct Axis {
   std::vector<float> weights, sums;
 };
 
-/// Weighted sums of the rows that tiles are still added to: [tile height,width,classes], the first at `top`.
-class Sums {
+/// Weighted means of the rows that tiles are still added to. They are brought up to date tile by tile, mean +=
+/// (p - mean) * w / (sum of the weights so far): where the tiles agree, the mean is what they say to the last bit.
+class Means {
  public:
-  Sums(const Axis& rows, const Axis& columns, std::int64_t classes)
+  Means(const Axis& rows, const Axis& columns, std::int64_t classes)
       : rows_(rows),
         columns_(columns),
-        classes_(classes),
-        row_values_(columns.sums.size() * static_cast<std::size_t>(classes)),
-        values_(rows.weights.size() * row_values_) {}
+        classes_(static_cast<std::size_t>(classes)),
+        above_(rows.weights.size()),
+        beside_(columns.sums.size()),
+        values_(rows.weights.size() * columns.sums.size() * classes_) {}
 
-  /// p [tile height,tile width,classes] of the tile that begins at column `left`.
+  /// p [tile height,tile width,classes] of the next tile of the row, which begins at column `left`.
   void add(const std::vector<float>& p, int left) {
-    const std::size_t width = columns_.weights.size(), C = static_cast<std::size_t>(classes_);
+    const std::size_t width = columns_.weights.size(), first = static_cast<std::size_t>(left);
     parallel_for(static_cast<std::int64_t>(rows_.weights.size()), [&](std::int64_t row) {
       const auto y = static_cast<std::size_t>(row);
-      const float* from = p.data() + y * width * C;
-      float* to = row_of(y) + static_cast<std::size_t>(left) * C;
+      const float* from = p.data() + y * width * classes_;
+      float* to = values_.data() + (y * beside_.size() + first) * classes_;
       for (std::size_t x = 0; x < width; ++x) {
         const float weight = rows_.weights[y] * columns_.weights[x];
-        for (std::size_t c = 0; c < C; ++c) *to++ += weight * *from++;
+        const float before = above_[y] * columns_.sums[first + x] + rows_.weights[y] * beside_[first + x];
+        const float share = weight / (before + weight);
+        for (std::size_t c = 0; c < classes_; ++c, ++from, ++to) *to += (*from - *to) * share;
       }
     });
+    for (std::size_t x = 0; x < width; ++x) beside_[first + x] += columns_.weights[x];
   }
 
-  /// The means of the first `count` rows, the first of which is row `top` of the picture, without the columns beyond
-  /// `width`: [count,width,classes].
-  const float* means(int top, int count, int width) {
-    const std::size_t C = static_cast<std::size_t>(classes_);
-    for (std::size_t y = 0; y < static_cast<std::size_t>(count); ++y) {
-      const float of_row = rows_.sums[static_cast<std::size_t>(top) + y];
-      const float* from = row_of(y);
-      float* to = values_.data() + y * static_cast<std::size_t>(width) * C;  // never behind `from`
-      for (std::size_t x = 0; x < static_cast<std::size_t>(width); ++x) {
-        const float sum = of_row * columns_.sums[x];
-        for (std::size_t c = 0; c < C; ++c) *to++ = *from++ / sum;
-      }
+  /// The first `count` rows without the columns beyond `width`, [count,width,classes], once all their tiles are there.
+  const float* finished(int count, int width) {
+    const std::size_t row_values = static_cast<std::size_t>(width) * classes_;
+    for (std::size_t y = 0; y < static_cast<std::size_t>(count); ++y) {  // in place: never ahead of what is read
+      std::copy_n(values_.data() + y * beside_.size() * classes_, row_values, values_.data() + y * row_values);
     }
     return values_.data();
   }
 
-  /// The first `count` rows are done with.
-  void drop(int count) {
-    const auto done = values_.begin() + static_cast<std::ptrdiff_t>(static_cast<std::size_t>(count) * row_values_);
-    std::fill(std::copy(done, values_.end(), values_.begin()), values_.end(), 0.0f);
+  /// The next row of tiles begins `count` rows below this one.
+  void next_row(int count) {
+    const auto shift = [](std::vector<float>& values, std::size_t by) {
+      std::fill(std::copy(values.begin() + static_cast<std::ptrdiff_t>(by), values.end(), values.begin()), values.end(),
+                0.0f);
+    };
+    for (std::size_t y = 0; y < above_.size(); ++y) above_[y] += rows_.weights[y];
+    shift(above_, static_cast<std::size_t>(count));
+    shift(values_, static_cast<std::size_t>(count) * beside_.size() * classes_);
+    std::fill(beside_.begin(), beside_.end(), 0.0f);
   }
 
  private:
-  float* row_of(std::size_t row) { return values_.data() + row * row_values_; }
-
   const Axis &rows_, &columns_;
-  const std::int64_t classes_;
-  const std::size_t row_values_;
-  std::vector<float> values_;
+  const std::size_t classes_;
+  std::vector<float> above_;   // of each row, the weights of the rows of tiles before
+  std::vector<float> beside_;  // of each column, the weights of the tiles of this row so far
+  std::vector<float> values_;  // [tile height,width,classes]
 };
 
 }  // namespace
@@ -100,16 +103,16 @@ bool predict_tiles(Predictor& predictor, const Image& photo, const ImageExtent& 
   const Image padded = fits ? Image() : pad_reflected(photo, tile_h, tile_w);
   const Image& picture = fits ? photo : padded;
   const Axis rows(picture.height, tile_h), columns(picture.width, tile_w);
-  Sums sums(rows, columns, predictor.classes());
+  Means means(rows, columns, predictor.classes());
   for (std::size_t i = 0; i < rows.begins.size(); ++i) {
     const int top = rows.begins[i];
     for (const int left : columns.begins) {
       if (stopped && stopped()) return false;
-      sums.add(predictor(cut(picture, {top, left, tile_h, tile_w}), of), left);
+      means.add(predictor(cut(picture, {top, left, tile_h, tile_w}), of), left);
     }
     const int next = i + 1 < rows.begins.size() ? rows.begins[i + 1] : photo.height;
-    visit(top, next - top, sums.means(top, next - top, photo.width));
-    if (i + 1 < rows.begins.size()) sums.drop(next - top);
+    visit(top, next - top, means.finished(next - top, photo.width));
+    if (i + 1 < rows.begins.size()) means.next_row(next - top);
   }
   return true;
 }

@@ -13,11 +13,11 @@ class PngEncoder;
 }
 
 /// The file appears under its name only by commit(), whole; without that the one before stays.
-class PngFile {
+class PngWriter {
  public:
   /// 1 or 3 channels of 8 bits, or 1 of 16. Throws Error on other forms, and where the file cannot be made.
-  PngFile(const std::filesystem::path& path, ImageSize size, int channels, int bits, const PngOptions& options = {});
-  ~PngFile();
+  PngWriter(const std::filesystem::path& path, ImageSize size, int channels, int bits, const PngOptions& options = {});
+  ~PngWriter();
 
   /// The next rows, dense: as many as the values fill. Throws Error on a part of a row and on more rows than there are.
   void rows(std::span<const std::uint8_t> values);

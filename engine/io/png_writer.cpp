@@ -1,4 +1,4 @@
-#include "engine/io/png_file.h"
+#include "engine/io/png_writer.h"
 
 #include "engine/core/error.h"
 #include "engine/io/codec.h"
@@ -21,16 +21,17 @@ std::unique_ptr<codec::PngEncoder> encoder_of(ImageSize size, int channels, int 
 
 }  // namespace
 
-PngFile::PngFile(const std::filesystem::path& path, ImageSize size, int channels, int bits, const PngOptions& options)
+PngWriter::PngWriter(const std::filesystem::path& path, ImageSize size, int channels, int bits,
+                     const PngOptions& options)
     : path_(path),
       row_bytes_(static_cast<std::size_t>(size.width) * channels * bits / 8),
       left_(row_bytes_ * size.height),
       encoder_(encoder_of(size, channels, bits, options)),
       file_(path, 0, DurableFile::Outlives::process) {}
 
-PngFile::~PngFile() = default;
+PngWriter::~PngWriter() = default;
 
-void PngFile::put(const std::uint8_t* bytes, std::size_t count) {
+void PngWriter::put(const std::uint8_t* bytes, std::size_t count) {
   if (count % row_bytes_ != 0 || count > left_) {
     throw Error("{}: {} bytes of rows of {}, expected whole rows and {} bytes at most", path_.string(), count,
                 row_bytes_, left_);
@@ -41,9 +42,9 @@ void PngFile::put(const std::uint8_t* bytes, std::size_t count) {
   file_.write(encoded.data(), encoded.size());
 }
 
-void PngFile::rows(std::span<const std::uint8_t> values) { put(values.data(), values.size()); }
+void PngWriter::rows(std::span<const std::uint8_t> values) { put(values.data(), values.size()); }
 
-void PngFile::rows(std::span<const std::uint16_t> values) {
+void PngWriter::rows(std::span<const std::uint16_t> values) {
   std::vector<std::uint8_t> bytes;
   bytes.reserve(2 * values.size());
   for (const std::uint16_t value : values) {
@@ -53,7 +54,7 @@ void PngFile::rows(std::span<const std::uint16_t> values) {
   put(bytes.data(), bytes.size());
 }
 
-void PngFile::commit() {
+void PngWriter::commit() {
   if (left_ > 0) throw Error("{}: {} bytes of its rows are missing", path_.string(), left_);
   encoder_->end();
   const std::vector<std::uint8_t> encoded = encoder_->take();
