@@ -19,6 +19,7 @@
 #include "apps/run/predict_files.h"
 #include "apps/run/progress.h"
 #include "apps/run/queue.h"
+#include "apps/run/room.h"
 #include "apps/run/screen.h"
 #include "apps/run/signals.h"
 #include "apps/run/tiles.h"
@@ -40,7 +41,8 @@ struct Look {
 
 /// A photograph on its way from the reader by the network to the writer.
 struct Picture {
-  const PredictFile* file;
+  const PredictFile* file = nullptr;
+  std::size_t room = 0;                            // that it has taken
   Image photo, small;                              // small: at the network's size; not of tiles
   std::vector<float> probabilities;                // [height,width,classes] at the network's size; not of tiles
   Image mask;                                      // the labels [height,width] of tiles
@@ -135,12 +137,21 @@ class Writer {
   const Look look_;
 };
 
-void read_ahead(const std::vector<PredictFile>& files, const Look& look, Pictures& out) {
+/// Bytes of a photograph and its mask.
+std::size_t bytes_of(const fs::path& photo) {
+  const ImageSize size = read_image_head(photo).size;
+  return 4 * static_cast<std::size_t>(size.width) * static_cast<std::size_t>(size.height);
+}
+
+void read_ahead(const std::vector<PredictFile>& files, const Look& look, Room& room, Pictures& out) {
   for (const PredictFile& file : files) {
     if (stop_signal() != 0) break;
     Picture picture;
     picture.file = &file;
     try {
+      const std::size_t bytes = bytes_of(file.input);
+      if (!room.take(bytes)) break;
+      picture.room = bytes;
       picture.photo = to_rgb(load_image(file.input, look.exif));
       if (!look.tiles) {
         picture.small =
@@ -186,7 +197,7 @@ struct Outcome {
   std::exception_ptr failure;       // of writing, which ends the run
 };
 
-void write_behind(Pictures& in, const Writer& writer, std::int64_t total, Outcome& outcome) {
+void write_behind(Pictures& in, const Writer& writer, Room& room, std::int64_t total, Outcome& outcome) {
   Progress progress("predict", total, false);
   std::int64_t done = 0;
   try {
@@ -201,10 +212,14 @@ void write_behind(Pictures& in, const Writer& writer, std::int64_t total, Outcom
       progress.clear();
       say("{}: {}\n", picture->file->input.string(), text);
       progress.update(++done);
+      const std::size_t bytes = picture->room;
+      picture.reset();
+      room.give_back(bytes);
     }
   } catch (...) {
     outcome.failure = std::current_exception();
     in.abandon();
+    room.close();
   }
 }
 
@@ -212,18 +227,22 @@ void write_behind(Pictures& in, const Writer& writer, std::int64_t total, Outcom
 Outcome predict(models::Segmenter& model, const PredictOptions& options, const std::vector<PredictFile>& files,
                 const Look& look, const Writer& writer) {
   constexpr std::size_t most_items = 8, most_bytes = std::size_t{128} << 20;
+  Room room(2 * most_bytes);  // of photographs and masks: large ones go one by one
   Pictures read(most_items, most_bytes), computed(most_items, most_bytes);
   Outcome outcome;
   {
-    std::jthread reader([&] { read_ahead(files, look, read); });
-    std::jthread writing([&] { write_behind(computed, writer, static_cast<std::int64_t>(files.size()), outcome); });
+    std::jthread reader([&] { read_ahead(files, look, room, read); });
+    std::jthread writing(
+        [&] { write_behind(computed, writer, room, static_cast<std::int64_t>(files.size()), outcome); });
     struct Ends {  // however this thread leaves, the two others end
+      Room& room;
       Pictures &read, &computed;
       ~Ends() {
+        room.close();
         read.abandon();
         computed.close();
       }
-    } const ends{read, computed};
+    } const ends{room, read, computed};
     FiniteCheck check(model, options.checkpoint);
     Predictor predictor(model, options.tta, std::ref(check));
     while (std::optional<Picture> picture = read.pop()) {

@@ -5,6 +5,7 @@
 #include "engine/train/checkpoint.h"
 #include "tests/apps/checkpoint_edit.h"
 #include "tests/apps/tiny_training.h"
+#include "tests/support/long_run.h"
 
 namespace unet::test {
 namespace {
@@ -228,6 +229,22 @@ TEST_F(CropRun, MemoryOfTilesIsThePictureItsMaskAndARowOfTiles) {
     RecordProperty("tall_mib", fmt::format("{:.0f}", of_tall));
     RecordProperty("low_mib", fmt::format("{:.0f}", of_low));
   }
+}
+
+// More than the room for pictures under way: they go one by one.
+TEST_F(CropRun, SeveralLargePicturesTakeTheMemoryOfOne) {
+  if (sanitized || !long_run()) GTEST_SKIP() << "takes minutes (UNET_LONG=1), and figures of memory";
+  const fs::path checkpoint = small_checkpoint(data_, folder_ / "run");
+  Image image(8192, 5000, 3);  // 156 MiB with its mask
+  write_bytes(folder_ / "one" / "a.png", encode_png(image, {true, {}, {}}));
+  for (const char* name : {"a.png", "b.png", "c.png"}) {
+    fs::create_directories(folder_ / "three");
+    fs::copy_file(folder_ / "one" / "a.png", folder_ / "three" / name);
+  }
+  const Words how{"--tile", "2048", "--no-overlay"};
+  const double of_one = peak_of(checkpoint, folder_ / "one", how),
+               of_three = peak_of(checkpoint, folder_ / "three", how);
+  EXPECT_LT(of_three, of_one + 40) << of_one;
 }
 
 }  // namespace
