@@ -9,20 +9,32 @@ namespace {
 
 constexpr const char* kOfCheckpoint = "the checkpoint's";
 
-/// What eval_unet and predict_unet share: the network's size, the photographs' turning and normalization, else as in
-/// training.
+/// What eval_unet and predict_unet share: the network's size or that of tiles, views, the photographs' turning and
+/// normalization, else as in training.
 template <class Options>
 OptionTable image_rows(Options& o) {
-  return {{"", "--image-size,--imgsz", extent([&o](ImageExtent extent) { o.image_size = extent; }, kOfCheckpoint),
-           kExtentHelp},
-          {"", "--exif", by_default(choice(o.exif, kExif), kOfCheckpoint), kExifHelp},
-          {"", "--normalization", by_default(normalization(o.normalization), kOfCheckpoint), kNormalizationHelp}};
+  return {
+      {"", "--image-size,--imgsz", extent("--image-size", o.image_size, kOfCheckpoint), kExtentHelp},
+      {"", "--tile", extent("--tile", o.tile, "the crop of a checkpoint of crops, else off"),
+       "Instead of shrinking images, make overlapping tiles of N or HxW pixels of them, at their own scale"},
+      {"", "--tta", choice(o.tta, {Tta::none, Tta::flip, Tta::flip_scale}),
+       "Average the probabilities of an image and its mirror image; flip+scale: at 0.75, 1 and 1.25 times the size"},
+      {"", "--exif", by_default(choice(o.exif, kExif), kOfCheckpoint), kExifHelp},
+      {"", "--normalization", by_default(normalization(o.normalization), kOfCheckpoint), kNormalizationHelp}};
 }
 
 OptionTable joined(std::initializer_list<OptionTable> tables) {
   OptionTable out;
   for (const OptionTable& table : tables) out.insert(out.end(), table.begin(), table.end());
   return out;
+}
+
+/// What is wrong with these options together, or nothing.
+template <class Options>
+std::string wrong_together(const Options& o) {
+  if (!o.image_size || !o.tile) return {};
+  return fmt::format("--tile {} takes images as they are, and --image-size {} would shrink them: leave one of them out",
+                     o.tile->str(), o.image_size->str());
 }
 
 OptionTable ungrouped(OptionTable table) {
@@ -58,7 +70,8 @@ std::optional<int> parse(int argc, char** argv, EvalOptions& o) {
                                  : std::filesystem::weakly_canonical(a) == std::filesystem::weakly_canonical(b);
   };
   if (code) return code;
-  if (const std::string wrong = resolve(o.data); !wrong.empty()) {
+  for (const std::string& wrong : {resolve(o.data), wrong_together(o)}) {
+    if (wrong.empty()) continue;
     warn("eval_unet: {}\n", wrong);
     return 2;
   }
@@ -90,7 +103,13 @@ std::optional<int> parse(int argc, char** argv, PredictOptions& o) {
                {"", "--probabilities", flag(o.probabilities),
                 "Also write NAME_prob_<class>.png for each class: 16 bits, 65535 is certain"}},
               ungrouped(machine_rows(o.machine))}));
-  return parse_words(app, argc, argv);
+  const std::optional<int> code = parse_words(app, argc, argv);
+  if (code) return code;
+  if (const std::string wrong = wrong_together(o); !wrong.empty()) {
+    warn("predict_unet: {}\n", wrong);
+    return 2;
+  }
+  return std::nullopt;
 }
 
 }  // namespace unet

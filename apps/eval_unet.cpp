@@ -54,7 +54,7 @@ std::vector<std::size_t> worst_of(const std::vector<Scores>& per_image, std::siz
   return order;
 }
 
-/// confusion[truth * classes + prediction] in pixels at the network's size.
+/// confusion[truth * classes + prediction] in pixels at the size that was evaluated.
 void add_confusion(const Predicted& predicted, std::size_t classes, std::vector<std::int64_t>& confusion) {
   const Tensor labels = predicted.labels.to(Device());
   const auto* prediction = labels.data<std::uint8_t>();
@@ -89,13 +89,13 @@ void add_native(const Predicted& predicted, std::vector<float> logits, Segmentat
 
 /// photo | truth | prediction | comparison of the chosen places of the list, as PNG.
 void write_overlays(const std::string& folder, models::Segmenter& model, Background background, Loader& loader,
-                    const std::vector<Sample>& samples, const std::vector<std::size_t>& chosen,
+                    const Views& views, const std::vector<Sample>& samples, const std::vector<std::size_t>& chosen,
                     const ClassNames& class_names) {
   make_folder(folder);
   std::vector<bool> wanted(samples.size(), false);
   for (const std::size_t place : chosen) wanted[place] = true;
   std::size_t place = 0;
-  evaluate(model, background, loader, [&](const Predicted& predicted) {
+  const auto visit = [&](const Predicted& predicted) {
     const Batch& batch = predicted.batch;
     const Tensor prediction = predicted.labels.to(Device());
     const std::size_t pixels = static_cast<std::size_t>(batch.H * batch.W);
@@ -107,7 +107,8 @@ void write_overlays(const std::string& folder, models::Segmenter& model, Backgro
                     judgement(photo, batch.labels.data() + n * pixels, prediction.data<std::uint8_t>() + n * pixels,
                               background, class_names));
     }
-  });
+  };
+  evaluate(model, background, loader, visit, {}, {}, views);
 }
 
 /// The figures of each image, a row an image.
@@ -142,9 +143,11 @@ void run(const EvalOptions& options, const models::Registry& registry) {
   say_text(dataset.report());
   for (const std::string& warning : dataset.warnings()) warn("eval_unet: warning: {}\n", warning);
   LoaderOptions loading = evaluation_loader(options, checkpoint);
+  const bool tiled = loading.frame == Frame::own;
   require_memory(options.checkpoint, registry, checkpoint.spec, machine,
-                 std::min(loading.batch_size, dataset.size(split)), {loading.height, loading.width});
-  loading.full_labels = true;
+                 std::min(loading.batch_size, dataset.size(split)), {loading.height, loading.width},
+                 tiled ? "--tile" : "--image-size");
+  loading.full_labels = !tiled;
   Loader loader(dataset, split, loading);
   const std::vector<Sample>& samples = dataset.samples(split);
   if (!options.overlays.empty()) {
@@ -159,17 +162,24 @@ void run(const EvalOptions& options, const models::Registry& registry) {
   std::vector<std::int64_t> confusion(C * C);
   SegmentationMetrics native(classes, checkpoint.background);
   FiniteCheck check(model, options.checkpoint);
-  const Evaluation result = evaluate(model, checkpoint.background, loader, [&](const Predicted& predicted) {
-    std::vector<float> logits = host_values(predicted.logits);
-    check(predicted.images, logits, fmt::format("the batch of {}", loader.sample(predicted.batch.indices[0]).name));
+  const Views views{options.tta, std::ref(check)};
+  const auto visit = [&](const Predicted& predicted) {
     add_confusion(predicted, C, confusion);
+    if (tiled) return;
+    std::vector<float> logits = host_values(predicted.logits);
+    if (options.tta == Tta::none) {
+      check(predicted.images, logits, fmt::format("the batch of {}", loader.sample(predicted.batch.indices[0]).name));
+    }
     add_native(predicted, std::move(logits), native);
-  });
+  };
+  const Evaluation result = evaluate(model, checkpoint.background, loader, visit, {}, {}, views);
   keep_plans();
   const SegmentationMetrics& m = result.metrics;
+  if (tiled) native = m;
   const double rate = static_cast<double>(m.images()) / result.seconds;
-  say("{} on {} images ({} of {}) at {}x{}\n", options.checkpoint, m.images(), options.split, options.data.folder,
-      loading.height, loading.width);
+  say("{} on {} images ({} of {}) {} {}x{}{}\n", options.checkpoint, m.images(), options.split, options.data.folder,
+      tiled ? "at their own sizes, in tiles of" : "at", loading.height, loading.width,
+      options.tta == Tta::none ? std::string() : fmt::format(", views: {}", name_of(options.tta)));
   std::vector<Figure> figures = m.figures();
   figures.insert(figures.begin(), {"cross_entropy", result.cross_entropy,
                                    "mean over pixels of -log p(true class), ignored pixels excluded"});
@@ -215,7 +225,8 @@ void run(const EvalOptions& options, const models::Registry& registry) {
     std::iota(chosen.begin(), chosen.end(), std::size_t{0});
   }
   if (!options.overlays.empty()) {
-    write_overlays(options.overlays, model, checkpoint.background, loader, samples, chosen, dataset.class_names());
+    write_overlays(options.overlays, model, checkpoint.background, loader, views, samples, chosen,
+                   dataset.class_names());
     say("overlays (photo | truth | prediction | comparison) of {} images: {}\n", chosen.size(), options.overlays);
   }
 }

@@ -13,17 +13,16 @@ namespace {
 constexpr std::int64_t kMinSide = 16;
 constexpr std::int64_t kMaxSide = 16384;
 
-/// "256" or "192x256" (height x width).
-ImageExtent extent_of(const std::string& text) {
+/// "256" or "192x256" (height x width), given to an option.
+ImageExtent extent_of(const std::string& option, const std::string& text) {
   const std::size_t cross = text.find('x');
   const std::optional<std::int64_t> height = plain_number(text.substr(0, cross));
   const std::optional<std::int64_t> width = cross == text.npos ? height : plain_number(text.substr(cross + 1));
   if (!height || !width) {
-    throw CLI::ValidationError("--image-size", fmt::format("\"{}\" is not N or HxW, e.g. 256 or 192x256", text));
+    throw CLI::ValidationError(option, fmt::format("\"{}\" is not N or HxW, e.g. 256 or 192x256", text));
   }
   if (std::min(*height, *width) < kMinSide || std::max(*height, *width) > kMaxSide) {
-    throw CLI::ValidationError("--image-size",
-                               fmt::format("{} is outside {}..{} pixels a side", text, kMinSide, kMaxSide));
+    throw CLI::ValidationError(option, fmt::format("{} is outside {}..{} pixels a side", text, kMinSide, kMaxSide));
   }
   return {*height, *width};
 }
@@ -158,16 +157,22 @@ OptionKind name(std::string& value, const std::string& type) {
           [&value] { return escaped(value); }};
 }
 
-OptionKind extent(std::function<void(ImageExtent)> set, const std::string& default_text,
+OptionKind extent(const std::string& name, std::function<void(ImageExtent)> set, const std::string& default_text,
                   std::function<std::string()> text) {
-  return {[set = std::move(set), default_text](CLI::App& app, const std::string& names, const std::string& help) {
+  return {[name, set = std::move(set), default_text](CLI::App& app, const std::string& names, const std::string& help) {
             return app
                 .add_option_function<std::string>(
-                    names, [set](const std::string& given) { set(extent_of(given)); }, help)
+                    names, [name, set](const std::string& given) { set(extent_of(name, given)); }, help)
                 ->type_name("SIZE")
                 ->default_str(default_text);
           },
           std::move(text)};
+}
+
+OptionKind extent(const std::string& name, std::optional<ImageExtent>& value, const std::string& default_text) {
+  return extent(
+      name, [&value](ImageExtent extent) { value = extent; }, default_text,
+      [&value] { return value ? value->str() : "none"; });
 }
 
 OptionKind pattern(std::string& value) {

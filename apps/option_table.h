@@ -64,9 +64,11 @@ OptionKind flag(std::optional<bool>& value);
 OptionKind words(std::string& value, const std::vector<std::string>& words);
 /// The name of a file or folder. An empty one is what an unset variable of a shell leaves, and no wish to do without.
 OptionKind name(std::string& value, const std::string& type);
-/// Network resolution, with what --help shows as its default.
-OptionKind extent(std::function<void(ImageExtent)> set, const std::string& default_text,
+/// A height and a width of the option `name`, with what --help shows as its default.
+OptionKind extent(const std::string& name, std::function<void(ImageExtent)> set, const std::string& default_text,
                   std::function<std::string()> text = {});
+/// Likewise; one that is not given is `none`.
+OptionKind extent(const std::string& name, std::optional<ImageExtent>& value, const std::string& default_text);
 /// A pattern of --group-by. Wrong use is told at once; what the names in the folder make of it, when that is opened.
 OptionKind pattern(std::string& value);
 /// How images are normalized (models/normalization.h).

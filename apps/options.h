@@ -10,6 +10,7 @@
 
 #include "apps/run/class_weights.h"
 #include "apps/run/machine.h"
+#include "apps/run/predictor.h"
 #include "apps/run/recipe.h"
 #include "engine/data/class_map.h"
 #include "engine/io/image.h"
@@ -72,7 +73,9 @@ struct TrainOptions {
   double ema = 0;             // decay of the average of the weights; 0: off
   std::int64_t patience = 0;  // epochs; 0: off
   double clip_norm = 0;       // 0: off
-  ImageExtent image_size;
+  ImageExtent image_size;     // of what the network sees: of the crops, if there are any
+  std::optional<ImageExtent> crop;
+  std::int64_t crops_per_image = 1;
   std::string augment = "standard";
   std::string border = "foreground";
   Exif exif = Exif::apply;
@@ -116,7 +119,9 @@ struct EvalOptions {
   DataOptions data;
   std::string split = "test";
   std::optional<ImageExtent> image_size;  // not given: the checkpoint's
-  std::optional<Exif> exif;               // likewise
+  std::optional<ImageExtent> tile;  // not given: the crop of a checkpoint that was trained on crops, else no tiles
+  Tta tta = Tta::none;
+  std::optional<Exif> exif;  // likewise
   std::int64_t batch_size = 16;
   MachineOptions machine;
   int workers = 2;
@@ -132,8 +137,10 @@ struct PredictOptions {
   std::vector<std::string> inputs;
   std::string output;
   std::optional<ImageExtent> image_size;  // not given: the checkpoint's
-  std::optional<Exif> exif;               // likewise
-  std::optional<double> threshold;        // not given: arg-max
+  std::optional<ImageExtent> tile;  // not given: the crop of a checkpoint that was trained on crops, else no tiles
+  Tta tta = Tta::none;
+  std::optional<Exif> exif;         // likewise
+  std::optional<double> threshold;  // not given: arg-max
   bool overlay = true;
   bool probabilities = false;
   MachineOptions machine;

@@ -8,6 +8,7 @@
 
 #include "apps/options.h"
 #include "apps/programs.h"
+#include "apps/run/data_options.h"
 #include "apps/run/failure.h"
 #include "apps/run/full_size.h"
 #include "apps/run/inference.h"
@@ -18,8 +19,10 @@
 #include "apps/run/predict_files.h"
 #include "apps/run/progress.h"
 #include "apps/run/queue.h"
+#include "apps/run/room.h"
 #include "apps/run/screen.h"
 #include "apps/run/signals.h"
+#include "apps/run/tiles.h"
 #include "apps/run/weights.h"
 #include "engine/core/error.h"
 #include "engine/data/resize.h"
@@ -29,16 +32,27 @@ namespace {
 
 namespace fs = std::filesystem;
 
+/// How photographs are looked at.
+struct Look {
+  MapShape map;  // of the network's answer
+  bool tiles;    // of that size at the photograph's own scale, instead of the whole photograph at that size
+  Exif exif;
+};
+
 /// A photograph on its way from the reader by the network to the writer.
 struct Picture {
-  const PredictFile* file;
-  Image photo, small;         // small: at the network's size
-  std::vector<float> logits;  // [height,width,classes] at the network's size
-  std::string fault;          // why it cannot be predicted
+  const PredictFile* file = nullptr;
+  std::size_t room = 0;                            // that it has taken
+  Image photo, small;                              // small: at the network's size; not of tiles
+  std::vector<float> probabilities;                // [height,width,classes] at the network's size; not of tiles
+  Image mask;                                      // the labels [height,width] of tiles
+  std::vector<std::unique_ptr<PngWriter>> planes;  // of tiles: the classes' probabilities, all rows written
+  std::string fault;                               // why it cannot be predicted
 };
 using Pictures = Queue<Picture>;
 
 std::string with(const fs::path& base, const std::string& ending) { return base.string() + ending; }
+std::string plane_name(const fs::path& base, std::int64_t c) { return with(base, fmt::format("_prob_{}.png", c)); }
 
 std::string describe(const std::vector<std::uint8_t>& labels, const std::vector<std::string>& names,
                      bool has_background) {
@@ -62,65 +76,118 @@ std::string describe(const std::vector<std::uint8_t>& labels, const std::vector<
 /// Makes and writes the results of one picture; the writer's work.
 class Writer {
  public:
-  Writer(const PredictOptions& options, const models::Description& checkpoint, const MapShape& map)
+  Writer(const PredictOptions& options, const models::Description& checkpoint, const Look& look)
       : options_(options),
         background_(checkpoint.background),
-        names_(class_names(checkpoint.class_map, static_cast<int>(map.classes))),
-        map_(map) {}
+        names_(class_names(checkpoint.class_map, static_cast<int>(look.map.classes))),
+        look_(look) {}
 
   std::vector<std::string> outputs_of(const fs::path& base) const {
     std::vector<std::string> out{with(base, "_mask.png")};
     if (options_.overlay) out.push_back(with(base, "_overlay.png"));
-    for (std::int64_t c = 0; options_.probabilities && c < map_.classes; ++c) {
-      out.push_back(with(base, fmt::format("_prob_{}.png", c)));
-    }
+    for (std::int64_t c = 0; options_.probabilities && c < look_.map.classes; ++c) out.push_back(plane_name(base, c));
     return out;
   }
 
   /// Returns what the mask holds.
   std::string write(Picture& picture) const {
-    const Image& photo = picture.photo;
     const fs::path& base = picture.file->base;
     make_folder(base.parent_path());
-    const std::vector<float> p = softmax(std::move(picture.logits), map_.classes);
-    Image mask(photo.width, photo.height, 1);
-    mask.pixels = labels_at_size(p.data(), map_, photo.height, photo.width, options_.threshold);
+    Image& mask = picture.mask;
+    if (!look_.tiles) mask = write_whole(picture);
+    for (const std::unique_ptr<PngWriter>& plane : picture.planes) plane->commit();
     std::string text = describe(mask.pixels, names_, background_ == Background::class0);
-    for (std::int64_t c = 0; options_.probabilities && c < map_.classes; ++c) {
-      write_picture(with(base, fmt::format("_prob_{}.png", c)), photo.width, photo.height,
-                    plane_at_size(p.data(), map_, c, photo.height, photo.width));
-    }
-    if (options_.overlay) write_picture(with(base, "_overlay.png"), tint(photo, mask.pixels.data(), background_));
-    if (map_.classes <= 2) {  // 0 and 255, as viewers show it
+    if (options_.overlay) write_overlay(picture.photo, mask, with(base, "_overlay.png"));
+    if (look_.map.classes <= 2) {  // 0 and 255, as viewers show it
       for (std::uint8_t& label : mask.pixels) label = static_cast<std::uint8_t>(255 * label);
       write_picture(with(base, "_mask.png"), mask);
     } else {
-      write_picture(with(base, "_mask.png"), mask, class_palette(static_cast<int>(map_.classes)));
+      write_picture(with(base, "_mask.png"), mask, class_palette(static_cast<int>(look_.map.classes)));
     }
     return text;
   }
 
  private:
+  /// The probabilities, if they are wanted; returns the labels.
+  Image write_whole(const Picture& picture) const {
+    const Image& photo = picture.photo;
+    const float* p = picture.probabilities.data();
+    for (std::int64_t c = 0; options_.probabilities && c < look_.map.classes; ++c) {
+      write_picture(plane_name(picture.file->base, c), photo.width, photo.height,
+                    plane_at_size(p, look_.map, c, photo.height, photo.width));
+    }
+    Image mask(photo.width, photo.height, 1);
+    mask.pixels = labels_at_size(p, look_.map, photo.height, photo.width, options_.threshold);
+    return mask;
+  }
+
+  /// Some rows at a time: of a large photograph there need not be a second one in memory.
+  void write_overlay(const Image& photo, const Image& mask, const std::string& path) const {
+    constexpr int kRows = 256;
+    PngWriter file(path, {photo.width, photo.height}, 3, 8, picture_options());
+    for (int y = 0; y < photo.height; y += kRows) {
+      file.rows(tint_rows(photo, mask.pixels.data(), background_, y, std::min(kRows, photo.height - y)).pixels);
+    }
+    file.commit();
+  }
+
   const PredictOptions& options_;
   const Background background_;
   const std::vector<std::string> names_;
-  const MapShape map_;
+  const Look look_;
 };
 
-void read_ahead(const std::vector<PredictFile>& files, Exif exif, const MapShape& map, Pictures& out) {
+/// Bytes of a photograph and its mask.
+std::size_t bytes_of(const fs::path& photo) {
+  const ImageSize size = read_image_head(photo).size;
+  return 4 * static_cast<std::size_t>(size.width) * static_cast<std::size_t>(size.height);
+}
+
+void read_ahead(const std::vector<PredictFile>& files, const Look& look, Room& room, Pictures& out) {
   for (const PredictFile& file : files) {
     if (stop_signal() != 0) break;
-    Picture picture{&file, {}, {}, {}, {}};
+    Picture picture;
+    picture.file = &file;
     try {
-      picture.photo = to_rgb(load_image(file.input, exif));
-      picture.small = resize_bilinear(picture.photo, static_cast<int>(map.width), static_cast<int>(map.height));
+      const std::size_t bytes = bytes_of(file.input);
+      if (!room.take(bytes)) break;
+      picture.room = bytes;
+      picture.photo = to_rgb(load_image(file.input, look.exif));
+      if (!look.tiles) {
+        picture.small =
+            resize_bilinear(picture.photo, static_cast<int>(look.map.width), static_cast<int>(look.map.height));
+      }
     } catch (const std::exception& error) {
-      picture = {&file, {}, {}, {}, failure_text(error)};
+      picture.photo = Image();
+      picture.fault = failure_text(error);
     }
     const std::size_t bytes = picture.photo.pixels.size() + picture.small.pixels.size();
     if (!out.push(std::move(picture), bytes)) break;
   }
   out.close();
+}
+
+/// The photograph's labels and, if they are wanted, planes, by tiles. False after a stop signal.
+bool predict_by_tiles(Predictor& predictor, const PredictOptions& options, const Look& look, Picture& picture) {
+  const Image& photo = picture.photo;
+  const std::int64_t C = look.map.classes;
+  picture.mask = Image(photo.width, photo.height, 1);
+  if (options.probabilities) {
+    make_folder(picture.file->base.parent_path());
+    for (std::int64_t c = 0; c < C; ++c) {
+      picture.planes.push_back(std::make_unique<PngWriter>(
+          plane_name(picture.file->base, c), ImageSize{photo.width, photo.height}, 1, 16, picture_options()));
+    }
+  }
+  const auto take_rows = [&](int y, int count, const float* p) {
+    const std::int64_t pixels = std::int64_t{count} * photo.width;
+    put_labels(p, pixels, C, options.threshold, picture.mask.row(y));
+    for (std::size_t c = 0; c < picture.planes.size(); ++c) {
+      picture.planes[c]->rows(plane_of(p, pixels, C, static_cast<std::int64_t>(c)));
+    }
+  };
+  return predict_tiles(predictor, photo, {look.map.height, look.map.width}, picture.file->input.string(), take_rows,
+                       [] { return stop_signal() != 0; });
 }
 
 /// What the writer has done, to be looked at when it has ended.
@@ -130,7 +197,7 @@ struct Outcome {
   std::exception_ptr failure;       // of writing, which ends the run
 };
 
-void write_behind(Pictures& in, const Writer& writer, std::int64_t total, Outcome& outcome) {
+void write_behind(Pictures& in, const Writer& writer, Room& room, std::int64_t total, Outcome& outcome) {
   Progress progress("predict", total, false);
   std::int64_t done = 0;
   try {
@@ -145,41 +212,49 @@ void write_behind(Pictures& in, const Writer& writer, std::int64_t total, Outcom
       progress.clear();
       say("{}: {}\n", picture->file->input.string(), text);
       progress.update(++done);
+      const std::size_t bytes = picture->room;
+      picture.reset();
+      room.give_back(bytes);
     }
   } catch (...) {
     outcome.failure = std::current_exception();
     in.abandon();
+    room.close();
   }
 }
 
 /// The pipeline; in the middle of it, this thread computes.
 Outcome predict(models::Segmenter& model, const PredictOptions& options, const std::vector<PredictFile>& files,
-                Exif exif, const MapShape& map, const Writer& writer) {
+                const Look& look, const Writer& writer) {
   constexpr std::size_t most_items = 8, most_bytes = std::size_t{128} << 20;
+  Room room(2 * most_bytes);  // of photographs and masks: large ones go one by one
   Pictures read(most_items, most_bytes), computed(most_items, most_bytes);
   Outcome outcome;
   {
-    std::jthread reader([&] { read_ahead(files, exif, map, read); });
-    std::jthread writing([&] { write_behind(computed, writer, static_cast<std::int64_t>(files.size()), outcome); });
+    std::jthread reader([&] { read_ahead(files, look, room, read); });
+    std::jthread writing(
+        [&] { write_behind(computed, writer, room, static_cast<std::int64_t>(files.size()), outcome); });
     struct Ends {  // however this thread leaves, the two others end
+      Room& room;
       Pictures &read, &computed;
       ~Ends() {
+        room.close();
         read.abandon();
         computed.close();
       }
-    } const ends{read, computed};
+    } const ends{room, read, computed};
     FiniteCheck check(model, options.checkpoint);
+    Predictor predictor(model, options.tta, std::ref(check));
     while (std::optional<Picture> picture = read.pop()) {
       if (stop_signal() != 0) break;
-      if (picture->fault.empty()) {
-        const Tensor pixels =
-            Tensor::copy_of({1, map.height, map.width, 3}, Dtype::u8, picture->small.pixels.data(), model.device());
-        Tape tape(Tape::Mode::inference);
-        picture->logits = host_values(models::logits(model, tape, pixels).value);
-        check(pixels, picture->logits, picture->file->input.string());
+      if (picture->fault.empty() && look.tiles) {
+        if (!predict_by_tiles(predictor, options, look, *picture)) break;
+      } else if (picture->fault.empty()) {
+        picture->probabilities = predictor(picture->small, picture->file->input.string());
         picture->small = Image();
       }
-      const std::size_t bytes = picture->photo.pixels.size() + picture->logits.size() * sizeof(float);
+      const std::size_t bytes =
+          picture->photo.pixels.size() + picture->mask.pixels.size() + picture->probabilities.size() * sizeof(float);
       if (!computed.push(std::move(*picture), bytes)) break;
     }
   }
@@ -222,11 +297,12 @@ void run(const PredictOptions& options, const models::Registry& registry) {
     throw Error("--threshold asks for a background, and {} was trained with --background none; leave --threshold out",
                 options.checkpoint);
   }
-  const MapShape map{options.image_size ? options.image_size->height : checkpoint.height,
-                     options.image_size ? options.image_size->width : checkpoint.width, C};
-  require_memory(options.checkpoint, registry, checkpoint.spec, machine, 1, {map.height, map.width});
+  const std::optional<ImageExtent> tile = tile_of(options, checkpoint);
+  const ImageExtent size = tile ? *tile : options.image_size.value_or(ImageExtent{checkpoint.height, checkpoint.width});
+  const Look look{{size.height, size.width, C}, tile.has_value(), options.exif.value_or(checkpoint.exif)};
+  require_memory(options.checkpoint, registry, checkpoint.spec, machine, 1, size, tile ? "--tile" : "--image-size");
   const PredictFiles found = find_pictures(options.inputs, options.output);
-  const Writer writer(options, checkpoint, map);
+  const Writer writer(options, checkpoint, look);
   for (const PredictFile& picture : found.files) {
     for (const std::string& output : writer.outputs_of(picture.base)) require_replaceable(output);
   }
@@ -239,9 +315,10 @@ void run(const PredictOptions& options, const models::Registry& registry) {
   if (wants_legend)
     write_picture(legend, legend_of(class_names(checkpoint.class_map, static_cast<int>(C)), checkpoint.background));
   say_left_out(found);
+  if (look.tiles) say("images at their own sizes, in tiles of {}\n", size.str());
 
   const auto begin = std::chrono::steady_clock::now();
-  const Outcome outcome = predict(*model, options, found.files, options.exif.value_or(checkpoint.exif), map, writer);
+  const Outcome outcome = predict(*model, options, found.files, look, writer);
   keep_plans();
   conclude(outcome, found, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(),
            options.output);

@@ -125,7 +125,9 @@ OptionTable table_of(TrainOptions& o, const std::vector<std::string>& networks) 
        "Go on where a run stopped: alone (or auto) that of the output folder, or =its last.safetensors"},
       {common, "--preset", preset(o.preset), "Options for a purpose; what is given besides wins", true},
       {common, "--image-size,--imgsz",
-       extent([&o](ImageExtent extent) { o.image_size = extent; }, "256", [&o] { return o.image_size.str(); }),
+       extent(
+           "--image-size", [&o](ImageExtent extent) { o.image_size = extent; }, "256",
+           [&o] { return o.image_size.str(); }),
        kExtentHelp},
       {common, "--classes", number(o.classes, Within{2, 255}), "Classes, class 0 included"},
       {common, "--base-channels", number(o.base_channels, Within{1, 4096}),
@@ -145,6 +147,10 @@ OptionTable table_of(TrainOptions& o, const std::vector<std::string>& networks) 
       {data, "-j,--workers", number(o.workers, Within{0, 256}), "Threads that load images; 0: load in between", true},
       {data, "--cache-mb", number(o.cache_mb, kNotNegative), "Memory for decoded images, in MiB", true},
       {data, "--no-shuffle", flag(o.no_shuffle), "Keep the order of the list"},
+      {data, "--crop", extent("--crop", o.crop, "off"),
+       "Train on random crops of N or HxW pixels at the images' own scale, instead of whole images at --image-size; "
+       "validation, eval_unet and predict_unet make overlapping tiles of that size"},
+      {data, "--crops-per-image", number(o.crops_per_image, Within{1, 65536}), "Crops of each image in an epoch"},
 
       {network, "--model", words(o.model, networks), "Network"},
       {network, "--bilinear", flag(o.bilinear), "Upsample bilinearly instead of by transposed convolutions"},
@@ -285,6 +291,18 @@ std::optional<int> parse(int argc, char** argv, TrainOptions& o, const models::R
     warn("train_unet: --{} and --phase do not go together, each phase has its own: leave one of them out\n", of_two);
     return 2;
   }
+  if (o.crop && app.count("--image-size") > 0) {
+    warn(
+        "train_unet: --crop {} is what the network sees, at the images' own scale, and --image-size {} would shrink "
+        "them: leave one of them out\n",
+        o.crop->str(), o.image_size.str());
+    return 2;
+  }
+  if (!o.crop && o.crops_per_image > 1) {
+    warn("train_unet: --crops-per-image {} asks for --crop: give it, or leave both out\n", o.crops_per_image);
+    return 2;
+  }
+  if (o.crop) o.image_size = *o.crop;
   if (!o.init.empty() && !o.encoder_weights.empty()) {
     warn("train_unet: --init is of the whole network, its encoder included: leave it or --encoder-weights out\n");
     return 2;

@@ -51,6 +51,14 @@ Description describe(const Registry& registry, const TensorFile& file) {
     out.height = height;
     out.width = width;
   }
+  if (const auto found = metadata.find("crop"); found != metadata.end()) {
+    const std::string size = fmt::format("{}x{}", out.height, out.width);
+    if (found->second != size) {
+      throw Error("{}: metadata \"crop\" is \"{}\", expected the size of the network's images, {}",
+                  file.path().string(), printable(found->second), size);
+    }
+    out.crops = true;
+  }
   if (const auto found = metadata.find("border"); found != metadata.end()) {
     if (found->second != "foreground" && found->second != "background" && found->second != "ignore") {
       throw Error("{}: metadata \"border\" is \"{}\", expected foreground, background or ignore", file.path().string(),
@@ -99,6 +107,7 @@ Metadata metadata_of(const Description& description) {
                {"background", name_of(description.background)},
                {"group_by", description.group_by.value_or("")},
                {kNormalizationKey, text_of(description.spec.normalization)}};
+  if (description.crops) out["crop"] = out.at("image_size");
   if (description.class_map) out["class_map"] = text_of(*description.class_map);
   if (description.binarize > 0) out["binarize"] = std::to_string(description.binarize);
   return out;

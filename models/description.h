@@ -18,6 +18,7 @@ struct Description {
   SegmenterSpec spec;                          // of a file with one output: two classes, as load_weights makes them
   bool says_normalization = true;              // else spec's is a guess
   std::int64_t height = 256, width = 256;      // network resolution it was trained at
+  bool crops = false;                          // trained on crops of that size, at the images' own scale
   std::string border = "foreground";           // what a trimap's border counted as
   Exif exif = Exif::apply;                     // whether photographs were turned upright
   Background background = Background::class0;  // whether class 0 was scored

@@ -41,6 +41,24 @@ LoaderOptions loader(std::int64_t batch_size, std::int64_t height, std::int64_t 
   return out;
 }
 
+/// What training sees, before it is shuffled and augmented.
+LoaderOptions whole_or_cropped(const TrainOptions& options) {
+  LoaderOptions out = loader(options.batch_size, options.image_size.height, options.image_size.width, options.workers);
+  out.cache_bytes = static_cast<std::size_t>(options.cache_mb) << 20;
+  if (options.crop) out.frame = Frame::crop;
+  out.crops_per_image = options.crops_per_image;
+  return out;
+}
+
+/// Pictures one by one at their own sizes, one read ahead: they may be large.
+LoaderOptions for_tiles(LoaderOptions out) {
+  out.batch_size = 1;
+  out.frame = Frame::own;
+  out.crops_per_image = 1;
+  out.prefetch = 1;
+  return out;
+}
+
 }  // namespace
 
 DatasetOptions dataset_options(const TrainOptions& options) {
@@ -49,6 +67,7 @@ DatasetOptions dataset_options(const TrainOptions& options) {
   out.border = parse_border(options.border);
   out.on_corrupt = options.on_corrupt == "skip" ? OnCorrupt::skip : OnCorrupt::stop;
   out.exif = options.exif;
+  if (options.crop) return out;  // nothing vanishes
   out.height = options.image_size.height;
   out.width = options.image_size.width;
   return out;
@@ -64,8 +83,10 @@ Dataset open_dataset(const EvalOptions& options, const models::Description& chec
   out.classes = static_cast<int>(checkpoint.spec.classes);
   out.border = parse_border(checkpoint.border);
   out.exif = options.exif.value_or(checkpoint.exif);
-  out.height = loading.height;
-  out.width = loading.width;
+  if (loading.frame == Frame::whole) {
+    out.height = loading.height;
+    out.width = loading.width;
+  }
   Dataset dataset(out);
   // A checkpoint may be hostile: its pattern is compared but never matched, which could take for ever.
   const std::optional<std::string>& trained = checkpoint.group_by;
@@ -124,7 +145,7 @@ void write_class_map(const TrainOptions& options) {
 }
 
 LoaderOptions training_loader(const TrainOptions& options) {
-  LoaderOptions out = evaluation_loader(options);
+  LoaderOptions out = whole_or_cropped(options);
   out.augment = parse_augment(options.augment);
   out.shuffle = !options.no_shuffle;
   out.seed = options.seed;
@@ -132,12 +153,14 @@ LoaderOptions training_loader(const TrainOptions& options) {
 }
 
 LoaderOptions evaluation_loader(const TrainOptions& options) {
-  LoaderOptions out = loader(options.batch_size, options.image_size.height, options.image_size.width, options.workers);
-  out.cache_bytes = static_cast<std::size_t>(options.cache_mb) << 20;
-  return out;
+  const LoaderOptions out = whole_or_cropped(options);
+  return options.crop ? for_tiles(out) : out;
 }
 
 LoaderOptions evaluation_loader(const EvalOptions& options, const models::Description& checkpoint) {
+  if (const std::optional<ImageExtent> tile = tile_of(options, checkpoint)) {
+    return for_tiles(loader(1, tile->height, tile->width, options.workers));
+  }
   return loader(options.batch_size, options.image_size ? options.image_size->height : checkpoint.height,
                 options.image_size ? options.image_size->width : checkpoint.width, options.workers);
 }

@@ -25,9 +25,18 @@ void write_class_map(const TrainOptions& options);
 
 /// Shuffled (unless --no-shuffle) and augmented.
 LoaderOptions training_loader(const TrainOptions& options);
-/// In list order, as they are.
+/// In list order, as they are; with tiles at their own sizes, else at the network's.
 LoaderOptions evaluation_loader(const TrainOptions& options);
 LoaderOptions evaluation_loader(const EvalOptions& options, const models::Description& checkpoint);
+
+/// The size of the tiles that are made of images, where any are: that asked for, or the crop that the network was
+/// trained on, unless a size to shrink them to is asked for.
+template <class Options>
+std::optional<ImageExtent> tile_of(const Options& options, const models::Description& checkpoint) {
+  if (options.tile) return options.tile;
+  if (!checkpoint.crops || options.image_size) return std::nullopt;
+  return ImageExtent{checkpoint.height, checkpoint.width};
+}
 
 /// Dataset::hash() as sixteen hexadecimal digits.
 std::string hash_text(const Dataset& dataset);

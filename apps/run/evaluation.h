@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "apps/run/predictor.h"
 #include "engine/data/loader.h"
 #include "engine/train/metrics.h"
 #include "models/segmenter.h"
@@ -32,8 +33,8 @@ struct Evaluation {
 /// What a visitor of evaluate() sees of a batch, on the model's device.
 struct Predicted {
   const Batch& batch;
-  const Tensor& images;  // u8 [N,H,W,3]
-  const Tensor& logits;  // f32 [N,H,W,C]
+  const Tensor& images;  // u8 [N,H,W,3]; undefined where tiles were made of them
+  const Tensor& logits;  // f32 [N,H,W,C]; likewise. Of several views (--tta) the logarithms of probabilities
   const Tensor& labels;  // the arg-max, u8 [N,H,W]
 };
 
@@ -45,9 +46,18 @@ struct BatchRange {
 /// A loss of logits [N,H,W,C] and labels [N,H,W] on the model's device: [1] in f64.
 using LossOfBatch = std::function<Var(Tape&, const Var& logits, const Tensor& labels)>;
 
-/// Runs the model over these batches of the loader (in list order) on inference tapes.
+/// What a network is shown of an image, and who looks at what it says; of tiles and several views alone.
+struct Views {
+  Tta tta = Tta::none;
+  LogitsCheck check;
+};
+
+/// Runs the model over these batches of the loader (in list order) on inference tapes. Of pictures at their own sizes
+/// (Frame::own) it makes tiles (tiles.h) of the loader's size: the figures are then those of the pictures as a whole,
+/// at their own scale, and the asked loss is that of a row of tiles, weighted by its pixels. Memory is bounded as
+/// there.
 Evaluation evaluate(models::Segmenter& model, Background background, Loader& loader,
                     const std::function<void(const Predicted&)>& visit = {}, BatchRange range = {},
-                    const LossOfBatch& asked_loss = {});
+                    const LossOfBatch& asked_loss = {}, const Views& views = {});
 
 }  // namespace unet

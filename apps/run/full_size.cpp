@@ -74,38 +74,65 @@ std::int64_t largest(const float* p, std::int64_t first, std::int64_t classes) {
 
 }  // namespace
 
-std::vector<float> softmax(std::vector<float> p, std::int64_t classes) {
-  const auto C = static_cast<std::size_t>(classes);
-  for (std::size_t i = 0; i < p.size(); i += C) {
+void softmax(float* p, std::int64_t pixels, std::int64_t classes) {
+  const auto C = static_cast<std::size_t>(classes), end = static_cast<std::size_t>(pixels) * C;
+  for (std::size_t i = 0; i < end; i += C) {
     float top = p[i], sum = 0;
     for (std::size_t c = 1; c < C; ++c) top = std::max(top, p[i + c]);
     for (std::size_t c = 0; c < C; ++c) sum += p[i + c] = std::exp(p[i + c] - top);
     for (std::size_t c = 0; c < C; ++c) p[i + c] /= sum;
   }
+}
+
+std::vector<float> softmax(std::vector<float> p, std::int64_t classes) {
+  softmax(p.data(), static_cast<std::int64_t>(p.size()) / classes, classes);
   return p;
+}
+
+void put_labels(const float* p, std::int64_t pixels, std::int64_t classes, std::optional<double> threshold,
+                std::uint8_t* labels) {
+  const auto each = [&](const auto& label_of) {
+    for (std::int64_t i = 0; i < pixels; ++i) labels[i] = static_cast<std::uint8_t>(label_of(p + i * classes));
+  };
+  if (threshold && classes > 1) {
+    each([&](const float* q) { return 1.0 - static_cast<double>(q[0]) >= *threshold ? largest(q, 1, classes) : 0; });
+  } else if (classes == 2) {  // the usual case, several times as fast
+    each([](const float* q) { return q[1] > q[0]; });
+  } else {
+    each([&](const float* q) { return largest(q, 0, classes); });
+  }
+}
+
+std::vector<float> map_at_size(const float* p, const MapShape& map, int height, int width) {
+  std::vector<float> out;
+  const std::int64_t row_values = width * map.classes;
+  out.reserve(static_cast<std::size_t>(height * row_values));
+  Rows rows(p, map, height, width);
+  for (int y = 0; y < height; ++y) {
+    const float* row = rows.at(y);
+    out.insert(out.end(), row, row + row_values);
+  }
+  return out;
 }
 
 std::vector<std::uint8_t> labels_at_size(const float* p, const MapShape& map, int height, int width,
                                          std::optional<double> threshold) {
   std::vector<std::uint8_t> labels(static_cast<std::size_t>(height) * static_cast<std::size_t>(width));
-  std::uint8_t* out = labels.data();
-  const auto each = [&](const auto& label_of) {
-    Rows rows(p, map, height, width);
-    for (int y = 0; y < height; ++y) {
-      const float* row = rows.at(y);
-      for (int x = 0; x < width; ++x) out[x] = static_cast<std::uint8_t>(label_of(row + x * map.classes));
-      out += width;
-    }
-  };
-  if (threshold && map.classes > 1) {
-    each(
-        [&](const float* q) { return 1.0 - static_cast<double>(q[0]) >= *threshold ? largest(q, 1, map.classes) : 0; });
-  } else if (map.classes == 2) {  // the usual case, several times as fast
-    each([](const float* q) { return q[1] > q[0]; });
-  } else {
-    each([&](const float* q) { return largest(q, 0, map.classes); });
+  Rows rows(p, map, height, width);
+  for (int y = 0; y < height; ++y) {
+    put_labels(rows.at(y), width, map.classes, threshold, labels.data() + static_cast<std::ptrdiff_t>(y) * width);
   }
   return labels;
+}
+
+std::vector<std::uint16_t> plane_of(const float* p, std::int64_t pixels, std::int64_t classes,
+                                    std::int64_t chosen_class) {
+  std::vector<std::uint16_t> out;
+  out.reserve(static_cast<std::size_t>(pixels));
+  for (std::int64_t i = 0; i < pixels; ++i) {
+    out.push_back(static_cast<std::uint16_t>(std::lround(65535.0f * p[i * classes + chosen_class])));
+  }
+  return out;
 }
 
 std::vector<std::uint16_t> plane_at_size(const float* p, const MapShape& map, std::int64_t chosen_class, int height,
@@ -114,14 +141,8 @@ std::vector<std::uint16_t> plane_at_size(const float* p, const MapShape& map, st
   for (std::size_t i = 0; i < plane.size(); ++i) {
     plane[i] = p[static_cast<std::int64_t>(i) * map.classes + chosen_class];
   }
-  std::vector<std::uint16_t> out;
-  out.reserve(static_cast<std::size_t>(height) * static_cast<std::size_t>(width));
-  Rows rows(plane.data(), {map.height, map.width, 1}, height, width);
-  for (int y = 0; y < height; ++y) {
-    const float* row = rows.at(y);
-    for (int x = 0; x < width; ++x) out.push_back(static_cast<std::uint16_t>(std::lround(65535.0f * row[x])));
-  }
-  return out;
+  const std::vector<float> at_size = map_at_size(plane.data(), {map.height, map.width, 1}, height, width);
+  return plane_of(at_size.data(), static_cast<std::int64_t>(at_size.size()), 1, 0);
 }
 
 }  // namespace unet

@@ -48,7 +48,7 @@ std::uint64_t available_memory() {
 }
 
 void require_memory(const std::string& source, const models::Registry& registry, const models::SegmenterSpec& spec,
-                    const Machine& machine, std::int64_t batch, const ImageExtent& size) {
+                    const Machine& machine, std::int64_t batch, const ImageExtent& size, const std::string& option) {
   if (!machine.device.is_cpu()) return;
   const std::uint64_t available = available_memory();
   const double needed =
@@ -62,9 +62,9 @@ void require_memory(const std::string& source, const models::Registry& registry,
   };
   throw Error(
       "{}: {} of {}x{} pixels at a time take at least {:.0f} MiB in this network, and {:.0f} MiB are available: pass a "
-      "smaller --image-size, of {} or less{}",
+      "smaller {}, of {} or less{}",
       source, batch == 1 ? "one image" : fmt::format("{} images", batch), size.height, size.width, needed / kMib,
-      static_cast<double>(available) / kMib, ImageExtent{fitting(size.height), fitting(size.width)}.str(),
+      static_cast<double>(available) / kMib, option, ImageExtent{fitting(size.height), fitting(size.width)}.str(),
       batch == 1 ? "" : ", or a smaller --batch-size");
 }
 

@@ -15,8 +15,9 @@ namespace unet {
 std::uint64_t available_memory();
 
 /// Throws Error with the sizes and what to pass instead if a pass over `batch` images of this size cannot fit.
-/// A GPU's own memory is its pool's matter. source: the checkpoint, for the message.
+/// A GPU's own memory is its pool's matter. For the message: the checkpoint, and the option that says the size.
 void require_memory(const std::string& source, const models::Registry& registry, const models::SegmenterSpec& spec,
-                    const Machine& machine, std::int64_t batch, const ImageExtent& size);
+                    const Machine& machine, std::int64_t batch, const ImageExtent& size,
+                    const std::string& option = "--image-size");
 
 }  // namespace unet

@@ -16,8 +16,6 @@ namespace fs = std::filesystem;
 
 constexpr const char* kSoftware = "unet.cpp";
 
-PngOptions picture_options(std::vector<Rgb> palette) { return {true, std::move(palette), kSoftware}; }
-
 bool same_file(const fs::path& a, const fs::path& b) {
   std::error_code none;
   return fs::equivalent(a, b, none);
@@ -69,6 +67,8 @@ void make_folder(const fs::path& folder) {
     throw Error("cannot make the folder {}: {}", folder.string(), error ? error.message() : "it is not a folder");
   }
 }
+
+PngOptions picture_options(std::vector<Rgb> palette) { return {true, std::move(palette), kSoftware}; }
 
 void write_picture(const fs::path& path, const Image& image, std::vector<Rgb> palette) {
   write_file(path, encode_png(image, picture_options(std::move(palette))));

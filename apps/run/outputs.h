@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/io/image.h"
+#include "engine/io/png_writer.h"
 
 namespace unet {
 
@@ -23,6 +23,8 @@ void make_folder(const std::filesystem::path& folder);
 /// A PNG with a mark by which is_our_picture knows it.
 void write_picture(const std::filesystem::path& path, const Image& image, std::vector<Rgb> palette = {});
 void write_picture(const std::filesystem::path& path, int width, int height, const std::vector<std::uint16_t>& values);
+/// What makes is_our_picture know a picture that is written row by row (PngWriter).
+PngOptions picture_options(std::vector<Rgb> palette = {});
 bool is_our_picture(const std::filesystem::path& path);
 /// Throws Error if something is there that write_picture has not written.
 void require_replaceable(const std::filesystem::path& path);

@@ -8,6 +8,7 @@
 #include <cmath>
 
 #include "apps/run/glyphs.h"
+#include "engine/data/crop.h"
 #include "engine/data/resize.h"
 
 namespace unet {
@@ -59,16 +60,17 @@ struct Range {
 };
 Range around(const Range& of, int width, int height, int radius, bool columns) {
   Range out = of;
-  const int length = columns ? height : width;
   const std::ptrdiff_t step = columns ? width : 1;
   for (int y = 0; y < height; ++y) {
-    for (int x = 0; x < width; ++x) {
-      const auto i = static_cast<std::size_t>(y) * width + x;
-      const int at = columns ? y : x;
-      for (int d = std::max(-radius, -at); d <= std::min(radius, length - 1 - at); ++d) {
-        const std::size_t j = i + static_cast<std::size_t>(d * step);
-        out.low[i] = std::min(out.low[i], of.low[j]);
-        out.high[i] = std::max(out.high[i], of.high[j]);
+    for (int d = -radius; d <= radius; ++d) {  // a row at once for each distance
+      if (columns && (y + d < 0 || y + d >= height)) continue;
+      const int begin = columns ? 0 : std::max(0, -d), end = columns ? width : width - std::max(0, d);
+      const auto row = static_cast<std::ptrdiff_t>(y) * width;
+      const std::uint8_t *low = of.low.data() + row + d * step, *high = of.high.data() + row + d * step;
+      std::uint8_t *to_low = out.low.data() + row, *to_high = out.high.data() + row;
+      for (int x = begin; x < end; ++x) {
+        to_low[x] = std::min(to_low[x], low[x]);
+        to_high[x] = std::max(to_high[x], high[x]);
       }
     }
   }
@@ -216,27 +218,35 @@ std::vector<Rgb> class_palette(int classes) {
   return out;
 }
 
-Image tint(const Image& photo, Labels labels, Background background) {
-  Image out = photo;
+Image tint_rows(const Image& photo, Labels labels, Background background, int top, int count) {
   const int radius = line_width(photo);
-  std::vector<std::uint8_t> shown(labels, labels + pixels_of(photo));
+  const int first = std::max(0, top - radius), end = std::min(photo.height, top + count + radius);  // outlines' reach
+  const auto width = static_cast<std::size_t>(photo.width);
+  std::vector<std::uint8_t> shown(labels + static_cast<std::size_t>(first) * width,
+                                  labels + static_cast<std::size_t>(end) * width);
   std::replace(shown.begin(), shown.end(), kIgnored, std::uint8_t{0});
   const Range near =
-      around(around({shown, shown}, photo.width, photo.height, radius, false), photo.width, photo.height, radius, true);
-  for (std::size_t i = 0; i < shown.size(); ++i) {
-    const auto x = i % static_cast<std::size_t>(photo.width), y = i / static_cast<std::size_t>(photo.width);
-    const Rgb under = pixel(photo, i), colour = class_colour(shown[i]);
-    if (labels[i] == kIgnored) {
+      around(around({shown, shown}, photo.width, end - first, radius, false), photo.width, end - first, radius, true);
+  Image out = cut(photo, {top, 0, count, photo.width});
+  for (std::size_t i = 0; i < pixels_of(out); ++i) {
+    const auto x = i % width, y = static_cast<std::size_t>(top) + i / width;
+    const std::size_t at = y * width + x, seen = at - static_cast<std::size_t>(first) * width;
+    const Rgb under = pixel(out, i), colour = class_colour(shown[seen]);
+    if (labels[at] == kIgnored) {
       set_pixel(out, i, mix(under, (x + y) / static_cast<std::size_t>(2 * radius) % 2 == 0 ? kPaper : kDark, 50));
-    } else if (near.low[i] < shown[i]) {
+    } else if (near.low[seen] < shown[seen]) {
       set_pixel(out, i, mix(colour, kPaper, 55));
-    } else if (near.high[i] > shown[i]) {
+    } else if (near.high[seen] > shown[seen]) {
       set_pixel(out, i, kDark);
-    } else if (shown[i] != 0 || background == Background::none) {
+    } else if (shown[seen] != 0 || background == Background::none) {
       set_pixel(out, i, mix(under, colour, 40));
     }
   }
   return out;
+}
+
+Image tint(const Image& photo, Labels labels, Background background) {
+  return tint_rows(photo, labels, background, 0, photo.height);
 }
 
 Image judgement(const Image& photo, Labels truth, Labels prediction, Background background,

@@ -217,7 +217,8 @@ std::vector<std::string> differences(const RunRecord& then, const RunRecord& now
     static const std::map<std::string, std::string> before{
         {"decay-all", "true"},   {"normalization", "imagenet"}, {"class-weights", "none"}, {"ignore-index", "255"},
         {"freeze-encoder", "0"}, {"encoder-lr-scale", "1"},     {"patience", "off"},       {"ema", "off"},
-        {"optimizer", "adam"},   {"momentum", "0.9"},           {"nesterov", "false"}};
+        {"optimizer", "adam"},   {"momentum", "0.9"},           {"nesterov", "false"},     {"crop", "none"},
+        {"crops-per-image", "1"}};
     const auto was = before.find(name);
     return was != before.end() ? was->second : std::string("not there");
   };

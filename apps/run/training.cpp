@@ -61,6 +61,7 @@ Metadata metadata_of(const TrainOptions& options) {
   return models::metadata_of({.spec = spec_of(options),
                               .height = options.image_size.height,
                               .width = options.image_size.width,
+                              .crops = options.crop.has_value(),
                               .border = options.border,
                               .exif = options.exif,
                               .background = options.background,
@@ -88,14 +89,14 @@ void check_sense(const TrainOptions& options, const Dataset& dataset, const mode
         "beyond 0; lower one of the two",
         options.weight_decay, lr, phase.number);
   }
-  const std::int64_t images = dataset.size(Split::train), left = images % options.batch_size;
+  const std::int64_t images = dataset.size(Split::train) * options.crops_per_image, left = images % options.batch_size;
   const std::int64_t fewest = left > 0 ? left : std::min(images, options.batch_size);
   if (fewest * model.deepest_pixels(options.image_size.height, options.image_size.width) == 1) {
     throw Error(
-        "batches of one image at --image-size {} leave the deepest batch norm one value a channel, which has no "
-        "variance: the network would not learn what it is evaluated with. {} images in batches of {} end with one "
-        "image; choose another --batch-size, or an --image-size of 32 or more",
-        options.image_size.str(), images, options.batch_size);
+        "batches of one image at {0} {1} leave the deepest batch norm one value a channel, which has no "
+        "variance: the network would not learn what it is evaluated with. {2} images in batches of {3} end with one "
+        "image; choose another --batch-size, or {0} of 32 or more",
+        options.crop ? "--crop" : "--image-size", options.image_size.str(), images, options.batch_size);
   }
 }
 
@@ -229,8 +230,8 @@ void say_start(const TrainOptions& options, const Machine& machine, const models
                const Tensor& class_weights) {
   say("device: {}, {}\n", machine.text, machine.arithmetic);
   const std::string normalization = models::text_of(model.spec().normalization);
-  say("{}: {} parameters, base channels {}, {} classes, images {}{}\n", options.model, model.parameters().count(),
-      options.base_channels, options.classes, options.image_size.str(),
+  say("{}: {} parameters, base channels {}, {} classes, {} {}{}\n", options.model, model.parameters().count(),
+      options.base_channels, options.classes, options.crop ? "crops" : "images", options.image_size.str(),
       normalization == "imagenet" ? "" : ", normalization " + normalization);
   if (class_weights.defined()) {
     const std::vector<std::string> names = class_names(options);

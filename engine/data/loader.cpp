@@ -8,6 +8,7 @@
 
 #include "engine/core/error.h"
 #include "engine/core/rng.h"
+#include "engine/data/crop.h"
 
 namespace unet {
 namespace {
@@ -18,6 +19,14 @@ LoaderOptions checked(LoaderOptions options) {
     throw Error("image size {}x{}: expected sides of 1 to {}", options.height, options.width, kMaxImageSide);
   }
   if (options.workers < 0) throw Error("{} workers: expected 0 or more", options.workers);
+  if (options.crops_per_image < 1 || (options.crops_per_image > 1 && options.frame != Frame::crop)) {
+    throw Error("{} crops of an image: expected 1 or more, and 1 where no crops are asked for",
+                options.crops_per_image);
+  }
+  if (options.frame == Frame::own && (options.batch_size != 1 || options.augment != Augment::none)) {
+    throw Error("pictures at their own sizes come one by one and as they are, not {} changed by \"{}\"",
+                options.batch_size, name_of(options.augment));
+  }
   options.prefetch = std::max(options.prefetch, 1);
   return options;
 }
@@ -53,7 +62,7 @@ void Loader::stop_workers() {
 
 /// Fisher-Yates with one draw for each place.
 std::vector<std::int64_t> Loader::order_of(std::int64_t epoch) const {
-  std::vector<std::int64_t> order(samples_.size());
+  std::vector<std::int64_t> order(static_cast<std::size_t>(images()));
   std::iota(order.begin(), order.end(), std::int64_t{0});
   if (!options_.shuffle) return order;
   for (std::size_t i = order.size(); i > 1; --i) {
@@ -64,6 +73,7 @@ std::vector<std::int64_t> Loader::order_of(std::int64_t epoch) const {
 }
 
 void Loader::give_back(Batch batch) {
+  if (options_.frame == Frame::own) return;  // the next one has another size
   const std::lock_guard lock(mutex_);
   spares_.push_back(std::move(batch));
 }
@@ -78,9 +88,12 @@ Batch Loader::empty_batch(std::int64_t number) {
   batch.N = std::min(options_.batch_size, images() - first);
   batch.H = options_.height;
   batch.W = options_.width;
-  batch.images.resize(static_cast<std::size_t>(batch.N * batch.H * batch.W * 3));
-  batch.labels.resize(static_cast<std::size_t>(batch.N * batch.H * batch.W));
+  if (options_.frame != Frame::own) {
+    batch.images.resize(static_cast<std::size_t>(batch.N * batch.H * batch.W * 3));
+    batch.labels.resize(static_cast<std::size_t>(batch.N * batch.H * batch.W));
+  }
   batch.indices.assign(order_.begin() + first, order_.begin() + first + batch.N);
+  for (std::int64_t& index : batch.indices) index /= options_.crops_per_image;
   batch.full_labels.clear();
   if (options_.full_labels) batch.full_labels.resize(static_cast<std::size_t>(batch.N));
   return batch;
@@ -115,8 +128,10 @@ std::shared_ptr<const LabelledImage> Loader::prepared(std::int64_t index, Image*
   }
   LabelledImage loaded = dataset_.load(samples_[at]);
   if (full_labels != nullptr) *full_labels = loaded.labels;
-  auto pair = std::make_shared<const LabelledImage>(prepare(
-      std::move(loaded), options_.augment, static_cast<int>(options_.height), static_cast<int>(options_.width)));
+  const int height = static_cast<int>(options_.height), width = static_cast<int>(options_.width);
+  auto pair = std::make_shared<const LabelledImage>(options_.frame == Frame::crop
+                                                        ? prepare_for_crops(std::move(loaded), height, width)
+                                                        : prepare(std::move(loaded), options_.augment, height, width));
   if (full_labels != nullptr) return pair;
   const std::size_t bytes = pair->image.pixels.size() + pair->labels.pixels.size();
   const std::lock_guard lock(mutex_);
@@ -134,11 +149,21 @@ Loader::CacheUse Loader::cache_use() {
 }
 
 void Loader::make(std::int64_t index, std::int64_t epoch, std::int64_t at, Batch& batch) {
+  if (options_.frame == Frame::own) {
+    LabelledImage pair = dataset_.load(samples_[static_cast<std::size_t>(index)]);
+    batch.H = pair.image.height;
+    batch.W = pair.image.width;
+    batch.images = std::move(pair.image.pixels);
+    batch.labels = std::move(pair.labels.pixels);
+    return;
+  }
   const auto place = static_cast<std::size_t>(at);
-  const auto pair = prepared(index, options_.full_labels ? &batch.full_labels[place] : nullptr);
+  const auto pair =
+      prepared(index / options_.crops_per_image, options_.full_labels ? &batch.full_labels[place] : nullptr);
   const std::int64_t pixels = batch.H * batch.W;
-  augment(*pair, options_.augment, options_.seed, epoch, index, static_cast<int>(batch.H), static_cast<int>(batch.W),
-          batch.images.data() + at * pixels * 3, batch.labels.data() + at * pixels);
+  const auto write = options_.frame == Frame::crop ? augment_crop : augment;
+  write(*pair, options_.augment, options_.seed, epoch, index, static_cast<int>(batch.H), static_cast<int>(batch.W),
+        batch.images.data() + at * pixels * 3, batch.labels.data() + at * pixels);
 }
 
 /// Never more than `prefetch` batches ahead of the consumer.
@@ -188,7 +213,8 @@ void Loader::work() {
 
 Batch Loader::make_batch(std::int64_t number) {
   Batch batch = empty_batch(number);
-  for (std::int64_t at = 0; at < batch.N; ++at) make(batch.indices[static_cast<std::size_t>(at)], epoch_, at, batch);
+  const std::int64_t first = number * options_.batch_size;
+  for (std::int64_t at = 0; at < batch.N; ++at) make(order_[static_cast<std::size_t>(first + at)], epoch_, at, batch);
   return batch;
 }
 

@@ -26,9 +26,18 @@ struct Batch {
   std::vector<Image> full_labels;     ///< [N] at the masks' own sizes, if asked for
 };
 
+/// What of a picture a sample shows.
+enum class Frame {
+  whole,  ///< all of it, brought to the asked size
+  crop,   ///< a random window of the asked size, at the picture's own scale (crop.h)
+  own,    ///< all of it at its own size, one a batch, decoded each time; the asked size is that of tiles to make of it
+};
+
 struct LoaderOptions {
   std::int64_t batch_size = 16;
   std::int64_t height = 256, width = 256;
+  Frame frame = Frame::whole;
+  std::int64_t crops_per_image = 1;  ///< samples of each picture in an epoch; above 1 for crops alone
   Augment augment = Augment::none;
   std::uint64_t seed = 0;
   bool shuffle = false;
@@ -46,7 +55,8 @@ class Loader {
   Loader(const Loader&) = delete;
   Loader& operator=(const Loader&) = delete;
 
-  std::int64_t images() const { return static_cast<std::int64_t>(samples_.size()); }
+  /// Samples of an epoch: pictures, or their crops.
+  std::int64_t images() const { return static_cast<std::int64_t>(samples_.size()) * options_.crops_per_image; }
   const LoaderOptions& options() const { return options_; }
   std::int64_t batches() const { return (images() + options_.batch_size - 1) / options_.batch_size; }
   const Sample& sample(std::int64_t index) const { return samples_[static_cast<std::size_t>(index)]; }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -27,6 +28,24 @@ ImageHead png_head(Bytes bytes, const std::string& name);
 Image png_decode(Bytes bytes, const std::string& name, PngUse use, Exif exif);
 /// bits: 8, or 16 with the high byte of a sample first in the image's pixels, of 1 channel, whose width counts samples.
 std::vector<std::uint8_t> png_encode(const Image& image, int bits, const PngOptions& options);
+
+/// A PNG row by row. Throws Error on what cannot be encoded.
+class PngEncoder {
+ public:
+  /// image: its sides and channels are those of the whole, its pixels are not looked at.
+  PngEncoder(const Image& image, int bits, const PngOptions& options);
+  ~PngEncoder();
+  /// `count` more rows, dense.
+  void rows(const std::uint8_t* pixels, int count);
+  /// After the last row.
+  void end();
+  /// The bytes of the file since the last call.
+  std::vector<std::uint8_t> take();
+
+ private:
+  std::unique_ptr<struct PngState> state_;
+  std::size_t row_bytes_;
+};
 
 /// EXIF orientation 1..8 from the payload of an APP1 segment; 1 where there is none or it makes no sense.
 int exif_orientation(Bytes app1);

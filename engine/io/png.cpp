@@ -5,21 +5,12 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <utility>
 
 #include "engine/core/error.h"
 #include "engine/io/codec.h"
 
 namespace unet::codec {
-namespace {
-
-/// Signature and the IHDR chunk: 8 + length 4, type 4, data 13.
-constexpr std::size_t kHeadBytes = 29;
-
-/// What libpng may take at once (a row is 0.5 MB at most), as its own limits only warn.
-constexpr png_alloc_size_t kMaxAllocation = 8'000'000;
-/// A profile and each of the packed texts, which nobody looks at here: but for their faults they are passed over.
-constexpr png_alloc_size_t kMaxUnpacked = 1'000'000;
-constexpr png_uint_32 kMaxPackedTexts = 8;
 
 struct PngState {
   png_structp png = nullptr;
@@ -42,6 +33,17 @@ struct PngState {
     }
   }
 };
+
+namespace {
+
+/// Signature and the IHDR chunk: 8 + length 4, type 4, data 13.
+constexpr std::size_t kHeadBytes = 29;
+
+/// What libpng may take at once (a row is 0.5 MB at most), as its own limits only warn.
+constexpr png_alloc_size_t kMaxAllocation = 8'000'000;
+/// A profile and each of the packed texts, which nobody looks at here: but for their faults they are passed over.
+constexpr png_alloc_size_t kMaxUnpacked = 1'000'000;
+constexpr png_uint_32 kMaxPackedTexts = 8;
 
 [[noreturn]] void on_error(png_structp png, png_const_charp text) {
   auto* state = static_cast<PngState*>(png_get_error_ptr(png));
@@ -216,7 +218,7 @@ void set_speed(png_structp png, int colour_type, int bits) {
   png_set_filter(png, PNG_FILTER_TYPE_BASE, smooth ? PNG_FILTER_SUB : PNG_FILTER_NONE);
 }
 
-bool write_rows(PngState& state, const Image& image, const RowFormat& format) {
+bool write_head(PngState& state, const Image& image, const RowFormat& format) {
   state.png = png_create_write_struct(PNG_LIBPNG_VER_STRING, &state, on_error, on_warning);
   if (!state.png) return false;
   if (setjmp(png_jmpbuf(state.png)) != 0) return false;
@@ -244,34 +246,60 @@ bool write_rows(PngState& state, const Image& image, const RowFormat& format) {
   }
   if (format.fast) set_speed(state.png, format.colour_type, format.bits);
   png_write_info(state.png, state.info);
-  const std::size_t row_bytes = static_cast<std::size_t>(image.width) * image.channels * format.bits / 8;
-  for (int y = 0; y < image.height; ++y) {
-    png_write_row(state.png, image.pixels.data() + static_cast<std::size_t>(y) * row_bytes);
-  }
+  return true;
+}
+
+bool write_rows(PngState& state, const std::uint8_t* pixels, int count, std::size_t row_bytes) {
+  if (setjmp(png_jmpbuf(state.png)) != 0) return false;
+  for (int y = 0; y < count; ++y) png_write_row(state.png, pixels + static_cast<std::size_t>(y) * row_bytes);
+  return true;
+}
+
+bool write_end(PngState& state) {
+  if (setjmp(png_jmpbuf(state.png)) != 0) return false;
   png_write_end(state.png, state.info);
   return true;
 }
 
 }  // namespace
 
-std::vector<std::uint8_t> png_encode(const Image& image, int bits, const PngOptions& options) {
+PngEncoder::PngEncoder(const Image& image, int bits, const PngOptions& options)
+    : state_(std::make_unique<PngState>(true)),
+      row_bytes_(static_cast<std::size_t>(image.width) * image.channels * bits / 8) {
   const auto entries = options.palette.size();
   if (entries > 256 || (entries > 0 && (image.channels != 1 || bits != 8))) {
     throw Error(
         "cannot encode a PNG: a palette of {} colours for {} channels of {} bits; expected at most 256 for 1 of 8",
         entries, image.channels, bits);
   }
-  if (entries > 0) check_palette(image, static_cast<int>(entries), "cannot encode a PNG");
   const int colour_type = entries > 0           ? PNG_COLOR_TYPE_PALETTE
                           : image.channels == 1 ? PNG_COLOR_TYPE_GRAY
                                                 : PNG_COLOR_TYPE_RGB;
-  PngState state(true);
-  if (!write_rows(state, image,
+  if (!write_head(*state_, image,
                   {bits, colour_type, options.palette.data(), static_cast<int>(entries), options.software.c_str(),
                    options.fast})) {
-    throw Error("cannot encode a PNG: {}", state.message);
+    throw Error("cannot encode a PNG: {}", state_->message);
   }
-  return std::move(state.written);
+}
+
+PngEncoder::~PngEncoder() = default;
+
+void PngEncoder::rows(const std::uint8_t* pixels, int count) {
+  if (!write_rows(*state_, pixels, count, row_bytes_)) throw Error("cannot encode a PNG: {}", state_->message);
+}
+
+void PngEncoder::end() {
+  if (!write_end(*state_)) throw Error("cannot encode a PNG: {}", state_->message);
+}
+
+std::vector<std::uint8_t> PngEncoder::take() { return std::exchange(state_->written, {}); }
+
+std::vector<std::uint8_t> png_encode(const Image& image, int bits, const PngOptions& options) {
+  PngEncoder encoder(image, bits, options);
+  if (!options.palette.empty()) check_palette(image, static_cast<int>(options.palette.size()), "cannot encode a PNG");
+  encoder.rows(image.pixels.data(), image.height);
+  encoder.end();
+  return encoder.take();
 }
 
 }  // namespace unet::codec

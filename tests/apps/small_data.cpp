@@ -80,7 +80,8 @@ Words small_run(const fs::path& data, const fs::path& output, const Words& words
                                     {"-b", "4"},
                                     {"-e", "1"}}) {
     const bool of_phases = name == "-e" && (given("--phase") || given("--config"));  // which say it themselves
-    if (!given(name) && !of_phases) out = out + Words{name, value};
+    const bool of_crops = name == "--image-size" && given("--crop");
+    if (!given(name) && !of_phases && !of_crops) out = out + Words{name, value};
   }
   return out + words;
 }

@@ -130,5 +130,23 @@ TEST(Glyphs, TextIsScaledAndCutAtTheEdge) {
   draw_text(small, 9, 5, "abc", 3, {0, 0, 0});
 }
 
+TEST(Overlay, InPartsItIsTheSame) {
+  const Image photo = flat(640, 700, {90, 120, 60});  // lines of 3 pixels
+  Image labels = square(700, 2);
+  labels.width = 640;
+  labels.pixels.resize(640 * 700);
+  std::fill_n(labels.row(333), 320, std::uint8_t{255});
+  const Image whole = tint(photo, labels.pixels.data(), Background::class0);
+  for (const int count : {1, 37, 256}) {
+    std::vector<std::uint8_t> parts;
+    for (int y = 0; y < photo.height; y += count) {
+      const Image part =
+          tint_rows(photo, labels.pixels.data(), Background::class0, y, std::min(count, photo.height - y));
+      parts.insert(parts.end(), part.pixels.begin(), part.pixels.end());
+    }
+    EXPECT_TRUE(parts == whole.pixels) << count;
+  }
+}
+
 }  // namespace
 }  // namespace unet

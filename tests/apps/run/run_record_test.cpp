@@ -190,8 +190,9 @@ TEST(RunRecord, OfATimeWithoutTheChoiceDecayedAll) {
 TEST(RunRecord, OfATimeBeforeAnOptionDidWhatItsDefaultDoes) {
   RunRecord then, now;
   for (const auto& [name, value] : resolved(TrainOptions())) then.options[name] = now.options[name] = value;
-  for (const char* later : {"class-weights", "ignore-index", "freeze-encoder", "encoder-lr-scale", "normalization",
-                            "patience", "ema", "optimizer", "momentum", "nesterov", "preset"}) {
+  for (const char* later :
+       {"class-weights", "ignore-index", "freeze-encoder", "encoder-lr-scale", "normalization", "patience", "ema",
+        "optimizer", "momentum", "nesterov", "preset", "crop", "crops-per-image"}) {
     EXPECT_EQ(then.options.erase(later), 1u) << later;
   }
   EXPECT_EQ(differences(then, now, harmless_options()), std::vector<std::string>());

@@ -248,5 +248,76 @@ TEST_F(LoaderTest, RefusesSenselessOptionsAndEmptySplits) {
   test::expect_parts(message_of([&] { Loader(dataset, Split::test, options(1)); }), {"split test is empty"});
 }
 
+TEST_F(LoaderTest, CropsAreTheSameForAnyWorkersAndSeveralOfAnImage) {
+  const Dataset dataset = data();
+  const auto with = [&](int workers, std::size_t cache_bytes) {
+    LoaderOptions out = options(workers);
+    out.height = 8;
+    out.width = 12;
+    out.frame = Frame::crop;
+    out.crops_per_image = 3;
+    out.cache_bytes = cache_bytes;
+    return out;
+  };
+  Loader alone(dataset, Split::train, with(0, 0));
+  EXPECT_EQ(alone.images(), 99);
+  EXPECT_EQ(alone.batches(), 25);
+  alone.start(2);
+  const std::vector<Batch> expected = rest(alone);
+  ASSERT_EQ(expected.size(), 25u);
+  EXPECT_EQ(expected[24].N, 3);
+  std::vector<int> seen(33);
+  for (const Batch& batch : expected) {
+    for (const std::int64_t index : batch.indices) ++seen[static_cast<std::size_t>(index)];
+  }
+  EXPECT_EQ(seen, std::vector<int>(33, 3)) << "each image three times";
+  for (const int workers : {0, 1, 3}) {
+    Loader loader(dataset, Split::train, with(workers, 1 << 20));
+    for (int round = 0; round < 2; ++round) {  // the second from the cache
+      loader.start(2);
+      EXPECT_TRUE(same(rest(loader), expected)) << workers;
+    }
+    EXPECT_EQ(loader.cache_use().pairs, 33);
+    loader.start(2, 20);
+    EXPECT_TRUE(same(rest(loader), {expected.begin() + 20, expected.end()})) << "in the middle of an epoch";
+  }
+}
+
+TEST_F(LoaderTest, PicturesAtTheirOwnSizesComeOneByOne) {
+  test::write_bytes(folder_ / "images/pet_005.jpg", encode_png(test::flat_rgb(9, 50, 5)));
+  test::write_bytes(folder_ / "annotations/trimaps/pet_005.png", encode_png(test::flat_mask(9, 50, 1)));
+  const Dataset dataset = data();
+  LoaderOptions own = options(2, Augment::none);
+  own.batch_size = 1;
+  own.shuffle = false;
+  own.frame = Frame::own;
+  for (const int workers : {0, 2}) {
+    own.workers = workers;
+    Loader loader(dataset, Split::train, own);
+    loader.start(0);
+    const std::vector<Batch> batches = rest(loader);
+    ASSERT_EQ(batches.size(), 33u);
+    for (const Batch& batch : batches) {
+      const Sample& sample = loader.sample(batch.indices[0]);
+      const LabelledImage pair = dataset.load(sample);
+      EXPECT_EQ(std::pair(batch.H, batch.W),
+                std::pair(std::int64_t{pair.image.height}, std::int64_t{pair.image.width}));
+      EXPECT_EQ(batch.H == 50, sample.name == "pet_005");
+      EXPECT_EQ(batch.images, pair.image.pixels);
+      EXPECT_EQ(batch.labels, pair.labels.pixels);
+    }
+  }
+}
+
+TEST_F(LoaderTest, SenselessFramesAreRefused) {
+  const Dataset dataset = data();
+  LoaderOptions wrong = options(0);
+  wrong.crops_per_image = 2;
+  test::expect_parts(message_of([&] { Loader(dataset, Split::train, wrong); }), {"2 crops", "1 where no crops"});
+  wrong = options(0);
+  wrong.frame = Frame::own;
+  test::expect_parts(message_of([&] { Loader(dataset, Split::train, wrong); }), {"one by one"});
+}
+
 }  // namespace
 }  // namespace unet
