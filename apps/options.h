@@ -89,6 +89,7 @@ struct TrainOptions {
   bool force = false;          // resume in spite of differences
   double save_every = 300;     // seconds between saves of the state within an epoch
   std::string on_corrupt = "stop";
+  bool report_paths = false;
   bool verbose = false;
   bool quiet = false;
 };

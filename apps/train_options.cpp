@@ -201,6 +201,8 @@ OptionTable table_of(TrainOptions& o, const std::vector<std::string>& networks) 
       {output, "--keep", keep(o.keep), "Epoch files to keep besides the best ones, or `all`", true},
       {output, "--save-every", number(o.save_every, Real::not_negative),
        "Seconds between saves of the run's state within an epoch", true},
+      {output, "--report-paths", flag(o.report_paths),
+       "Whole paths in report.html, which else holds none that tells where this machine keeps its files", true},
       {output, "--force", of_this_call(flag(o.force)),
        "Resume in spite of other options, data or machine, or damaged logs"},
       {output, "--overwrite", of_this_call(flag(o.overwrite)), "Replace the run that the output folder holds"},
