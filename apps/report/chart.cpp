@@ -25,8 +25,8 @@ std::string tick_text(double value, const Axis& axis) {
   // A step of 2.5, 0.25, ... needs one digit more than its power of ten.
   const bool quarter = std::fabs(axis.step / std::pow(10, std::floor(std::log10(axis.step) + 1e-9)) - 2.5) < 1e-6;
   if (digits > 4 - 1e-9) return value == 0 ? "0" : fmt::format("{:.3g}", value);
-  return fmt::format("{:.{}f}", value,
-                     std::clamp(static_cast<int>(std::ceil(digits - 1e-9)), 0, 6) + (quarter ? 1 : 0));
+  const int decimals = static_cast<int>(std::ceil(digits - 1e-9)) + (quarter ? 1 : 0);
+  return fmt::format("{:.{}f}", value, std::clamp(decimals, 0, 6));
 }
 
 }  // namespace

@@ -65,21 +65,34 @@ struct UnitPlot {
   }
 };
 
-}  // namespace
-
-std::string epoch_figure(const std::string& title, const std::string& what, const std::vector<double>& phase,
-                         const std::vector<NamedCurve>& curves, const Reach& reach) {
+/// phase: marked, if there is any.
+std::string curves_figure(const std::string& title, const std::string& what, std::size_t epochs,
+                          const std::vector<double>& phase, const std::vector<NamedCurve>& curves, const Reach& reach) {
   std::vector<Curve> drawn;
   std::vector<std::string> names;
   for (std::size_t i = 0; i < curves.size(); ++i) {
     drawn.push_back({series_colour(i), curves[i].values, series_dash(i)});
     names.push_back(curves[i].name);
   }
-  const Axis x = epoch_axis(phase.size(), kLeft, kRight), y = value_axis(drawn, reach, kBottom, kTop);
+  const Axis x = epoch_axis(epochs, kLeft, kRight), y = value_axis(drawn, reach, kBottom, kTop);
   std::string out = phase_marks(phase, x, {{kTop, kBottom}}, kTop - 9, page_colours());
-  out += y_ticks(y, kLeft, kRight, page_colours()) + epoch_ticks(x, phase.size(), kBottom, page_colours());
-  for (const Curve& curve : drawn) out += line_of(curve, phase, x, y);
+  out += y_ticks(y, kLeft, kRight, page_colours()) + epoch_ticks(x, epochs, kBottom, page_colours());
+  for (std::size_t i = 0; i < curves.size(); ++i) {
+    out += line_of(drawn[i], curves[i].phase.empty() ? phase : curves[i].phase, x, y);
+  }
   return frame(title, what, out + axis_name("epoch"), names.size() > 1 ? legend_of(names) : "");
+}
+
+}  // namespace
+
+std::string epoch_figure(const std::string& title, const std::string& what, const std::vector<double>& phase,
+                         const std::vector<NamedCurve>& curves, const Reach& reach) {
+  return curves_figure(title, what, phase.size(), phase, curves, reach);
+}
+
+std::string epoch_figure(const std::string& title, const std::string& what, std::size_t epochs,
+                         const std::vector<NamedCurve>& curves, const Reach& reach) {
+  return curves_figure(title, what, epochs, {}, curves, reach);
 }
 
 std::string unit_lines_figure(const std::string& title, const std::string& what, const std::string& x_name,

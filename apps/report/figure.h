@@ -12,10 +12,14 @@ namespace unet {
 struct NamedCurve {
   std::string name;  // text of others
   std::vector<double> values;
+  std::vector<double> phase;  // of the epochs; empty: the chart's
 };
 
 /// Curves over the epochs of a run, its phases marked. title: markup; what: what a reader who cannot see it is told.
 std::string epoch_figure(const std::string& title, const std::string& what, const std::vector<double>& phase,
+                         const std::vector<NamedCurve>& curves, const Reach& reach);
+/// The same of several runs, each with phases of its own, over so many epochs.
+std::string epoch_figure(const std::string& title, const std::string& what, std::size_t epochs,
                          const std::vector<NamedCurve>& curves, const Reach& reach);
 
 /// Lines through points (x, y), both from 0 to 1.

@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+
 #include "apps/report/html.h"
 #include "apps/report/style.h"
 
@@ -27,6 +29,12 @@ std::string pairs_table(std::string_view caption, const std::vector<std::pair<st
   HtmlTable table{.caption = html_text(caption), .head = {}, .rows = {}, .kind = "pairs"};
   for (const auto& [name, value] : rows) table.rows.push_back({html_text(name), html_text(value)});
   return html_of(table);
+}
+
+std::string warning_list(const std::vector<std::string>& warnings) {
+  std::string out;
+  for (const std::string& warning : warnings) out += element("li", html_text(warning)) + "\n";
+  return out.empty() ? "" : block("ul", out, " class=\"warnings\"");
 }
 
 std::string lines_block(std::string_view text) {

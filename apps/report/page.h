@@ -3,6 +3,7 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace unet {
@@ -15,6 +16,9 @@ std::string section(std::string_view id, std::string_view heading, std::string_v
 
 /// Names and values of others, a row each.
 std::string pairs_table(std::string_view caption, const std::vector<std::pair<std::string, std::string>>& rows);
+
+/// Sentences of others as a list; nothing where there are none.
+std::string warning_list(const std::vector<std::string>& warnings);
 
 /// Lines of others as they stand.
 std::string lines_block(std::string_view text);

@@ -4,10 +4,9 @@
 #include <cmath>
 #include <span>
 
-#include "apps/report/html.h"
+#include "apps/report/pictures.h"
 #include "apps/run/overlay.h"
 #include "engine/core/dispatch.h"
-#include "engine/data/resize.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/probability_bins.h"
@@ -17,34 +16,7 @@ namespace {
 
 constexpr std::size_t kOfEach = 2;             // best, median, worst
 constexpr std::size_t kOfBatch = 8;            // training images
-constexpr int kSide = 320, kQuality = 82;      // of a picture in the page
 constexpr std::int64_t kMostBytes = 64 << 20;  // for images that may be the median
-
-Image photo_of(const Batch& batch, std::int64_t n) {
-  Image out(static_cast<int>(batch.W), static_cast<int>(batch.H), 3);
-  std::copy_n(batch.images.data() + n * batch.H * batch.W * 3, out.pixels.size(), out.pixels.begin());
-  return out;
-}
-
-/// What it is multiplied by so as to fit into the page.
-double scale_of(const Image& image) {
-  return std::min(1.0, static_cast<double>(kSide) / std::max(image.width, image.height));
-}
-int scaled(int side, double scale) { return std::max(1, static_cast<int>(std::lround(side * scale))); }
-
-Image photo_in_page(const Image& photo) {
-  const double scale = scale_of(photo);
-  return resize_bilinear(photo, scaled(photo.width, scale), scaled(photo.height, scale));
-}
-
-std::vector<std::uint8_t> labels_in_page(const std::vector<std::uint8_t>& labels, const Image& photo) {
-  Image image(photo.width, photo.height, 1);
-  image.pixels = labels;
-  const double scale = scale_of(photo);
-  return resize_nearest(std::move(image), scaled(photo.width, scale), scaled(photo.height, scale)).pixels;
-}
-
-std::string uri_of(const Image& image) { return jpeg_uri(encode_jpeg(image, kQuality)); }
 
 /// Dice of an image from its pixels by truth and prediction.
 std::optional<double> dice_of(const std::int64_t* confusion, std::size_t classes, Background background) {
@@ -168,10 +140,10 @@ ReviewedPicture Reviewer::picture_of(const std::string& role, const Kept& kept) 
   return {.role = role,
           .name = images_[kept.place].name,
           .dice = kept.dice,
-          .photo = uri_of(photo),
-          .truth = uri_of(tint(photo, truth.data(), background_)),
-          .prediction = uri_of(tint(photo, predicted.data(), background_)),
-          .errors = uri_of(comparison(photo, truth.data(), predicted.data(), background_))};
+          .photo = picture_uri(photo),
+          .truth = picture_uri(tint(photo, truth.data(), background_)),
+          .prediction = picture_uri(tint(photo, predicted.data(), background_)),
+          .errors = picture_uri(comparison(photo, truth.data(), predicted.data(), background_))};
 }
 
 Review Reviewer::review() const {
@@ -182,7 +154,7 @@ Review Reviewer::review() const {
   out.bins = counted_;
   out.images = images_;
   for (const auto& [role, kept] : chosen()) out.pictures.push_back(picture_of(role, *kept));
-  for (const Image& image : batch_) out.batch.push_back(uri_of(image));
+  for (const Image& image : batch_) out.batch.push_back(picture_uri(image));
   return out;
 }
 

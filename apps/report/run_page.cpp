@@ -94,23 +94,23 @@ std::string curves(const RunFacts& facts, const CsvTable& metrics) {
   std::vector<NamedCurve> of_classes;
   for (std::size_t c = 0; c < facts.classes.size(); ++c) {
     of_classes.push_back(
-        {class_title(facts.classes, c), numbers_if_there(metrics, column_of("dice", facts.classes[c]))});
+        {class_title(facts.classes, c), numbers_if_there(metrics, column_of("dice", facts.classes[c])), {}});
   }
   const std::vector<double> train = numbers_of(metrics, "train_loss"), val = numbers_of(metrics, "val_loss"),
                             lr = numbers_of(metrics, "lr"), seconds = numbers_of(metrics, "seconds");
   std::string out;
   out += epoch_figure("Loss", fmt::format("Loss over the epochs: training {}; validation {}", ends(train), ends(val)),
-                      phase, {{"training", train}, {"validation", val}}, {.from_zero = true});
+                      phase, {{"training", train, {}}, {"validation", val, {}}}, {.from_zero = true});
   out += epoch_figure(
       "Validation Dice",
       fmt::format("Validation Dice over the epochs, mean of the images: {}, and its moving average", ends(dice)), phase,
-      {{"mean of the images", dice}, {"moving average (0.9)", moving_average(dice)}}, {.most = 1});
+      {{"mean of the images", dice, {}}, {"moving average (0.9)", moving_average(dice), {}}}, {.most = 1});
   out += epoch_figure("Dice of each class", "Validation Dice of each class over the epochs, all images as one", phase,
                       of_classes, {.most = 1});
   out += epoch_figure("Learning rate", fmt::format("Learning rate over the epochs: {}", ends(lr)), phase,
-                      {{"learning rate", lr}}, {.from_zero = true});
+                      {{"learning rate", lr, {}}}, {.from_zero = true});
   out += epoch_figure("Seconds an epoch", fmt::format("Seconds of each epoch, validation included: {}", ends(seconds)),
-                      phase, {{"seconds", seconds}}, {.from_zero = true});
+                      phase, {{"seconds", seconds, {}}}, {.from_zero = true});
   return block("div", out, " class=\"grid\"");
 }
 
@@ -161,7 +161,7 @@ std::string machine(const RunFacts& facts, const CsvTable& metrics, const RunMom
 
 std::string phases(const RunFacts& facts) {
   HtmlTable table{
-      .caption = "", .head = {"phase", "loss", "epochs", "learning rate", "begins with"}, .rows = {}, .kind = "pairs"};
+      .caption = "", .head = {"phase", "loss", "epochs", "learning rate", "begins with"}, .rows = {}, .kind = "words"};
   for (const Phase& phase : facts.recipe) {
     table.rows.push_back({std::to_string(phase.number), html_text(nn::text_of(phase.loss)),
                           std::to_string(phase.epochs), fmt::format("{:g}", phase.lr),
@@ -202,10 +202,7 @@ std::string run_page(const RunFacts& facts, const CsvTable& metrics, const std::
                       of + colour_legend(*review, false) + batch_pictures(*review));
     }
   }
-  std::string warnings;
-  for (const std::string& warning : facts.warnings) warnings += element("li", html_text(warning)) + "\n";
-  if (!warnings.empty()) warnings = block("ul", warnings, " class=\"warnings\"");
-  body += section("data", "Data", lines_block(facts.data) + warnings);
+  body += section("data", "Data", lines_block(facts.data) + warning_list(facts.warnings));
   body += section("phases", "Phases", phases(facts));
   body += section("options", "Options other than their defaults",
                   facts.options.empty() ? element("p", "None.") : pairs_table("", facts.options));

@@ -22,17 +22,8 @@ std::size_t resident_peak() {
 
 }  // namespace
 
-void RunReport::keep(const Reviewer& reviewer, int phase, std::int64_t epoch) {
-  review_ = reviewer.review();
-  review_->phase = phase;
-  review_->epoch = epoch;
-  looked_ = true;
-  write_file_durably(folder_ / kReviewFile, to_text(*review_));
-}
-
-void RunReport::look_for_review() {
-  if (looked_) return;
-  looked_ = true;
+RunReport::RunReport(std::filesystem::path folder, RunFacts facts, Device device)
+    : folder_(std::move(folder)), facts_(std::move(facts)), device_(device) {
   try {
     review_ = review_in(folder_);
   } catch (const Error& error) {
@@ -40,8 +31,14 @@ void RunReport::look_for_review() {
   }
 }
 
+void RunReport::keep(const Reviewer& reviewer, int phase, std::int64_t epoch) {
+  review_ = reviewer.review();
+  review_->phase = phase;
+  review_->epoch = epoch;
+  write_file_durably(folder_ / kReviewFile, to_text(*review_));
+}
+
 void RunReport::write(const CsvTable& metrics, const RunState& state, bool finished) {
-  look_for_review();
   const bool of_best =
       review_ && state.best && review_->phase == state.best->phase && review_->epoch == state.best->epoch;
   const RunMoment moment{.begun = readable_time(state.started),

@@ -13,9 +13,9 @@ namespace unet {
 
 class RunReport {
  public:
-  /// device: whose memory the page tells of.
-  RunReport(std::filesystem::path folder, RunFacts facts, Device device)
-      : folder_(std::move(folder)), facts_(std::move(facts)), device_(device) {}
+  /// Takes up what an earlier process of the run has kept; warns where that is damaged. device: whose memory the page
+  /// tells of.
+  RunReport(std::filesystem::path folder, RunFacts facts, Device device);
 
   /// Keeps what was seen in the validation of the best epoch so far.
   void keep(const Reviewer& reviewer, int phase, std::int64_t epoch);
@@ -23,13 +23,10 @@ class RunReport {
   void write(const CsvTable& metrics, const RunState& state, bool finished);
 
  private:
-  void look_for_review();
-
   std::filesystem::path folder_;
   RunFacts facts_;
   Device device_;
   std::optional<Review> review_;
-  bool looked_ = false;  // for what an earlier process of the run has kept
 };
 
 }  // namespace unet

@@ -28,11 +28,12 @@ p{margin:.4em 0 .8em}
 .tiles li,.card{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:12px 14px}
 .tiles b{display:block;font-size:1.5rem;font-variant-numeric:tabular-nums;line-height:1.3}
 .tiles span{color:var(--soft);font-size:.87rem}
+section>.card{margin-bottom:14px}
 .grid{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,360px),1fr));gap:16px;align-items:start}
 figure{margin:0}
 figcaption{font-size:.87rem;margin-top:.4em;overflow-wrap:anywhere}
 svg{display:block;width:100%;height:auto}
-svg text{fill:var(--soft);font-size:11.5px}
+svg text{fill:var(--soft);font-size:13px}
 .legend{display:flex;flex-wrap:wrap;gap:2px 14px;margin:.4em 0 0;padding:0;list-style:none;font-size:.87rem;overflow-wrap:anywhere}
 .legend svg{display:inline-block;width:26px;height:10px;vertical-align:middle;margin-right:5px}
 .legend i{display:inline-block;width:12px;height:12px;border:1px solid var(--ink);margin-right:5px;vertical-align:-1px}
@@ -46,6 +47,8 @@ thead th{color:var(--soft)}
 tbody th{font-weight:500}
 .pairs td,.pairs th{white-space:normal;text-align:left;vertical-align:top;overflow-wrap:anywhere}
 .pairs th{width:30%;min-width:110px}
+.words td,.words th{text-align:left}.words td:last-child{white-space:normal;min-width:200px}
+figure>svg{max-width:560px;margin:0 auto}
 .heat td{background:rgba(var(--heat-rgb),calc(var(--v)*.45))}
 .pictures{display:grid;grid-template-columns:repeat(4,1fr);gap:6px}
 .batch{display:grid;grid-template-columns:repeat(auto-fill,minmax(140px,1fr));gap:6px}
