@@ -1,3 +1,5 @@
+#include <array>
+
 #include "apps/command_line.h"
 #include "apps/option_table.h"
 #include "apps/run/outputs.h"
@@ -62,6 +64,9 @@ std::optional<int> parse(int argc, char** argv, EvalOptions& o) {
                         "Write each image's figures here as CSV; -: to standard output"},
                        {"", "--overlays", name(o.overlays, "DIR"),
                         "Write pictures here: photo | truth | prediction | comparison"},
+                       {"", "--report", name(o.report, "FILE"),
+                        "Write a page to look at here: figures, classes, confusion, certainty, pictures (HTML)"},
+                       {"", "--report-paths", flag(o.report_paths), "Whole paths in that page"},
                        {"", "--worst", number(o.worst, Within{1, kMostOf}),
                         "Overlays of the K images with the lowest Dice only; names them"}}}));
   const std::optional<int> code = parse_words(app, argc, argv);
@@ -75,9 +80,15 @@ std::optional<int> parse(int argc, char** argv, EvalOptions& o) {
     warn("eval_unet: {}\n", wrong);
     return 2;
   }
-  if (!o.json.empty() && !o.per_image.empty() && one_file(o.json, o.per_image)) {
-    warn("eval_unet: --json and --per-image name one file; name two\n");
-    return 2;
+  const std::array<std::pair<const char*, const std::string*>, 3> files{
+      {{"--json", &o.json}, {"--per-image", &o.per_image}, {"--report", &o.report}}};
+  for (std::size_t a = 0; a < files.size(); ++a) {
+    for (std::size_t b = a + 1; b < files.size(); ++b) {
+      if (files[a].second->empty() || files[b].second->empty() || !one_file(*files[a].second, *files[b].second))
+        continue;
+      warn("eval_unet: {} and {} name one file; name two\n", files[a].first, files[b].first);
+      return 2;
+    }
   }
   return std::nullopt;
 }
@@ -110,6 +121,21 @@ std::optional<int> parse(int argc, char** argv, PredictOptions& o) {
     return 2;
   }
   return std::nullopt;
+}
+
+std::optional<int> parse(int argc, char** argv, CompareOptions& o) {
+  CLI::App app("Compares runs on the same data in a page: curves, figures, options, image by image.", "compare_runs");
+  app.set_version_flag("--version", version_text("compare_runs"));
+  const auto folders = [&o](CLI::App& to, const std::string& names, const std::string& help) {
+    return to.add_option(names, o.runs, help)->required()->expected(2, 9)->type_name("RUN...");
+  };
+  add_options(app,
+              joined({{{"", "runs", {folders, {}}, "Folders of two to nine runs; the first is held against the others"},
+                       {"", "-o,--output", required(name(o.output, "FILE")), "The page (HTML)"},
+                       {"", "-d,--data", name(o.data, "DIR"), "Where the data lie now [where the runs found them]"},
+                       {"", "--report-paths", flag(o.report_paths), "Whole paths in the page"}},
+                      ungrouped(machine_rows(o.machine))}));
+  return parse_words(app, argc, argv);
 }
 
 }  // namespace unet

@@ -7,6 +7,8 @@
 
 #include "apps/options.h"
 #include "apps/programs.h"
+#include "apps/report/eval_page.h"
+#include "apps/report/reviewer.h"
 #include "apps/run/data_options.h"
 #include "apps/run/evaluation.h"
 #include "apps/run/failure.h"
@@ -18,8 +20,10 @@
 #include "apps/run/overlay.h"
 #include "apps/run/plan_cache.h"
 #include "apps/run/screen.h"
+#include "apps/run/version.h"
 #include "apps/run/weights.h"
 #include "engine/core/error.h"
+#include "engine/core/text.h"
 #include "engine/io/csv.h"
 #include "engine/io/durable_file.h"
 #include "kernels/cpu/parallel.h"
@@ -36,8 +40,10 @@ void check_outputs(const EvalOptions& options) {
   std::vector<std::filesystem::path> inputs = inputs_of_data(options.data);
   inputs.emplace_back(options.checkpoint);
   if (!options.machine.plans.empty()) inputs.emplace_back(options.machine.plans);
-  for (const auto& [option, output] :
-       {std::pair{"--json", options.json}, {"--per-image", options.per_image}, {"--overlays", options.overlays}}) {
+  for (const auto& [option, output] : {std::pair{"--json", options.json},
+                                       {"--per-image", options.per_image},
+                                       {"--overlays", options.overlays},
+                                       {"--report", options.report}}) {
     if (!output.empty() && !is_standard_output(output)) require_no_input(option, output, inputs);
   }
 }
@@ -54,14 +60,24 @@ std::vector<std::size_t> worst_of(const std::vector<Scores>& per_image, std::siz
   return order;
 }
 
-/// confusion[truth * classes + prediction] in pixels at the size that was evaluated.
-void add_confusion(const Predicted& predicted, std::size_t classes, std::vector<std::int64_t>& confusion) {
-  const Tensor labels = predicted.labels.to(Device());
-  const auto* prediction = labels.data<std::uint8_t>();
-  for (std::size_t i = 0; i < predicted.batch.labels.size(); ++i) {
-    const std::uint8_t truth = predicted.batch.labels[i];
-    if (truth != kIgnoredLabel) ++confusion[truth * classes + prediction[i]];
-  }
+/// What the page tells besides figures.
+EvalFacts facts_of(const EvalOptions& options, const Machine& machine, const Dataset& dataset, const Loader& loader) {
+  const auto shown = [&](const std::string& text) {
+    return options.report_paths ? text : without_places(text, options.data, options.checkpoint);
+  };
+  EvalFacts out;
+  out.title = fmt::format("{} on {}", shown(options.checkpoint), options.split);
+  out.subtitle = fmt::format("{} images of {} at {}x{}", loader.images(), shown(options.data.folder),
+                             loader.options().height, loader.options().width);
+  out.data = shown(dataset.report());
+  for (const std::string& warning : dataset.warnings()) out.warnings.push_back(shown(warning));
+  out.machine = {{"program", version_text("eval_unet")},
+                 {"device", shown(machine.text)},
+                 {"arithmetic", machine.arithmetic},
+                 {"threads", std::to_string(kernels::cpu::threads())}};
+  out.command = shown(fmt::format("eval_unet -c {} {} --split {}", shell_path(options.checkpoint),
+                                  data_words(options.data), options.split));
+  return out;
 }
 
 /// Scores each mask at its own size: probabilities brought there as predict_unet does.
@@ -159,12 +175,13 @@ void run(const EvalOptions& options, const models::Registry& registry) {
 
   const int classes = static_cast<int>(checkpoint.spec.classes);
   const auto C = static_cast<std::size_t>(classes);
-  std::vector<std::int64_t> confusion(C * C);
+  Reviewer reviewer(loader, dataset.class_names(), checkpoint.background, model.device());
   SegmentationMetrics native(classes, checkpoint.background);
   FiniteCheck check(model, options.checkpoint);
-  const Views views{options.tta, std::ref(check)};
+  const auto count = [&](const Tensor& logits, const Tensor& labels) { reviewer.count(logits, labels); };
+  const Views views{options.tta, std::ref(check), count};
   const auto visit = [&](const Predicted& predicted) {
-    add_confusion(predicted, C, confusion);
+    reviewer.see(predicted);
     if (tiled) return;
     std::vector<float> logits = host_values(predicted.logits);
     if (options.tta == Tta::none) {
@@ -174,6 +191,7 @@ void run(const EvalOptions& options, const models::Registry& registry) {
   };
   const Evaluation result = evaluate(model, checkpoint.background, loader, visit, {}, {}, views);
   keep_plans();
+  reviewer.finish();
   const SegmentationMetrics& m = result.metrics;
   if (tiled) native = m;
   const double rate = static_cast<double>(m.images()) / result.seconds;
@@ -202,11 +220,19 @@ void run(const EvalOptions& options, const models::Registry& registry) {
     json["background"] = name_of(checkpoint.background);
     json["classes"] = classes_json(m, native, dataset.class_names());
     for (std::size_t truth = 0; truth < C; ++truth) {  // a row of it: the pixels of one true class by prediction
-      const auto row = confusion.begin() + static_cast<std::ptrdiff_t>(truth * C);
+      const auto row = reviewer.confusion().begin() + static_cast<std::ptrdiff_t>(truth * C);
       json["confusion"].push_back(std::vector<std::int64_t>(row, row + classes));
     }
     const std::string text = json.dump(2) + "\n";
     is_standard_output(options.json) ? put_text(text) : write_file_durably(options.json, text);
+  }
+  if (!options.report.empty()) {
+    EvalFacts facts = facts_of(options, machine, dataset, loader);
+    facts.figures = figures;
+    facts.remarks = remarks(m);
+    facts.machine.emplace_back("speed", fmt::format("{:.1f} images a second, loading and both sizes included", rate));
+    write_file_durably(options.report, eval_page(facts, m, native, reviewer.review()));
+    say("report: {}\n", options.report);
   }
   std::vector<Scores> per_image;
   for (std::size_t i = 0; i < samples.size(); ++i) {

@@ -101,6 +101,7 @@ struct TrainOptions {
   double save_every = 300;     // seconds between saves of the state within an epoch
   bool tensorboard = false;
   std::string on_corrupt = "stop";
+  bool report_paths = false;
   bool verbose = false;
   bool quiet = false;
 };
@@ -128,6 +129,8 @@ struct EvalOptions {
   std::string json;
   std::string per_image;
   std::string overlays;
+  std::string report;
+  bool report_paths = false;
   std::int64_t worst = 0;
   std::optional<kernels::NormalizeSpec> normalization;  // not given: the checkpoint's
 };
@@ -147,10 +150,19 @@ struct PredictOptions {
   std::optional<kernels::NormalizeSpec> normalization;  // not given: the checkpoint's
 };
 
+struct CompareOptions {
+  std::vector<std::string> runs;  // folders, two at least
+  std::string output;
+  std::string data;  // where the data lie now; empty: where the runs found them
+  bool report_paths = false;
+  MachineOptions machine;
+};
+
 /// Fill the options from the command line. A value means: leave the program with this exit code (0 after --help and
 /// --version, 2 for wrong use, both already printed).
 std::optional<int> parse(int argc, char** argv, TrainOptions& options, const models::Registry& registry);
 std::optional<int> parse(int argc, char** argv, EvalOptions& options);
 std::optional<int> parse(int argc, char** argv, PredictOptions& options);
+std::optional<int> parse(int argc, char** argv, CompareOptions& options);
 
 }  // namespace unet

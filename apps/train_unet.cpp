@@ -22,7 +22,8 @@ double since(Clock::time_point begin) { return std::chrono::duration<double>(Clo
 
 /// What is left of the epoch under way, up to validation; the learning rate of its last step. Throws Interrupted, the
 /// state saved, after a stop signal.
-double train_epoch(Run& run, const Phase& phase, const ScheduleSpec& schedule, Loader& loader, Learner& learner) {
+double train_epoch(Run& run, const Phase& phase, const ScheduleSpec& schedule, Loader& loader, Learner& learner,
+                   Reviewer& reviewer) {
   const TrainOptions& options = run.options;
   RunState& state = run.record.state;
   const std::int64_t batches = loader.batches();
@@ -39,12 +40,14 @@ double train_epoch(Run& run, const Phase& phase, const ScheduleSpec& schedule, L
       progress.update(state.images);
     }
   };
+  const auto look = [&](const Batch& made) { reviewer.see_training(made); };
   thaw_encoder(run);
   loader.start(state.all_epochs, state.batch);
   std::int64_t batch = state.batch, step = state.step, total = state.all_steps;
   while (batch < batches && !(options.max_steps > 0 && total >= options.max_steps)) {
     lr = learning_rate(schedule, step, all_steps, state.plateau);
-    batch += issue_step(options, run.model, loss, loader, learner.step, batch, lr);
+    batch += issue_step(options, run.model, loss, loader, learner.step, batch, lr,
+                        batch == 0 ? look : std::function<void(const Batch&)>());
     ++step;
     ++total;
     book_all_but(ahead);
@@ -54,6 +57,10 @@ double train_epoch(Run& run, const Phase& phase, const ScheduleSpec& schedule, L
     if (stop_signal() != 0) run.stop();
   }
   book_all_but(0);
+  if (!reviewer.saw_training()) {  // resumed within the epoch: its first batch, once more
+    loader.start(state.all_epochs);
+    reviewer.see_training(loader.next().value());
+  }
   return lr;
 }
 
@@ -71,19 +78,24 @@ void train_phase(Run& run, const Phase& phase, Loader& training, Loader& validat
     const Clock::time_point begin = Clock::now();
     const double waited_before = training.waited_seconds();
     const std::int64_t images_before = state.images;
-    const double lr = train_epoch(run, phase, schedule, training, learner);
+    const auto reviewer =
+        std::make_shared<Reviewer>(validation, class_names(options), options.background, run.model.device());
+    const double lr = train_epoch(run, phase, schedule, training, learner, *reviewer);
     const double trained = since(begin), waited = training.waited_seconds() - waited_before;
-    const auto stop_if_asked = [&](const Predicted&) {
+    const auto look_or_stop = [&](const Predicted& predicted) {
       // The epoch's steps are done; a resume begins with this validation.
-      if (stop_signal() == 0) return;
+      if (stop_signal() == 0) return reviewer->see(predicted);
       run.save(learner);
       run.stop();
     };
     if (learner.average) learner.average->show();
-    const Evaluation val =
-        evaluate(run.model, options.background, validation, stop_if_asked, {}, loss.plain() ? LossOfBatch() : loss);
+    const Views views{.pixels = [&](const Tensor& logits, const Tensor& labels) { reviewer->count(logits, labels); }};
+    const Evaluation val = evaluate(run.model, options.background, validation, look_or_stop, {},
+                                    loss.plain() ? LossOfBatch() : loss, views);
+    reviewer->finish();
     if (learner.average) learner.average->hide();
     EpochFigures figures = figures_of(run, phase, val);
+    figures.reviewer = reviewer;
     figures.lr = lr;
     figures.seconds = since(begin);
     figures.images_per_second = static_cast<double>(state.images - images_before) / trained;
@@ -143,6 +155,7 @@ void train(const TrainOptions& asked, const models::Registry& registry) {
   }
   RunFolder folder = resumed ? RunFolder::resume(resumed->path().parent_path(), options, state)
                              : RunFolder::create(options, machine, dataset, state, lock);
+  folder.report_on(facts_of(asked, options, machine, *model, dataset), model->device());
   Run run{options, *model, metadata_of(options), folder, record, class_weights};
   if (resumed && !options.quiet) say_resumed(resumed->path(), state);
   watch_stop_signals();
@@ -166,6 +179,7 @@ void train(const TrainOptions& asked, const models::Registry& registry) {
     train_phase(run, phase, training, validation, *learner);
   }
   run.saver.finish();
+  folder.finish_report(state);
   say_end(run, dataset);
 }
 

@@ -73,6 +73,7 @@ struct Evaluator {
       : model(of),
         loader(images),
         tta(views.tta),
+        pixels(views.pixels),
         predictor(of, views.tta, views.check),
         out(static_cast<int>(of.spec().classes), background) {
     dice_spec.background = background == Background::none;
@@ -113,6 +114,7 @@ struct Evaluator {
     const PixelSums sums = sums_of(logits.value, labels);
     add_cross_entropy(sums.cross_entropy);
     add_counts(sums.counts);
+    if (pixels) pixels(logits.value, labels);
     dice_loss_sum += dice_loss.value.values<double>()[0] * static_cast<double>(batch.N);
     if (asked_loss) asked_loss_sum += asked.value.values<double>()[0] * static_cast<double>(batch.N);
     if (visit) visit({batch, images, logits.value, sums.labels.reshape({batch.N, batch.H, batch.W})});
@@ -143,6 +145,7 @@ struct Evaluator {
                       counts[c].truth += sums.counts[c].truth;
                     }
                     add_dice(logits, labels, dice);
+                    if (pixels) pixels(logits, labels);
                     const Tensor claimed = sums.labels.to(Device());
                     std::copy_n(claimed.data<std::uint8_t>(), claimed.size(),
                                 predicted.data<std::uint8_t>() + y * batch.W);
@@ -185,6 +188,7 @@ struct Evaluator {
   models::Segmenter& model;
   Loader& loader;
   const Tta tta;
+  const std::function<void(const Tensor&, const Tensor&)>& pixels;
   Predictor predictor;
   SoftDiceSpec dice_spec;
   CrossEntropySums cross_entropy;

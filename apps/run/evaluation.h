@@ -46,10 +46,12 @@ struct BatchRange {
 /// A loss of logits [N,H,W,C] and labels [N,H,W] on the model's device: [1] in f64.
 using LossOfBatch = std::function<Var(Tape&, const Var& logits, const Tensor& labels)>;
 
-/// What a network is shown of an image, and who looks at what it says; of tiles and several views alone.
+/// What a network is shown of an image, and who looks at what it says.
 struct Views {
   Tta tta = Tta::none;
-  LogitsCheck check;
+  LogitsCheck check;  // of tiles and several views alone
+  /// Sees every pixel once: logits f32 [N,H,W,C] and labels u8 [N,H,W] of a batch, or of rows of a picture.
+  std::function<void(const Tensor& logits, const Tensor& labels)> pixels = {};
 };
 
 /// Runs the model over these batches of the loader (in list order) on inference tapes. Of pictures at their own sizes

@@ -99,28 +99,19 @@ struct Entry {
   std::string text;
 };
 
-Image comparison(const Image& photo, Labels truth, Labels prediction, Background background,
-                 std::vector<Entry>& entries) {
-  Image out = gray_of(photo);
-  bool wrong_class = false;
-  for (std::size_t i = 0; i < pixels_of(out); ++i) {
-    if (truth[i] == kIgnored) {
-      set_pixel(out, i, mix(pixel(out, i), kPaper, 60));
-      continue;
-    }
-    const bool to_find = truth[i] != 0 || background == Background::none;
-    const bool claimed = prediction[i] != 0 || background == Background::none;
-    if (!to_find && !claimed) continue;
-    const bool wrong = to_find && claimed && truth[i] != prediction[i];
-    wrong_class = wrong_class || wrong;
-    set_pixel(out, i, mix(pixel(out, i), wrong ? kWrongClass : !claimed ? kMiss : !to_find ? kFalseAlarm : kHit, 65));
-  }
-  entries.push_back({kHit, "hit"});
+/// What the colours of a comparison mean; a wrong class only where there is one.
+std::vector<Entry> entries_of_comparison(Labels truth, Labels prediction, std::size_t pixels, Background background) {
+  std::vector<Entry> out{{kHit, "hit"}};
   if (background == Background::class0) {
-    entries.push_back({kMiss, "miss"});
-    entries.push_back({kFalseAlarm, "false alarm"});
+    out.push_back({kMiss, "miss"});
+    out.push_back({kFalseAlarm, "false alarm"});
   }
-  if (wrong_class) entries.push_back({kWrongClass, "wrong class"});
+  for (std::size_t i = 0; i < pixels; ++i) {
+    const bool both = background == Background::none || (truth[i] != 0 && prediction[i] != 0);
+    if (truth[i] == kIgnored || !both || truth[i] == prediction[i]) continue;
+    out.push_back({kWrongClass, "wrong class"});
+    break;
+  }
   return out;
 }
 
@@ -249,6 +240,27 @@ Image tint(const Image& photo, Labels labels, Background background) {
   return tint_rows(photo, labels, background, 0, photo.height);
 }
 
+Image comparison(const Image& photo, Labels truth, Labels prediction, Background background) {
+  Image out = gray_of(photo);
+  for (std::size_t i = 0; i < pixels_of(out); ++i) {
+    if (truth[i] == kIgnored) {
+      set_pixel(out, i, mix(pixel(out, i), kPaper, 60));
+      continue;
+    }
+    const bool to_find = truth[i] != 0 || background == Background::none;
+    const bool claimed = prediction[i] != 0 || background == Background::none;
+    if (!to_find && !claimed) continue;
+    const bool wrong = to_find && claimed && truth[i] != prediction[i];
+    set_pixel(out, i, mix(pixel(out, i), wrong ? kWrongClass : !claimed ? kMiss : !to_find ? kFalseAlarm : kHit, 65));
+  }
+  return out;
+}
+
+std::vector<std::pair<Rgb, std::string>> comparison_colours(Background background) {
+  if (background == Background::none) return {{kHit, "hit"}, {kWrongClass, "wrong class"}};
+  return {{kHit, "hit"}, {kMiss, "miss"}, {kFalseAlarm, "false alarm"}, {kWrongClass, "wrong class"}};
+}
+
 Image judgement(const Image& photo, Labels truth, Labels prediction, Background background,
                 const std::vector<std::string>& class_names) {
   constexpr int least = 256, most = 2048;  // pixels a side
@@ -263,11 +275,13 @@ Image judgement(const Image& photo, Labels truth, Labels prediction, Background 
   const Image picture = enlarged(photo, factor), large_truth = large(truth), large_prediction = large(prediction);
   Labels t = large_truth.pixels.data(), p = large_prediction.pixels.data();
   std::vector<Entry> entries = entries_of(truth, prediction, pixels_of(photo), background, class_names);
-  Image compared = comparison(picture, t, p, background, entries);
+  for (Entry& entry : entries_of_comparison(truth, prediction, pixels_of(photo), background)) {
+    entries.push_back(std::move(entry));
+  }
   return sheet({{"photo", picture},
                 {"truth", tint(picture, t, background)},
                 {"prediction", tint(picture, p, background)},
-                {"comparison", std::move(compared)}},
+                {"comparison", comparison(picture, t, p, background)}},
                entries);
 }
 

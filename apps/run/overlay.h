@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/io/image.h"
@@ -25,8 +26,12 @@ Image tint(const Image& photo, Labels labels, Background background);
 /// Rows [top, top + count) of that.
 Image tint_rows(const Image& photo, Labels labels, Background background, int top, int count);
 
-/// photo | truth | prediction | comparison (hits, misses, false alarms, on the photograph without its colours), titled,
-/// with a legend below; small pictures enlarged by a whole number.
+/// Hits, misses, false alarms and wrong classes, on the photograph [H,W,3] without its colours.
+Image comparison(const Image& photo, Labels truth, Labels prediction, Background background);
+/// Its colours before they are mixed with the photograph, and what they are called.
+std::vector<std::pair<Rgb, std::string>> comparison_colours(Background background);
+
+/// photo | truth | prediction | comparison, titled, with a legend below; small pictures enlarged by a whole number.
 Image judgement(const Image& photo, Labels truth, Labels prediction, Background background,
                 const std::vector<std::string>& class_names);
 

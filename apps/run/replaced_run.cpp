@@ -6,6 +6,7 @@
 #include <iterator>
 #include <nlohmann/json.hpp>
 
+#include "apps/report/review.h"
 #include "apps/run/event_log.h"
 #include "apps/run/run_files.h"
 #include "apps/run/screen.h"
@@ -26,6 +27,8 @@ constexpr const char* kFixedFiles[] = {"last.safetensors",
                                        "steps.csv",
                                        "curves.svg",
                                        "plans.json",
+                                       kReportFile,
+                                       kReviewFile,
                                        "best.safetensors"};
 constexpr const char* kMoving = ".replaced-run.moving";
 constexpr const char* kKept = ".replaced-run";

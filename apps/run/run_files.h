@@ -25,6 +25,9 @@ std::string run_name(std::string_view model, std::string_view timestamp);
 /// `<run>_phase<k>_epoch<NNN>_dice<0.dddd>.safetensors`. Throws unet::Error unless Dice lies in 0 to 1 (NaN does not).
 std::string epoch_file_name(std::string_view run, int phase, int epoch, double dice);
 
+/// The page of a run.
+inline constexpr const char* kReportFile = "report.html";
+
 /// `best_phase<k>.safetensors`, and whether a name is one.
 std::string best_file_name(int phase);
 bool is_best_file(std::string_view name);

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <ctime>
 
-#include "apps/run/curves_svg.h"
+#include "apps/report/curves_svg.h"
 #include "apps/run/data_options.h"
 #include "apps/run/figures.h"
 #include "apps/run/run_files.h"
@@ -184,6 +184,7 @@ void RunFolder::add_epoch(RunState& state, const EpochFigures& f, Snapshot& snap
   if (is_better(f.score, state.best)) {
     name_too(best_file());
     state.best = now;
+    if (report_ && f.reviewer) report_->keep(*f.reviewer, f.phase, f.epoch);
   }
   std::vector<CsvCell> row{f.phase,
                            f.epoch,
@@ -202,9 +203,16 @@ void RunFolder::add_epoch(RunState& state, const EpochFigures& f, Snapshot& snap
   for (CsvCell& of_class : class_cells(f.val)) row.push_back(std::move(of_class));
   metrics_->row(row);
   ++state.metrics_rows;
-  if (events_) events_->add(state.all_epochs, summary_of_last(metrics_->table()));
-  write_file_durably(folder_ / "curves.svg", curves_svg(metrics_->table(), folder_.filename().string()));
+  const CsvTable metrics = metrics_->table();
+  if (events_) events_->add(state.all_epochs, summary_of_last(metrics));
+  write_file_durably(folder_ / "curves.svg", curves_svg(metrics, folder_.filename().string()));
+  if (report_) report_->write(metrics, state, false);
+  reported_ = true;
   if (keep_ >= 0) remove_old_epoch_files(folder_, run, static_cast<std::size_t>(keep_), {});
+}
+
+void RunFolder::finish_report(const RunState& state) {
+  if (report_ && reported_) report_->write(metrics_->table(), state, true);
 }
 
 void RunFolder::save_state(const RunRecord& record, Snapshot& snapshot, const Metadata& metadata) {

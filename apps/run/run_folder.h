@@ -1,5 +1,6 @@
 // What a training run leaves in its output folder: a checkpoint an epoch, the best ones, the state to resume from,
-// metrics.csv, steps.csv, run.json, plans.json and curves.svg. Every file is whole or absent; an error names the file.
+// metrics.csv, steps.csv, run.json, plans.json, curves.svg and report.html with what it keeps. Every file is whole or
+// absent; an error names the file.
 #pragma once
 
 #include <filesystem>
@@ -8,6 +9,7 @@
 #include <string>
 
 #include "apps/options.h"
+#include "apps/report/run_report.h"
 #include "apps/run/event_log.h"
 #include "apps/run/replaced_run.h"
 #include "apps/run/run_lock.h"
@@ -31,6 +33,7 @@ struct EpochFigures {
   SegmentationMetrics val;
   double lr = 0;  // of the epoch's last step
   double seconds = 0, images_per_second = 0;
+  std::shared_ptr<const Reviewer> reviewer;  // what the validation saw, or nothing
 };
 
 /// Of equal epochs the first stays the best.
@@ -51,6 +54,11 @@ class RunFolder {
   /// rows; with --force it is set aside, and the state counts those of a new one.
   static RunFolder resume(const std::filesystem::path& folder, const TrainOptions& options, RunState& state);
 
+  /// From now on there is a page of the run, written anew after each epoch.
+  void report_on(RunFacts facts, Device device) { report_.emplace(folder_, std::move(facts), device); }
+  /// The page says that the run has come to its end, if an epoch has ended since it was begun or resumed.
+  void finish_report(const RunState& state);
+
   /// A row of steps.csv.
   void add_step(RunState& state, const StepResult& result);
   /// Where another program has changed steps.csv, it is written anew.
@@ -58,7 +66,7 @@ class RunFolder {
 
   // The next two may be another thread's than add_step(), mend_steps() and all that the folder is asked for besides.
   /// Writes the epoch's checkpoint, which the best files that it improves are from then on; adds its row, redraws the
-  /// curves, removes old epoch files. `state` gets the best epochs and the row.
+  /// curves and the page, removes old epoch files. `state` gets the best epochs and the row.
   void add_epoch(RunState& state, const EpochFigures& figures, Snapshot& snapshot, const Metadata& metadata);
   /// Writes last.safetensors; the one before it stays as last.prev.safetensors. Rows and files that it counts on are on
   /// the disk before.
@@ -82,7 +90,9 @@ class RunFolder {
   std::int64_t keep_;
   std::optional<CsvFile> metrics_, steps_;
   std::optional<EventLog> events_;  // with --tensorboard
-  std::vector<PlanChoice> plans_;   // as plans.json has them
+  std::optional<RunReport> report_;
+  bool reported_ = false;          // by this process
+  std::vector<PlanChoice> plans_;  // as plans.json has them
 };
 
 /// Throws Error if the output folder of a new run could not be made or written; warns if it holds a run, which would be

@@ -24,7 +24,7 @@ PhaseLoss loss_of(const TrainOptions& options, const Phase& phase, const Tensor&
 }
 
 std::int64_t issue_step(const TrainOptions& options, models::Segmenter& model, const PhaseLoss& loss, Loader& loader,
-                        Step& step, std::int64_t batch, double lr) {
+                        Step& step, std::int64_t batch, double lr, const std::function<void(const Batch&)>& look) {
   const std::int64_t passes = std::min(options.accumulate, loader.batches() - batch);
   StepSettings settings{lr, options.clip_norm, {}};
   for (std::int64_t pass = batch; pass < batch + passes; ++pass) {
@@ -33,6 +33,7 @@ std::int64_t issue_step(const TrainOptions& options, models::Segmenter& model, c
   step.begin(std::move(settings));
   for (std::int64_t pass = 0; pass < passes; ++pass) {
     Batch made = loader.next().value();
+    if (look) look(made);
     const auto [pixels, labels] = to_tensors(made, model.device());
     loader.give_back(std::move(made));
     Tape tape;

@@ -2,6 +2,7 @@
 #include "kernels/confusion.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/loss_sum.h"
+#include "kernels/probability_bins.h"
 #include "kernels/soft_dice.h"
 #include "tests/kernels/cuda/device_values.h"
 
@@ -253,6 +254,33 @@ TEST_F(CudaLosses, CountsAreTheCpus) {
     expect_same_bytes(got.values(), counts);
     expect_same_bytes(alone.values(), counts);
     EXPECT_EQ(bytes_of(prediction.values()), want);
+  }
+}
+
+// Two exponentials that differ in their last digit move a pixel at the edge of a bin into the next one, and no further.
+TEST_F(CudaLosses, ProbabilityBinsAreTheCpus) {
+  for (const Shape shape : kShapes) {
+    SCOPED_TRACE(shape.text());
+    const Batch batch = batch_of(shape, true);
+    std::vector<std::uint8_t> labels = bytes_of(batch.labels);
+    Buffer logits(Dtype::f32, shape, batch.logits);
+    const std::size_t lists = static_cast<std::size_t>(shape.c) * 2;
+    std::vector<std::int64_t> want(lists * kProbabilityBins, 3);
+    const DeviceTensor x(Dtype::f32, shape, batch.logits), y(Dtype::u8, batch.label_shape(), batch.labels);
+    const DeviceValues<std::int64_t> bins(want);
+    cpu::probability_bins(logits.view(), host_view(labels, Dtype::u8, batch.label_shape()), 255, want.data());
+    cuda::probability_bins(x.view(), y.view(), 255, bins.data());
+    const std::vector<std::int64_t> got = bins.values();
+    std::int64_t moved = 0;
+    for (std::size_t list = 0; list < lists; ++list) {
+      std::int64_t ahead = 0;  // of the CPU's so far
+      for (std::size_t b = 0; b < kProbabilityBins; ++b) {
+        ahead += got[list * kProbabilityBins + b] - want[list * kProbabilityBins + b];
+        moved += std::abs(ahead);
+      }
+      EXPECT_EQ(ahead, 0) << "class " << list / 2;
+    }
+    EXPECT_LE(moved, 2 + shape.size() / 1000);
   }
 }
 

@@ -1,5 +1,5 @@
 // The picture of a run: well-formed, and drawn from the numbers.
-#include "apps/run/curves_svg.h"
+#include "apps/report/curves_svg.h"
 
 #include <gtest/gtest.h>
 
