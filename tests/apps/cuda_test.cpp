@@ -90,9 +90,8 @@ TEST_F(CudaPrograms, ASumOfLossesWithClassWeightsIsTheCpus) {
 }
 
 TEST_F(CudaPrograms, SgdWithAnAverageOfTheWeightsIsTheCpus) {
-  const Words recipe{"--optimizer",    "sgd",        "--nesterov", "--momentum", "0.8",
-                     "--weight-decay", "0.1",        "--lr",       "0.05",       "--ema",
-                     "0.75",           "--schedule", "poly",       "-e",         "3"};
+  const Words recipe{"--optimizer", "sgd",   "--nesterov", "--momentum", "0.8", "--weight-decay", "0.1", "--lr",
+                     "0.05",        "--ema", "0.75",       "--schedule", "poly"};
   const ProgramResult cuda =
       train("train_unet_on_shim", there_, recipe + Words{"--device", "cuda", "--precision", "fp32", "--no-autotune"});
   ASSERT_EQ(cuda.code, 0) << cuda.err;

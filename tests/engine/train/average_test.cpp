@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <functional>
 #include <limits>
 #include <nlohmann/json.hpp>
 
@@ -175,6 +176,31 @@ TEST(WeightAverage, OfATrainingWithoutAnyIsRefusedBothWaysAndNothingChanges) {
   EXPECT_EQ(now(t.toy.parameters), before);
   EXPECT_EQ(averaged(t.average), average);
   EXPECT_EQ(adam.steps(), 0);
+}
+
+TEST(WeightAverage, WhatNoTrainingLeavesIsRefusedAndNothingChanges) {
+  const TemporaryFolder folder;
+  Training good;
+  good.toy.step(good.step, 1, 0.1);
+  const Numbers before = now(good.toy.parameters), average = averaged(good.average);
+  const auto refusal = [&](const std::function<void(Parameters&)>& spoil) {
+    Training bad;
+    spoil(bad.toy.parameters);
+    save_training(folder / "bad", bad.toy.parameters, bad.sgd, {}, &bad.average);
+    const SafetensorsFile file(folder / "bad");
+    return error_of([&] { load_training(file, good.toy.parameters, good.sgd, &good.average); });
+  };
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const std::string values = refusal([&](Parameters&p) { p.values().data<double>()[2] = nan; }),
+                    mean = refusal([&](Parameters&p) { p.running({0}).mean.data<double>()[0] = nan; }),
+                    variance = refusal([](Parameters&p) { p.running({0}).variance.data<double>()[1] = -0.5; });
+  EXPECT_NE(values.find("\"state.trained_values\" holds nan at element 2"), values.npos) << values;
+  EXPECT_NE(mean.find("\"state.trained_running\" holds nan at element 0"), mean.npos) << mean;
+  EXPECT_NE(variance.find("\"state.trained_running\" holds -0.5 as a variance of \"encoder.norm\""), variance.npos)
+      << variance;
+  EXPECT_EQ(now(good.toy.parameters), before);
+  EXPECT_EQ(averaged(good.average), average);
+  EXPECT_EQ(good.sgd.steps(), 1);
 }
 
 TEST(WeightAverage, MisuseIsAnErrorThatSaysWhat) {

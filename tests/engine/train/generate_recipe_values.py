@@ -48,7 +48,7 @@ def average(decay, steps=6):
 def main():
     values = {"torch": torch.__version__, "poly": poly(), "averages": [average(0.9), average(0.3), average(0.999)]}
     path = pathlib.Path(__file__).with_name("recipe_values.json")
-    path.write_text(json.dumps(values, indent=1) + "\n")
+    path.write_text(json.dumps(values, separators=(",", ":")).replace("},", "},\n") + "\n")
     print(path.name, path.stat().st_size, "bytes")
 
 
