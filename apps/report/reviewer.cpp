@@ -147,6 +147,15 @@ ReviewedPicture Reviewer::picture_of(const std::string& role, const Kept& kept) 
           .errors = picture_uri(comparison(photo, kept.truth.data(), kept.predicted.data(), background_))};
 }
 
+std::vector<std::pair<std::string, Image>> Reviewer::judgements() const {
+  std::vector<std::pair<std::string, Image>> out;
+  for (const auto& [role, kept] : chosen()) {
+    if (!out.empty() && out.back().first == role) continue;  // the first of each
+    out.emplace_back(role, judgement(kept->photo, kept->truth.data(), kept->predicted.data(), background_, classes_));
+  }
+  return out;
+}
+
 Review Reviewer::review() const {
   Review out;
   out.background = background_;

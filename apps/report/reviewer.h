@@ -28,6 +28,12 @@ class Reviewer {
   void finish();
   /// After finish(), from any thread: encodes the pictures.
   Review review() const;
+  /// Likewise: the worst, the median and the best image as overlay.h judges them, by these words.
+  std::vector<std::pair<std::string, Image>> judgements() const;
+  /// After finish(): Review::bins.
+  const std::vector<std::int64_t>& bins() const { return counted_; }
+  const std::vector<std::string>& classes() const { return classes_; }
+  Background background() const { return background_; }
   /// [truth][prediction] so far.
   const std::vector<std::int64_t>& confusion() const { return confusion_; }
 

@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/report/review.h"
-#include "apps/run/event_log.h"
+#include "apps/report/event_log.h"
 #include "apps/run/run_files.h"
 #include "apps/run/screen.h"
 #include "engine/core/error.h"

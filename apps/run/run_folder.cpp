@@ -204,7 +204,7 @@ void RunFolder::add_epoch(RunState& state, const EpochFigures& f, Snapshot& snap
   metrics_->row(row);
   ++state.metrics_rows;
   const CsvTable metrics = metrics_->table();
-  if (events_) events_->add(state.all_epochs, summary_of_last(metrics));
+  if (events_) events_->add(state.all_epochs, summary_of_last(metrics, f.reviewer.get()));
   write_file_durably(folder_ / "curves.svg", curves_svg(metrics, folder_.filename().string()));
   if (report_) report_->write(metrics, state, false);
   reported_ = true;

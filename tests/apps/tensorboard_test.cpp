@@ -2,10 +2,13 @@
 #include "engine/io/csv.h"
 #include "tests/apps/tiny_training.h"
 #include "tests/support/event_reader.h"
+#include "tests/support/file_support.h"
 
 namespace unet::test {
 using tests::read_events;
 using tests::ReadEvent;
+using tests::ReadPicture;
+using tests::ReadTensor;
 namespace {
 
 const Words kOn{"--tensorboard", "--save-every", "0"};
@@ -18,6 +21,20 @@ fs::path event_file_in(const fs::path& folder) {
     out = folder / name;
   }
   return out;
+}
+
+/// Thresholds 0 to 1 in hundredths: at 0 all is found, at 1 nothing; with two classes, half is the arg-max's.
+void expect_a_curve(const ReadTensor& curve, float recall, float precision) {
+  constexpr std::size_t kN = 101;
+  EXPECT_EQ(curve.plugin, "pr_curves");
+  ASSERT_EQ(curve.shape, (std::vector<std::uint64_t>{6, kN}));
+  const auto at = [&](std::size_t row, std::size_t threshold) { return curve.values[row * kN + threshold]; };
+  const float all = at(0, 0) + at(1, 0);
+  EXPECT_EQ(at(5, 0), 1);
+  EXPECT_EQ(at(0, kN - 1) + at(1, kN - 1), 0);
+  for (std::size_t t = 0; t < kN; ++t) EXPECT_EQ(at(0, t) + at(1, t) + at(2, t) + at(3, t), all);
+  EXPECT_NEAR(at(5, 50), recall, 1e-3);
+  EXPECT_NEAR(at(4, 50), at(0, 50) + at(1, 50) > 0 ? precision : 0, 1e-3);
 }
 
 /// One event an epoch of metrics.csv, in its order, with its figures.
@@ -45,6 +62,18 @@ void expect_the_metrics(const fs::path& folder) {
     expect_figure("lr", "lr");
     expect_figure("images_per_second", "images_per_second");
     EXPECT_FALSE(event.scalars.contains("epoch"));
+    EXPECT_EQ(event.pictures.size(), 2u);  // of two images, the worst and the best
+    for (const char* role : {"val/worst", "val/best"}) {
+      const ReadPicture& picture = event.pictures.at(role);
+      tests::write_file(folder / "picture.png", picture.png);
+      const Image image = load_image(folder / "picture.png");
+      EXPECT_EQ(picture.width, static_cast<std::uint64_t>(image.width));
+      EXPECT_EQ(picture.height, static_cast<std::uint64_t>(image.height));
+      fs::remove(folder / "picture.png");
+    }
+    expect_a_curve(event.tensors.at("precision_recall/1"), std::stof(metrics.rows[row][metrics.column("val_recall_1")]),
+                   std::stof(metrics.rows[row][metrics.column("val_precision_1")]));
+    EXPECT_EQ(event.tensors.size(), 1u);
   }
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "apps/report/reviewer.h"
 #include "engine/io/csv.h"
 #include "engine/io/events.h"
 
@@ -16,8 +17,10 @@ namespace unet {
 std::string event_file_name(std::string_view timestamp);
 bool is_event_file(std::string_view name);
 
-/// The figures of the last row of metrics.csv: `val_dice_sky` is val/dice_sky.
-Summary summary_of_last(const CsvTable& metrics);
+/// The figures of the last row of metrics.csv (`val_dice_sky` is val/dice_sky), and of what the validation saw, where
+/// there is that: for each class that is scored its precision over recall, `precision_recall/sky`; the worst, the
+/// median and the best image with truth, prediction and errors, `val/worst`.
+Summary summary_of_last(const CsvTable& metrics, const Reviewer* validation);
 
 class EventLog {
  public:

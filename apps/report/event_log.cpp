@@ -1,4 +1,4 @@
-#include "apps/run/event_log.h"
+#include "apps/report/event_log.h"
 
 #include <fcntl.h>
 
@@ -12,11 +12,31 @@
 #include "apps/run/screen.h"
 #include "engine/core/error.h"
 #include "engine/io/durable_file.h"
+#include "kernels/probability_bins.h"
 
 namespace unet {
 namespace {
 
 constexpr std::string_view kBegin = "events.out.tfevents.", kEnd = ".unet";
+
+void add_curves_and_pictures(const Reviewer& validation, Summary& summary) {
+  constexpr std::size_t kBins = kernels::kProbabilityBins;
+  const std::vector<std::string>& classes = validation.classes();
+  for (std::size_t c = validation.background() == Background::none ? 0 : 1; c < classes.size(); ++c) {
+    // Found at a threshold are all bins from its own on; at 1 none are.
+    std::vector<std::int64_t> negatives(kBins + 1), positives(kBins + 1);
+    for (std::size_t bin = kBins; bin-- > 0;) {
+      const std::int64_t* of_class = validation.bins().data() + c * 2 * kBins;
+      negatives[bin] = negatives[bin + 1] + of_class[bin];
+      positives[bin] = positives[bin + 1] + of_class[kBins + bin];
+    }
+    summary.pr_curve("precision_recall/" + classes[c], positives, negatives);
+  }
+  for (const auto& [role, image] : validation.judgements()) {
+    const std::vector<std::uint8_t> png = encode_png(image);
+    summary.picture("val/" + role, image.width, image.height, {reinterpret_cast<const char*>(png.data()), png.size()});
+  }
+}
 
 /// The file, open for writing and cut to its first bytes.
 class OpenLog {
@@ -57,7 +77,7 @@ bool is_event_file(std::string_view name) {
   return seconds.find_first_not_of("0123456789") == seconds.npos;
 }
 
-Summary summary_of_last(const CsvTable& metrics) {
+Summary summary_of_last(const CsvTable& metrics, const Reviewer* validation) {
   Summary summary;
   for (std::size_t i = 0; i < metrics.columns.size(); ++i) {
     std::string tag = metrics.columns[i];
@@ -70,6 +90,7 @@ Summary summary_of_last(const CsvTable& metrics) {
     }
     summary.scalar(tag, value);
   }
+  if (validation != nullptr) add_curves_and_pictures(*validation, summary);
   return summary;
 }
 
