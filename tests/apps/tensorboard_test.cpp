@@ -1,8 +1,12 @@
 // --tensorboard: what a run says to TensorBoard, before and after it is killed.
+#include <nlohmann/json.hpp>
+
 #include "engine/io/csv.h"
 #include "tests/apps/tiny_training.h"
 #include "tests/support/event_reader.h"
 #include "tests/support/file_support.h"
+#include "tests/support/places.h"
+#include "tests/support/python.h"
 
 namespace unet::test {
 using tests::read_events;
@@ -82,6 +86,41 @@ class TensorBoard : public TinyTraining {};
 TEST_F(TensorBoard, AnEventAnEpochHasTheFiguresOfMetrics) {
   expect_the_metrics(alone(kOn));
   EXPECT_TRUE(event_file_in(alone()).empty());
+}
+
+TEST_F(TensorBoard, ItsOwnReaderReadsEveryValueBack) {
+  const std::string python = tests::python_with("tensorboard");
+  if (python.empty()) GTEST_SKIP() << "no Python with tensorboard";
+  const fs::path& folder = alone(kOn);
+  const ProgramResult result = run({python, places::source("tests/apps/tensorboard_reads.py"), folder.string()});
+  ASSERT_EQ(result.code, 0) << result.err;
+  nlohmann::json read = nlohmann::json::parse(result.out);
+  std::size_t values = 0;
+  for (const ReadEvent& event : read_events(text_of(event_file_in(folder)))) {
+    const auto next = [&](const char* kind, const std::string& tag) {
+      nlohmann::json& list = read[kind][tag];
+      EXPECT_FALSE(list.empty()) << tag;
+      const nlohmann::json first = list.at(0);
+      list.erase(0);
+      EXPECT_EQ(first[0].get<std::uint64_t>(), event.step) << tag;
+      ++values;
+      return first;
+    };
+    for (const auto& [tag, value] : event.scalars) EXPECT_EQ(next("scalars", tag)[1].get<float>(), value) << tag;
+    for (const auto& [tag, curve] : event.tensors) {
+      EXPECT_EQ(next("curves", tag)[1].get<std::vector<float>>(), curve.values) << tag;
+    }
+    for (const auto& [tag, picture] : event.pictures) {
+      const nlohmann::json there = next("pictures", tag);
+      EXPECT_EQ(there[1].get<std::uint64_t>(), picture.width);
+      EXPECT_EQ(there[2].get<std::uint64_t>(), picture.height);
+    }
+  }
+  EXPECT_GT(values, 80u);
+  for (const auto& [kind, tags] : read.items()) {
+    for (const auto& [tag, left] : tags.items())
+      EXPECT_TRUE(left.empty()) << kind << " " << tag << ": more than was written";
+  }
 }
 
 TEST_F(TensorBoard, StepsNeitherDoubleNorMissAfterAKill) {

@@ -11,18 +11,10 @@
 #include "models/registry.h"
 #include "tests/models/unet_support.h"
 #include "tests/support/places.h"
+#include "tests/support/python.h"
 
 namespace unet::test {
 namespace {
-
-/// The first interpreter that imports these modules; empty if there is none.
-std::string python_with(const std::string& modules) {
-  const char* named = std::getenv("UNET_PYTHON");
-  for (const std::string candidate : {named == nullptr ? "python3" : named, "python3", "/usr/bin/python3"}) {
-    if (std::system(("'" + candidate + "' -c 'import " + modules + "' >/dev/null 2>&1").c_str()) == 0) return candidate;
-  }
-  return "";
-}
 
 /// [N,H,W,C] -> [N,C,H,W].
 std::vector<float> channels_first(const Tensor& x) {
@@ -52,7 +44,7 @@ void PrintTo(const Network& network, std::ostream* out) { *out << network.name; 
 class UNetExchange : public testing::TestWithParam<Network> {
  protected:
   void SetUp() override {
-    python_ = python_with(GetParam().modules);
+    python_ = tests::python_with(GetParam().modules);
     if (python_.empty()) GTEST_SKIP() << "no Python with " << GetParam().modules;
     std::string pattern = (std::filesystem::temp_directory_path() / "unet_exchange_XXXXXX").string();
     ASSERT_NE(mkdtemp(pattern.data()), nullptr);
