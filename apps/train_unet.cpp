@@ -22,13 +22,12 @@ double since(Clock::time_point begin) { return std::chrono::duration<double>(Clo
 
 /// What is left of the epoch under way, up to validation; the learning rate of its last step. Throws Interrupted, the
 /// state saved, after a stop signal.
-double train_epoch(Run& run, const Phase& phase, const ScheduleSpec& schedule, Loader& loader, Learner& learner,
-                   Reviewer& reviewer) {
+double train_epoch(Run& run, const Phase& phase, const ScheduleSpec& schedule, const PhaseLoss& loss, Loader& loader,
+                   Learner& learner, Reviewer& reviewer) {
   const TrainOptions& options = run.options;
   RunState& state = run.record.state;
   const std::int64_t batches = loader.batches();
   const std::int64_t all_steps = (batches + options.accumulate - 1) / options.accumulate * phase.epochs;
-  const PhaseLoss loss = loss_of(options, phase, run.class_weights);
   double lr = learning_rate(schedule, std::max<std::int64_t>(0, state.step - 1), all_steps, state.plateau);
   Progress progress(fmt::format("phase {} epoch {}/{}", phase.number, state.epoch, phase.epochs), loader.images(),
                     options.quiet);
@@ -80,21 +79,9 @@ void train_phase(Run& run, const Phase& phase, Loader& training, Loader& validat
     const std::int64_t images_before = state.images;
     const auto reviewer =
         std::make_shared<Reviewer>(validation, class_names(options), options.background, run.model.device());
-    const double lr = train_epoch(run, phase, schedule, training, learner, *reviewer);
+    const double lr = train_epoch(run, phase, schedule, loss, training, learner, *reviewer);
     const double trained = since(begin), waited = training.waited_seconds() - waited_before;
-    const auto look_or_stop = [&](const Predicted& predicted) {
-      // The epoch's steps are done; a resume begins with this validation.
-      if (stop_signal() == 0) return reviewer->see(predicted);
-      run.save(learner);
-      run.stop();
-    };
-    if (learner.average) learner.average->show();
-    const Views views{.pixels = [&](const Tensor& logits, const Tensor& labels) { reviewer->count(logits, labels); }};
-    const Evaluation val = evaluate(run.model, options.background, validation, look_or_stop, {},
-                                    loss.plain() ? LossOfBatch() : loss, views);
-    reviewer->finish();
-    if (learner.average) learner.average->hide();
-    EpochFigures figures = figures_of(run, phase, val);
+    EpochFigures figures = figures_of(run, phase, validate(run, loss, validation, learner, *reviewer));
     figures.reviewer = reviewer;
     figures.lr = lr;
     figures.seconds = since(begin);

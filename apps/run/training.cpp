@@ -165,6 +165,22 @@ void book_step(Run& run, const StepResult& result) {
   }
 }
 
+Evaluation validate(Run& run, const PhaseLoss& loss, Loader& images, Learner& learner, Reviewer& reviewer) {
+  const auto look_or_stop = [&](const Predicted& predicted) {
+    // The epoch's steps are done; a resume begins with this validation.
+    if (stop_signal() == 0) return reviewer.see(predicted);
+    run.save(learner);
+    run.stop();
+  };
+  const Views views{.pixels = [&](const Tensor& logits, const Tensor& labels) { reviewer.count(logits, labels); }};
+  if (learner.average) learner.average->show();
+  Evaluation out =
+      evaluate(run.model, run.options.background, images, look_or_stop, {}, loss.plain() ? LossOfBatch() : loss, views);
+  if (learner.average) learner.average->hide();
+  reviewer.finish();
+  return out;
+}
+
 EpochFigures figures_of(const Run& run, const Phase& phase, const Evaluation& val) {
   const TrainOptions& options = run.options;
   const RunState& state = run.record.state;

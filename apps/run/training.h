@@ -49,6 +49,9 @@ bool out_of_patience(Run& run);
 void require_learnt(const Phase& phase, const Optimizer& optimizer);
 /// Books a step whose result is there. Throws Error after too many in a row that were not finite.
 void book_step(Run& run, const StepResult& result);
+/// Evaluates the weights that are saved and chosen (--ema: the average) before the eyes of `reviewer`. Throws
+/// Interrupted, the state saved, after a stop signal.
+Evaluation validate(Run& run, const PhaseLoss& loss, Loader& images, Learner& learner, Reviewer& reviewer);
 /// The figures of the epoch under way after its validation, all but lr, seconds and rate. Throws Error if the images
 /// have no figure to choose the best by.
 EpochFigures figures_of(const Run& run, const Phase& phase, const Evaluation& val);
