@@ -15,6 +15,7 @@
 #include "apps/run/memory.h"
 #include "apps/run/outputs.h"
 #include "apps/run/overlay.h"
+#include "apps/run/overlay_file.h"
 #include "apps/run/plan_cache.h"
 #include "apps/run/predict_files.h"
 #include "apps/run/progress.h"
@@ -37,17 +38,17 @@ struct Look {
   MapShape map;  // of the network's answer
   bool tiles;    // of that size at the photograph's own scale, instead of the whole photograph at that size
   Exif exif;
+  Background background;
 };
 
 /// A photograph on its way from the reader by the network to the writer.
 struct Picture {
   const PredictFile* file = nullptr;
-  std::size_t room = 0;                            // that it has taken
-  Image photo, small;                              // small: at the network's size; not of tiles
-  std::vector<float> probabilities;                // [height,width,classes] at the network's size; not of tiles
-  Image mask;                                      // the labels [height,width] of tiles
-  std::vector<std::unique_ptr<PngWriter>> planes;  // of tiles: the classes' probabilities, all rows written
-  std::string fault;                               // why it cannot be predicted
+  std::size_t room = 0;              // that it has taken
+  Image photo, small;                // small: at the network's size; not of tiles
+  std::vector<float> probabilities;  // [height,width,classes] at the network's size; not of tiles
+  Image mask;                        // the labels [height,width] of tiles
+  std::string fault;                 // why it cannot be predicted
 };
 using Pictures = Queue<Picture>;
 
@@ -78,7 +79,7 @@ class Writer {
  public:
   Writer(const PredictOptions& options, const models::Description& checkpoint, const Look& look)
       : options_(options),
-        background_(checkpoint.background),
+        background_(look.background),
         names_(class_names(checkpoint.class_map, static_cast<int>(look.map.classes))),
         look_(look) {}
 
@@ -95,9 +96,10 @@ class Writer {
     make_folder(base.parent_path());
     Image& mask = picture.mask;
     if (!look_.tiles) mask = write_whole(picture);
-    for (const std::unique_ptr<PngWriter>& plane : picture.planes) plane->commit();
     std::string text = describe(mask.pixels, names_, background_ == Background::class0);
-    if (options_.overlay) write_overlay(picture.photo, mask, with(base, "_overlay.png"));
+    if (options_.overlay && !look_.tiles) {
+      write_picture(with(base, "_overlay.png"), tint(picture.photo, mask.pixels.data(), background_));
+    }
     if (look_.map.classes <= 2) {  // 0 and 255, as viewers show it
       for (std::uint8_t& label : mask.pixels) label = static_cast<std::uint8_t>(255 * label);
       write_picture(with(base, "_mask.png"), mask);
@@ -119,16 +121,6 @@ class Writer {
     Image mask(photo.width, photo.height, 1);
     mask.pixels = labels_at_size(p, look_.map, photo.height, photo.width, options_.threshold);
     return mask;
-  }
-
-  /// Some rows at a time: of a large photograph there need not be a second one in memory.
-  void write_overlay(const Image& photo, const Image& mask, const std::string& path) const {
-    constexpr int kRows = 256;
-    PngWriter file(path, {photo.width, photo.height}, 3, 8, picture_options());
-    for (int y = 0; y < photo.height; y += kRows) {
-      file.rows(tint_rows(photo, mask.pixels.data(), background_, y, std::min(kRows, photo.height - y)).pixels);
-    }
-    file.commit();
   }
 
   const PredictOptions& options_;
@@ -167,27 +159,36 @@ void read_ahead(const std::vector<PredictFile>& files, const Look& look, Room& r
   out.close();
 }
 
-/// The photograph's labels and, if they are wanted, planes, by tiles. False after a stop signal.
+/// The photograph's labels and, written row by row, its overlay and planes, if they are wanted. False after a stop
+/// signal.
 bool predict_by_tiles(Predictor& predictor, const PredictOptions& options, const Look& look, Picture& picture) {
   const Image& photo = picture.photo;
+  const fs::path& base = picture.file->base;
   const std::int64_t C = look.map.classes;
   picture.mask = Image(photo.width, photo.height, 1);
-  if (options.probabilities) {
-    make_folder(picture.file->base.parent_path());
-    for (std::int64_t c = 0; c < C; ++c) {
-      picture.planes.push_back(std::make_unique<PngWriter>(
-          plane_name(picture.file->base, c), ImageSize{photo.width, photo.height}, 1, 16, picture_options()));
-    }
+  make_folder(base.parent_path());
+  std::optional<OverlayFile> overlay;
+  if (options.overlay) overlay.emplace(with(base, "_overlay.png"), photo, picture.mask, look.background);
+  std::vector<std::unique_ptr<PngWriter>> planes;
+  for (std::int64_t c = 0; options.probabilities && c < C; ++c) {
+    planes.push_back(std::make_unique<PngWriter>(plane_name(base, c), ImageSize{photo.width, photo.height}, 1, 16,
+                                                 picture_options()));
   }
   const auto take_rows = [&](int y, int count, const float* p) {
     const std::int64_t pixels = std::int64_t{count} * photo.width;
     put_labels(p, pixels, C, options.threshold, picture.mask.row(y));
-    for (std::size_t c = 0; c < picture.planes.size(); ++c) {
-      picture.planes[c]->rows(plane_of(p, pixels, C, static_cast<std::int64_t>(c)));
+    for (std::int64_t c = 0; c < static_cast<std::int64_t>(planes.size()); ++c) {
+      planes[static_cast<std::size_t>(c)]->rows(plane_of(p, pixels, C, c));
     }
+    if (overlay) overlay->labels_are_there(y + count);
   };
-  return predict_tiles(predictor, photo, {look.map.height, look.map.width}, picture.file->input.string(), take_rows,
-                       [] { return stop_signal() != 0; });
+  if (!predict_tiles(predictor, photo, {look.map.height, look.map.width}, picture.file->input.string(), take_rows,
+                     [] { return stop_signal() != 0; })) {
+    return false;
+  }
+  if (overlay) overlay->commit();
+  for (const std::unique_ptr<PngWriter>& plane : planes) plane->commit();
+  return true;
 }
 
 /// What the writer has done, to be looked at when it has ended.
@@ -230,6 +231,7 @@ Outcome predict(models::Segmenter& model, const PredictOptions& options, const s
   Room room(2 * most_bytes);  // of photographs and masks: large ones go one by one
   Pictures read(most_items, most_bytes), computed(most_items, most_bytes);
   Outcome outcome;
+  std::exception_ptr failure;  // of this thread
   {
     std::jthread reader([&] { read_ahead(files, look, room, read); });
     std::jthread writing(
@@ -245,19 +247,24 @@ Outcome predict(models::Segmenter& model, const PredictOptions& options, const s
     } const ends{room, read, computed};
     FiniteCheck check(model, options.checkpoint);
     Predictor predictor(model, options.tta, std::ref(check));
-    while (std::optional<Picture> picture = read.pop()) {
-      if (stop_signal() != 0) break;
-      if (picture->fault.empty() && look.tiles) {
-        if (!predict_by_tiles(predictor, options, look, *picture)) break;
-      } else if (picture->fault.empty()) {
-        picture->probabilities = predictor(picture->small, picture->file->input.string());
-        picture->small = Image();
+    try {
+      while (std::optional<Picture> picture = read.pop()) {
+        if (stop_signal() != 0) break;
+        if (picture->fault.empty() && look.tiles) {
+          if (!predict_by_tiles(predictor, options, look, *picture)) break;
+        } else if (picture->fault.empty()) {
+          picture->probabilities = predictor(picture->small, picture->file->input.string());
+          picture->small = Image();
+        }
+        const std::size_t bytes =
+            picture->photo.pixels.size() + picture->mask.pixels.size() + picture->probabilities.size() * sizeof(float);
+        if (!computed.push(std::move(*picture), bytes)) break;
       }
-      const std::size_t bytes =
-          picture->photo.pixels.size() + picture->mask.pixels.size() + picture->probabilities.size() * sizeof(float);
-      if (!computed.push(std::move(*picture), bytes)) break;
+    } catch (...) {
+      failure = std::current_exception();
     }
   }
+  if (!outcome.failure) outcome.failure = failure;
   return outcome;
 }
 
@@ -299,7 +306,8 @@ void run(const PredictOptions& options, const models::Registry& registry) {
   }
   const std::optional<ImageExtent> tile = tile_of(options, checkpoint);
   const ImageExtent size = tile ? *tile : options.image_size.value_or(ImageExtent{checkpoint.height, checkpoint.width});
-  const Look look{{size.height, size.width, C}, tile.has_value(), options.exif.value_or(checkpoint.exif)};
+  const Look look{
+      {size.height, size.width, C}, tile.has_value(), options.exif.value_or(checkpoint.exif), checkpoint.background};
   require_memory(options.checkpoint, registry, checkpoint.spec, machine, 1, size, tile ? "--tile" : "--image-size");
   const PredictFiles found = find_pictures(options.inputs, options.output);
   const Writer writer(options, checkpoint, look);

@@ -72,9 +72,20 @@ std::int64_t largest(const float* p, std::int64_t first, std::int64_t classes) {
   return best;
 }
 
+/// The usual case with one exponential, of what is not positive.
+void softmax_of_two(float* p, std::int64_t pixels) {
+  for (float* const end = p + 2 * pixels; p != end; p += 2) {
+    const bool second = p[1] > p[0];
+    const float less = std::exp(second ? p[0] - p[1] : p[1] - p[0]), sum = 1 + less;
+    p[second ? 1 : 0] = 1 / sum;
+    p[second ? 0 : 1] = less / sum;
+  }
+}
+
 }  // namespace
 
 void softmax(float* p, std::int64_t pixels, std::int64_t classes) {
+  if (classes == 2) return softmax_of_two(p, pixels);
   const auto C = static_cast<std::size_t>(classes), end = static_cast<std::size_t>(pixels) * C;
   for (std::size_t i = 0; i < end; i += C) {
     float top = p[i], sum = 0;

@@ -209,6 +209,8 @@ std::vector<Rgb> class_palette(int classes) {
   return out;
 }
 
+int tint_reach(const Image& photo) { return line_width(photo); }
+
 Image tint_rows(const Image& photo, Labels labels, Background background, int top, int count) {
   const int radius = line_width(photo);
   const int first = std::max(0, top - radius), end = std::min(photo.height, top + count + radius);  // outlines' reach

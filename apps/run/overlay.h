@@ -23,7 +23,8 @@ using Labels = const std::uint8_t*;
 /// The photograph [H,W,3] with each class tinted in its colour and outlined by a light line within a dark one, so that
 /// it is seen on any ground; a class 0 that is background stays as it is. Ignored pixels are hatched.
 Image tint(const Image& photo, Labels labels, Background background);
-/// Rows [top, top + count) of that.
+/// Rows [top, top + count) of that, from the labels at most tint_reach() rows away.
+int tint_reach(const Image& photo);
 Image tint_rows(const Image& photo, Labels labels, Background background, int top, int count);
 
 /// Hits, misses, false alarms and wrong classes, on the photograph [H,W,3] without its colours.

@@ -7,7 +7,8 @@
 // pixel's probabilities are the mean over the tiles that hold it, weighted by its distance to each tile's edges (the
 // product of a tent along either axis): where one tile sees little around a pixel, the other sees more. Probabilities
 // and not logits are averaged, so that a tile that is wrong at its edge, and sure of it, has one voice among the
-// others.
+// others. A quarter is nearly all that overlapping gains: on isbi2012's validation images, by tiles of 128 of a network
+// trained on crops of 256, Dice is 0.9466 without, 0.9496 with a quarter and 0.9498 with a half, in twice the time.
 #pragma once
 
 #include <functional>

@@ -78,7 +78,7 @@ Window draw_window(const LabelledImage& prepared, Augment kind, std::uint64_t se
   constexpr double kMost = 13.0 / 12;
   const Image& picture = prepared.image;
   Window out{0, 0, height, width};
-  if (kind != Augment::none && kind != Augment::flip) {
+  if (kind == Augment::standard) {
     const double room =
         std::min(static_cast<double>(picture.height) / height, static_cast<double>(picture.width) / width);
     const double factor = std::clamp(room, 1.0, kMost);

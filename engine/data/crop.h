@@ -24,9 +24,9 @@ Image pad_reflected(Image image, int height, int width);
 /// the padding are kIgnoredLabel: it is surroundings to see and no second copy of a pixel to be counted.
 LabelledImage prepare_for_crops(LabelledImage pair, int height, int width);
 
-/// The part of a prepared picture that a sample is made of, anywhere in it with equal probability. For none and flip
-/// it has the crop's size. Of the others, which see 70 to 100 % of what they are given, it has up to 13/12 of the
-/// crop's sides, as far as the picture reaches: so their zoom lies about the picture's own scale.
+/// The part of a prepared picture that a sample is made of, anywhere in it with equal probability. It has the crop's
+/// size; for standard, which sees 70 to 100 % of what it is given, up to 13/12 of the crop's sides, as far as the
+/// picture reaches: so its zoom lies about the picture's own scale.
 Window draw_window(const LabelledImage& prepared, Augment kind, std::uint64_t seed, std::int64_t epoch,
                    std::int64_t sample, int height, int width);
 

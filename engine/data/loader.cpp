@@ -135,6 +135,7 @@ std::shared_ptr<const LabelledImage> Loader::prepared(std::int64_t index, Image*
   if (full_labels != nullptr) return pair;
   const std::size_t bytes = pair->image.pixels.size() + pair->labels.pixels.size();
   const std::lock_guard lock(mutex_);
+  if (cache_[at]) return cache_[at];  // of several crops of an image two may be made at once
   if (cached_.bytes + bytes <= options_.cache_bytes) {
     cache_[at] = pair;
     cached_.bytes += bytes;

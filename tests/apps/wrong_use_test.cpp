@@ -112,13 +112,16 @@ TEST_F(WrongUse, EveryNumberOfEveryProgramIsAPlainOneWithinItsBounds) {
   };
   const std::string out = output_.string();
   const std::vector<Program> programs{
-      {{"train_unet", "-d", data_.string(), "-o", out},
-       {"--classes", "--workers", "--cache-mb", "--base-channels", "--epochs", "--phase2-epochs", "--batch-size",
-        "--accumulate", "--lr", "--phase2-lr", "--weight-decay", "--warmup", "--clip-norm", "--max-steps", "--seed",
-        "--threads", "--save-every", "--keep", "--image-size"}},
+      {{"train_unet", "-d", data_.string(), "-o", out}, {"--classes",       "--workers",      "--cache-mb",
+                                                         "--base-channels", "--epochs",       "--phase2-epochs",
+                                                         "--batch-size",    "--accumulate",   "--lr",
+                                                         "--phase2-lr",     "--weight-decay", "--warmup",
+                                                         "--clip-norm",     "--max-steps",    "--seed",
+                                                         "--threads",       "--save-every",   "--keep",
+                                                         "--image-size",    "--crop",         "--crops-per-image"}},
       {{"eval_unet", "-d", data_.string(), "-c", "none"},
-       {"--batch-size", "--workers", "--threads", "--worst", "--image-size"}},
-      {{"predict_unet", "-c", "none", "-o", out, "photo.png"}, {"--threshold", "--threads", "--image-size"}},
+       {"--batch-size", "--workers", "--threads", "--worst", "--image-size", "--tile"}},
+      {{"predict_unet", "-c", "none", "-o", out, "photo.png"}, {"--threshold", "--threads", "--image-size", "--tile"}},
       {{"bench_step"}, {"--base-channels", "--image-size", "--batch-size", "--threads", "--steps"}},
       {{"make_sample_pets", "-o", out}, {"--trainval", "--test", "--seed"}}};
   const std::set<std::string> reals{"--lr", "--phase2-lr", "--weight-decay", "--clip-norm", "--save-every"};

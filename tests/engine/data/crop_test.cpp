@@ -39,6 +39,7 @@ TEST(Crop, NoneIsAWindowOfThePictureItself) {
   const LabelledImage prepared = prepare_for_crops(whole, 16, 24);
   EXPECT_EQ(prepared.image.pixels, whole.image.pixels);
   std::set<int> lefts, tops;
+  std::set<std::pair<int, int>> places;
   for (int sample = 0; sample < 2000; ++sample) {
     const Crop crop(prepared, Augment::none, 3, 1, sample, 16, 24);
     const int left = crop.image.pixels[0], top = crop.image.pixels[1];
@@ -47,9 +48,11 @@ TEST(Crop, NoneIsAWindowOfThePictureItself) {
     ASSERT_EQ(crop.labels.pixels, cut(whole.labels, window).pixels);
     lefts.insert(left);
     tops.insert(top);
+    places.emplace(left, top);
   }
   EXPECT_EQ(lefts.size(), 90u - 24 + 1) << "every place";
   EXPECT_EQ(tops.size(), 70u - 16 + 1);
+  EXPECT_GT(places.size(), 1000u) << "of 3685: left and top are drawn each for itself";
   EXPECT_EQ(*lefts.rbegin(), 90 - 24);
   EXPECT_EQ(*tops.rbegin(), 70 - 16);
 }
