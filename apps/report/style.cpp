@@ -29,7 +29,9 @@ p{margin:.4em 0 .8em}
 .tiles b{display:block;font-size:1.5rem;font-variant-numeric:tabular-nums;line-height:1.3}
 .tiles span{color:var(--soft);font-size:.87rem}
 section>.card{margin-bottom:14px}
+section>.legend{margin-bottom:10px}
 .grid{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,360px),1fr));gap:16px;align-items:start}
+.grid.wide{grid-template-columns:repeat(auto-fit,minmax(min(100%,520px),1fr))}
 figure{margin:0}
 figcaption{font-size:.87rem;margin-top:.4em;overflow-wrap:anywhere}
 svg{display:block;width:100%;height:auto}
