@@ -27,6 +27,6 @@ say "evaluate"
   "$(find "$DIR/sample_pets/images" -name '*.jpg' | sort | tail -1)"
 
 echo
-echo "curves:    $DIR/run/curves.svg"
+echo "report:    $DIR/run/report.html"
 echo "overlays:  $DIR/overlays (photo | truth | prediction | comparison)"
 printf 'test dice %.4f\n' "$(grep -m 1 '"dice":' "$DIR/run/test.json" | grep -o '[0-9.]*')"

@@ -160,7 +160,8 @@ std::string pictures(const std::vector<Regression>& regressions, const std::stri
                  " class=\"card\"");
   }
   if (!note.empty()) return block("p", html_text(note) + "\n", " class=\"soft\"");
-  return out.empty() ? block("p", "No image is worse than in the first run.\n") : block("div", out, " class=\"grid\"");
+  return out.empty() ? block("p", "No image is worse than in the first run.\n")
+                     : block("div", out, " class=\"grid wide\"");
 }
 
 }  // namespace

@@ -42,7 +42,7 @@ std::string legend_of(const std::vector<std::string>& names) {
 }
 
 std::string axis_name(const std::string& x_name) {
-  return svg_text((kLeft + kRight) / 2, kBottom + 36, "middle", "", x_name);
+  return svg_text((kLeft + kRight) / 2, kBottom + 36, "middle", "class=\"tick\"", x_name);
 }
 
 /// Both axes from 0 to 1, named.
@@ -51,7 +51,7 @@ struct UnitPlot {
 
   std::string axes(const std::string& x_name, const std::string& y_name) const {
     std::string out = y_ticks(y, kLeft, kRight, page_colours()) + x_ticks();
-    return out + axis_name(x_name) + svg_text(kLeft, kTop - 10, "start", "", y_name);
+    return out + axis_name(x_name) + svg_text(kLeft, kTop - 10, "start", "class=\"tick\"", y_name);
   }
   std::string x_ticks() const {
     std::string out;
@@ -59,7 +59,7 @@ struct UnitPlot {
       const double at = x.at(0.2 * i);
       out += fmt::format("<line x1=\"{0:.1f}\" y1=\"{1}\" x2=\"{0:.1f}\" y2=\"{2}\" stroke=\"var(--axis)\"/>\n", at,
                          kBottom, kBottom + 4);
-      out += svg_text(at, kBottom + 18, "middle", "", fmt::format("{:.1f}", 0.2 * i));
+      out += svg_text(at, kBottom + 18, "middle", "class=\"tick\"", fmt::format("{:.1f}", 0.2 * i));
     }
     return out;
   }
@@ -128,7 +128,7 @@ std::string unit_scatter_figure(const std::string& title, const std::string& wha
 }
 
 std::string unit_histogram_figure(const std::string& title, const std::string& what, const std::string& x_name,
-                                  const std::vector<double>& values) {
+                                  const std::vector<double>& values, const std::string& note) {
   constexpr std::size_t kBars = 20;
   std::vector<double> bars(kBars);
   for (const double value : values) {
@@ -145,7 +145,8 @@ std::string unit_histogram_figure(const std::string& title, const std::string& w
     out += fmt::format("<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\" fill=\"{}\"/>\n", left + 1,
                        y.at(bars[i]), right - left - 2, kBottom - y.at(bars[i]), series_colour(0));
   }
-  return frame(title, what, out + axis_name(x_name) + svg_text(kLeft, kTop - 10, "start", "", "images"), "");
+  out += axis_name(x_name) + svg_text(kLeft, kTop - 10, "start", "class=\"tick\"", "images");
+  return frame(title, what, out, block("figcaption", note + "\n"));
 }
 
 }  // namespace unet

@@ -33,8 +33,8 @@ std::string unit_lines_figure(const std::string& title, const std::string& what,
 std::string unit_scatter_figure(const std::string& title, const std::string& what, const std::string& x_name,
                                 const std::string& y_name, const std::vector<std::pair<double, double>>& points);
 
-/// How many values lie in each twentieth of 0 to 1.
+/// How many values lie in each twentieth of 0 to 1; note: markup below.
 std::string unit_histogram_figure(const std::string& title, const std::string& what, const std::string& x_name,
-                                  const std::vector<double>& values);
+                                  const std::vector<double>& values, const std::string& note);
 
 }  // namespace unet

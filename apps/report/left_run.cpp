@@ -102,7 +102,7 @@ DataOptions data_of(const LeftRun& run) {
   out.test_list = run.option("test-list");
   out.follow_links = run.option("follow-links") == "true";
   if (run.option("group-by") != "none") out.group_by = run.option("group-by");
-  out.ignore_index = plain_number(run.option("ignore-index"));
+  if (run.option("ignore-index") != "255") out.ignore_index = plain_number(run.option("ignore-index"));
   return out;
 }
 

@@ -9,7 +9,7 @@
 namespace unet {
 namespace {
 
-constexpr int kSide = 320, kQuality = 82;
+constexpr int kSide = 300, kQuality = 80;
 
 /// What it is multiplied by so as to fit into the page.
 double scale_of(const Image& image) {

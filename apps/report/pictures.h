@@ -12,7 +12,7 @@ namespace unet {
 /// The n-th image of a batch, [H,W,3].
 Image photo_of(const Batch& batch, std::int64_t n);
 
-/// At most 320 pixels a side; what is smaller stays as it is.
+/// At most 300 pixels a side; what is smaller stays as it is.
 Image photo_in_page(const Image& photo);
 /// Labels [H,W] of that photo, at the same size.
 std::vector<std::uint8_t> labels_in_page(const std::vector<std::uint8_t>& labels, const Image& photo);

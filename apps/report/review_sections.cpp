@@ -116,7 +116,7 @@ std::string review_charts(const Review& review) {
                         "recall", "precision", lines);
   const std::string histogram = unit_histogram_figure(
       fmt::format("Dice of the {} images", dice.size()),
-      fmt::format("Histogram of the Dice of {} images: {}", dice.size(), spread), "Dice of an image: " + spread, dice);
+      fmt::format("Histogram of the Dice of {} images: {}", dice.size(), spread), "Dice of an image", dice, spread);
   return block("div", curves + histogram, " class=\"grid\"");
 }
 
@@ -150,7 +150,9 @@ std::string colour_legend(const Review& review, bool errors) {
     out += swatch(class_colour(static_cast<int>(c)), title_of_class(review, c));
   }
   if (errors) {
-    for (const auto& [colour, name] : comparison_colours(review.background)) out += swatch(colour, name);
+    auto colours = comparison_colours(review.background);
+    if (review.background == Background::class0 && review.classes.size() == 2) colours.pop_back();  // no wrong class
+    for (const auto& [colour, name] : colours) out += swatch(colour, name);
   }
   return block("ul", out, " class=\"legend\"");
 }

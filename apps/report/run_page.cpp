@@ -69,7 +69,8 @@ std::string head(const RunFacts& facts, const CsvTable& metrics, std::optional<s
                  const RunMoment& moment) {
   std::string out = block("p", "unet.cpp, training\n", " class=\"soft\"");
   out += block("h1", html_text(facts.title) + "\n");
-  out += block("p", status(facts, metrics, moment) + "\n", " id=\"status\" class=\"note\"");
+  out += fmt::format("{}\n{}\n</p>\n", moment.finished ? kFinishedMark : "<p id=\"status\" class=\"note\">",
+                     status(facts, metrics, moment));
   out += block("p", html_text(facts.network) + "\n", " class=\"soft\"");
   if (!best) return out;
   const auto tile_of = [&](const char* column, const std::string& name) {

@@ -19,6 +19,9 @@ struct RunMoment {
   std::size_t peak_bytes = 0, device_peak_bytes = 0;  // of memory; 0 of a device: there is none
 };
 
+/// What the page of a finished run holds, and no text of others can.
+inline constexpr const char* kFinishedMark = "<p id=\"status\" class=\"note finished\">";
+
 /// metrics: the rows of metrics.csv; review: of the best epoch, or null.
 std::string run_page(const RunFacts& facts, const CsvTable& metrics, const std::optional<Best>& best,
                      const Review* review, const RunMoment& moment);

@@ -10,6 +10,7 @@
 #include "engine/core/device_memory.h"
 #include "engine/core/error.h"
 #include "engine/io/durable_file.h"
+#include "engine/io/image.h"
 
 namespace unet {
 namespace {
@@ -48,6 +49,13 @@ void RunReport::write(const CsvTable& metrics, const RunState& state, bool finis
                          .device_peak_bytes = device_.is_cpu() ? 0 : pool_of(device_).stats().peak};
   write_file_durably(folder_ / kReportFile,
                      run_page(facts_, metrics, state.best, of_best ? &*review_ : nullptr, moment));
+}
+
+bool RunReport::says_finished() const {
+  if (!std::filesystem::exists(folder_ / kReportFile)) return false;
+  const std::vector<std::uint8_t> bytes = read_file(folder_ / kReportFile);
+  return std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()).find(kFinishedMark) !=
+         std::string_view::npos;
 }
 
 }  // namespace unet

@@ -21,6 +21,8 @@ class RunReport {
   void keep(const Reviewer& reviewer, int phase, std::int64_t epoch);
   /// The page of these rows of metrics.csv. What is kept of another epoch than the best one is left out.
   void write(const CsvTable& metrics, const RunState& state, bool finished);
+  /// Whether the page that is there does.
+  bool says_finished() const;
 
  private:
   std::filesystem::path folder_;

@@ -29,7 +29,9 @@ p{margin:.4em 0 .8em}
 .tiles b{display:block;font-size:1.5rem;font-variant-numeric:tabular-nums;line-height:1.3}
 .tiles span{color:var(--soft);font-size:.87rem}
 section>.card{margin-bottom:14px}
+section>.legend{margin-bottom:10px}
 .grid{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,360px),1fr));gap:16px;align-items:start}
+.grid.wide{grid-template-columns:repeat(auto-fit,minmax(min(100%,520px),1fr))}
 figure{margin:0}
 figcaption{font-size:.87rem;margin-top:.4em;overflow-wrap:anywhere}
 svg{display:block;width:100%;height:auto}
@@ -59,8 +61,8 @@ pre.wrap{white-space:pre-wrap;overflow-wrap:anywhere}
 ul.warnings{margin:.4em 0 1em;padding-left:1.2em;color:var(--bad);overflow-wrap:anywhere}
 .better{color:var(--good)}.worse{color:var(--bad)}
 :focus-visible{outline:2px solid var(--link);outline-offset:2px}
-@media (max-width:600px){.pictures{grid-template-columns:repeat(2,1fr)}main{padding:12px 10px 30px}h1{font-size:1.3rem}.card{padding:10px}th,td{padding:4px 7px}}
-@media print{body{font-size:11pt}main{max-width:none;padding:0}.card,figure,tr,.tiles li{break-inside:avoid}h2,h3{break-after:avoid}.scroll{overflow:visible}.grid{grid-template-columns:repeat(2,1fr)}pre{white-space:pre-wrap;overflow-wrap:anywhere}*{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
+@media (max-width:600px){.pictures{grid-template-columns:repeat(2,1fr)}main{padding:12px 10px 30px}h1{font-size:1.3rem}.card{padding:10px}th,td{padding:4px 7px}.words td:last-child{min-width:110px}}
+@media print{:root{--paper:#ffffff}.soft,.legend{break-after:avoid}body{font-size:11pt}main{max-width:none;padding:0}.card,figure,tr,.tiles li{break-inside:avoid}h2,h3{break-after:avoid}.scroll{overflow:visible}.grid{grid-template-columns:repeat(2,1fr)}pre{white-space:pre-wrap;overflow-wrap:anywhere}*{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
 )";
 
 /// "31,95,208" of "#1f5fd0".

@@ -207,12 +207,11 @@ void RunFolder::add_epoch(RunState& state, const EpochFigures& f, Snapshot& snap
   if (events_) events_->add(state.all_epochs, summary_of_last(metrics, f.reviewer.get()));
   write_file_durably(folder_ / "curves.svg", curves_svg(metrics, folder_.filename().string()));
   if (report_) report_->write(metrics, state, false);
-  reported_ = true;
   if (keep_ >= 0) remove_old_epoch_files(folder_, run, static_cast<std::size_t>(keep_), {});
 }
 
 void RunFolder::finish_report(const RunState& state) {
-  if (report_ && reported_) report_->write(metrics_->table(), state, true);
+  if (report_ && !report_->says_finished()) report_->write(metrics_->table(), state, true);
 }
 
 void RunFolder::save_state(const RunRecord& record, Snapshot& snapshot, const Metadata& metadata) {

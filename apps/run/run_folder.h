@@ -56,7 +56,7 @@ class RunFolder {
 
   /// From now on there is a page of the run, written anew after each epoch.
   void report_on(RunFacts facts, Device device) { report_.emplace(folder_, std::move(facts), device); }
-  /// The page says that the run has come to its end, if an epoch has ended since it was begun or resumed.
+  /// The page says that the run has come to its end; one that says so already stays as it is.
   void finish_report(const RunState& state);
 
   /// A row of steps.csv.
@@ -91,7 +91,6 @@ class RunFolder {
   std::optional<CsvFile> metrics_, steps_;
   std::optional<EventLog> events_;  // with --tensorboard
   std::optional<RunReport> report_;
-  bool reported_ = false;          // by this process
   std::vector<PlanChoice> plans_;  // as plans.json has them
 };
 

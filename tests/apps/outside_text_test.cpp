@@ -55,7 +55,8 @@ TEST_F(OutsideText, NamesThatAreNoTextAreUsableAndShownEscaped) {
   expect_plain(trained);
   const ProgramResult resumed = train_unet(words + Words{"-e", "3", "--resume", "auto"});
   expect_plain(resumed);
-  for (const char* name : {"run.json", "curves.svg", "metrics.csv", "plans.json"}) {
+  for (const char* name :
+       {"run.json", "curves.svg", "metrics.csv", "plans.json", "report.html", "best_validation.json"}) {
     if (fs::exists(output / name)) expect_plain(text_of(output / name), name);
   }
   const nlohmann::json run = nlohmann::json::parse(text_of(output / "run.json"));

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "apps/report/page.h"
 #include "tests/support/page_parser.h"
 

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include <algorithm>
 #include <random>
 
@@ -63,10 +65,10 @@ Review review_of(const std::vector<std::string>& classes) {
   out.classes = classes;
   out.confusion.assign(classes.size() * classes.size(), 7);
   out.bins.assign(classes.size() * 2 * kernels::kProbabilityBins, 3);
-  Image noise(320, 320, 3);
+  Image noise(400, 400, 3);
   std::mt19937_64 random(2);
   for (std::uint8_t& value : noise.pixels) value = static_cast<std::uint8_t>(random());
-  const std::string uri = picture_uri(noise);
+  const std::string uri = picture_uri(photo_in_page(noise));
   for (int i = 0; i < 6; ++i) out.pictures.push_back({"worst", kEvil, 0.5, uri, uri, uri, uri});
   out.batch.assign(8, uri);
   for (int i = 0; i < 500; ++i) out.images.push_back({fmt::format("image {}", i), i / 500.0});
@@ -112,7 +114,7 @@ TEST(RunPage, EveryFigureSaysWhatItShowsAndTextOfOthersIsText) {
   EXPECT_TRUE(page.all("script").empty());
   EXPECT_EQ(page.all("style").size(), 1u);
   const std::string shown = escaped(kEvil);
-  EXPECT_EQ(page.all("h1").at(0)->text, "run " + shown + "\n");
+  EXPECT_EQ(page.all("h1").at(0)->text, "\nrun " + shown + "\n");
   for (const char* id : {"classes", "pictures", "data", "options", "certainty"}) {
     EXPECT_NE(page.with_id(id).text.find(shown), std::string::npos) << id;
   }
@@ -128,7 +130,9 @@ TEST(RunPage, EveryFigureSaysWhatItShowsAndTextOfOthersIsText) {
     ++charts;
   }
   EXPECT_EQ(charts, 7u);
-  EXPECT_EQ(text.find("nan"), std::string::npos);
+  for (const PageElement* path : page.all("path")) {
+    EXPECT_EQ(path->attributes.at("d").find_first_not_of("ML .-0123456789"), std::string::npos);
+  }
   EXPECT_EQ(text.find("://"), text.find("http://www.w3.org/2000/svg") + 4) << "the first address is SVG's name";
 }
 
