@@ -70,9 +70,12 @@ std::optional<int> parse(int argc, char** argv, EvalOptions& o) {
                        {"", "--worst", number(o.worst, Within{1, kMostOf}),
                         "Overlays of the K images with the lowest Dice only; names them"}}}));
   const std::optional<int> code = parse_words(app, argc, argv);
-  const auto one_file = [](const std::string& a, const std::string& b) {
-    return is_standard_output(a) ? is_standard_output(b)
-                                 : std::filesystem::weakly_canonical(a) == std::filesystem::weakly_canonical(b);
+  // Absolute first: of a name that is not there yet nothing else is brought to one form.
+  const auto whole = [](const std::string& path) {
+    return std::filesystem::weakly_canonical(std::filesystem::absolute(path));
+  };
+  const auto one_file = [&whole](const std::string& a, const std::string& b) {
+    return is_standard_output(a) ? is_standard_output(b) : whole(a) == whole(b);
   };
   if (code) return code;
   for (const std::string& wrong : {resolve(o.data), wrong_together(o)}) {
