@@ -179,7 +179,7 @@ void run(const EvalOptions& options, const models::Registry& registry) {
   SegmentationMetrics native(classes, checkpoint.background);
   FiniteCheck check(model, options.checkpoint);
   const auto count = [&](const Tensor& logits, const Tensor& labels) { reviewer.count(logits, labels); };
-  const Views views{options.tta, std::ref(check), count};
+  Views views{options.tta, std::ref(check), count};
   const auto visit = [&](const Predicted& predicted) {
     reviewer.see(predicted);
     if (tiled) return;
@@ -190,6 +190,7 @@ void run(const EvalOptions& options, const models::Registry& registry) {
     add_native(predicted, std::move(logits), native);
   };
   const Evaluation result = evaluate(model, checkpoint.background, loader, visit, {}, {}, views);
+  views.pixels = {};  // they are counted
   keep_plans();
   reviewer.finish();
   const SegmentationMetrics& m = result.metrics;
