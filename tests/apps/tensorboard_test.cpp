@@ -15,7 +15,7 @@ using tests::ReadPicture;
 using tests::ReadTensor;
 namespace {
 
-const Words kOn{"--tensorboard", "--save-every", "0"};
+const Words kOn{"--tensorboard"};
 
 fs::path event_file_in(const fs::path& folder) {
   fs::path out;
