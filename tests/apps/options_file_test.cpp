@@ -84,7 +84,7 @@ TEST_F(OptionsFile, AValueIsHeldToWhatTheCommandLineTakes) {
   }
   expect_wrong_use("init = \"\"\n", {"--init", "is empty"});
   expect_wrong_use("resume = \"\"\n", {"--resume", "is empty"});
-  expect_wrong_use("augment = strong\n", {"--augment", "strong"});
+  expect_wrong_use("augment = heavy\n", {"--augment", "heavy"});
 }
 
 TEST_F(OptionsFile, AFileThatIsNone) {
