@@ -13,7 +13,7 @@ std::string allowed_values(MaskKind kind, int classes) {
   if (kind == MaskKind::trimap) return "1 (pet), 2 (background) or 3 (border) of a trimap: mend the mask";
   return fmt::format(
       "0..{} or 255 (ignored) for {} classes: mend the mask, give the right number of classes, or say which value is "
-      "which class (--class-map FILE){}",
+      "which class (--class-map FILE, which train_unet --write-class-map FILE proposes){}",
       classes - 1, classes, classes == 2 ? "; --binarize 128 is for soft edges" : "");
 }
 
