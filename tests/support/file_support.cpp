@@ -51,6 +51,15 @@ struct Metering {
 
 void* operator new(std::size_t bytes) { return metered_allocate(bytes); }
 void* operator new[](std::size_t bytes) { return metered_allocate(bytes); }
+// std::stable_sort's: what the operators above do not replace, delete below would get from another allocator.
+void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
+  try {
+    return metered_allocate(bytes);
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
+void* operator new[](std::size_t bytes, const std::nothrow_t& none) noexcept { return operator new(bytes, none); }
 void operator delete(void* block) noexcept { metered_release(block); }
 void operator delete[](void* block) noexcept { metered_release(block); }
 void operator delete(void* block, std::size_t) noexcept { metered_release(block); }
