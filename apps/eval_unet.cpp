@@ -67,8 +67,9 @@ EvalFacts facts_of(const EvalOptions& options, const Machine& machine, const Dat
   };
   EvalFacts out;
   out.title = fmt::format("{} on {}", shown(options.checkpoint), options.split);
-  out.subtitle = fmt::format("{} images of {} at {}x{}", loader.images(), shown(options.data.folder),
-                             loader.options().height, loader.options().width);
+  const bool tiled = loader.options().frame == Frame::own;
+  out.subtitle = fmt::format("{} images of {} {} {}x{}", loader.images(), shown(options.data.folder),
+                             tiled ? "in tiles of" : "at", loader.options().height, loader.options().width);
   out.data = shown(dataset.report());
   for (const std::string& warning : dataset.warnings()) out.warnings.push_back(shown(warning));
   out.machine = {{"program", version_text("eval_unet")},
@@ -117,8 +118,7 @@ void write_overlays(const std::string& folder, models::Segmenter& model, Backgro
     const std::size_t pixels = static_cast<std::size_t>(batch.H * batch.W);
     for (std::size_t n = 0; n < static_cast<std::size_t>(batch.N); ++n, ++place) {
       if (!wanted[place]) continue;
-      Image photo(static_cast<int>(batch.W), static_cast<int>(batch.H), 3);
-      std::copy_n(batch.images.begin() + static_cast<std::ptrdiff_t>(n * pixels * 3), pixels * 3, photo.pixels.begin());
+      const Image photo = photo_of(batch, static_cast<std::int64_t>(n));
       write_picture(overlay_of(folder, samples[place].name),
                     judgement(photo, batch.labels.data() + n * pixels, prediction.data<std::uint8_t>() + n * pixels,
                               background, class_names));
@@ -179,7 +179,7 @@ void run(const EvalOptions& options, const models::Registry& registry) {
   SegmentationMetrics native(classes, checkpoint.background);
   FiniteCheck check(model, options.checkpoint);
   const auto count = [&](const Tensor& logits, const Tensor& labels) { reviewer.count(logits, labels); };
-  Views views{options.tta, std::ref(check), count};
+  const Views views{options.tta, std::ref(check)};
   const auto visit = [&](const Predicted& predicted) {
     reviewer.see(predicted);
     if (tiled) return;
@@ -189,8 +189,8 @@ void run(const EvalOptions& options, const models::Registry& registry) {
     }
     add_native(predicted, std::move(logits), native);
   };
-  const Evaluation result = evaluate(model, checkpoint.background, loader, visit, {}, {}, views);
-  views.pixels = {};  // they are counted
+  const Evaluation result =
+      evaluate(model, checkpoint.background, loader, visit, {}, {}, {views.tta, views.check, count});
   keep_plans();
   reviewer.finish();
   const SegmentationMetrics& m = result.metrics;

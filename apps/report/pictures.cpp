@@ -19,12 +19,6 @@ int scaled(int side, double scale) { return std::max(1, static_cast<int>(std::lr
 
 }  // namespace
 
-Image photo_of(const Batch& batch, std::int64_t n) {
-  Image out(static_cast<int>(batch.W), static_cast<int>(batch.H), 3);
-  std::copy_n(batch.images.data() + n * batch.H * batch.W * 3, out.pixels.size(), out.pixels.begin());
-  return out;
-}
-
 Image photo_in_page(const Image& photo) {
   const double scale = scale_of(photo);
   return resize_bilinear(photo, scaled(photo.width, scale), scaled(photo.height, scale));

@@ -5,12 +5,9 @@
 #include <string>
 #include <vector>
 
-#include "engine/data/loader.h"
+#include "engine/io/image.h"
 
 namespace unet {
-
-/// The n-th image of a batch, [H,W,3].
-Image photo_of(const Batch& batch, std::int64_t n);
 
 /// At most 300 pixels a side; what is smaller stays as it is.
 Image photo_in_page(const Image& photo);

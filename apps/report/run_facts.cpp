@@ -73,9 +73,9 @@ RunFacts facts_of(const TrainOptions& asked, const TrainOptions& in_force, const
   std::error_code none;
   out.title = last_part(fs::absolute(asked.output, none).string());
   const std::string normalization = models::text_of(model.spec().normalization);
-  out.network = fmt::format("{}, {} parameters, base channels {}, {} classes, images {}, normalization {}",
-                            in_force.model, model.parameters().count(), in_force.base_channels, in_force.classes,
-                            in_force.image_size.str(), normalization);
+  out.network = fmt::format("{}, {} parameters, base channels {}, {} classes, {} {}, normalization {}", in_force.model,
+                            model.parameters().count(), in_force.base_channels, in_force.classes,
+                            in_force.crop ? "crops" : "images", in_force.image_size.str(), normalization);
   out.classes = class_names(in_force);
   out.background = in_force.background;
   out.best_by = name_of(in_force.best_by);

@@ -116,7 +116,7 @@ std::string curves(const RunFacts& facts, const CsvTable& metrics) {
 }
 
 std::string class_rows(const RunFacts& facts, const CsvTable& metrics, std::size_t row, const Review* review) {
-  HtmlTable table{.caption = "All images taken as one, at the network's size",
+  HtmlTable table{.caption = "All images taken as one",
                   .head = {"class", "Dice", "IoU", "precision", "recall"},
                   .rows = {},
                   .kind = ""};

@@ -59,14 +59,6 @@ Tensor logarithms(const float* p, const Shape& shape, Device device) {
   return Tensor::copy_of(shape, Dtype::f32, out.data(), device);
 }
 
-/// The n-th image of a batch.
-Image image_of(const Batch& batch, std::int64_t n) {
-  Image out(static_cast<int>(batch.W), static_cast<int>(batch.H), 3);
-  std::copy_n(batch.images.begin() + n * static_cast<std::ptrdiff_t>(out.pixels.size()), out.pixels.size(),
-              out.pixels.begin());
-  return out;
-}
-
 /// An evaluation under way.
 struct Evaluator {
   Evaluator(models::Segmenter& of, Background background, Loader& images, const Views& views)
@@ -98,7 +90,7 @@ struct Evaluator {
     if (tta == Tta::none) return models::logits(model, tape, images);
     std::vector<float> all;
     for (std::int64_t n = 0; n < batch.N; ++n) {
-      const std::vector<float> p = predictor(image_of(batch, n), name_of(batch, n));
+      const std::vector<float> p = predictor(photo_of(batch, n), name_of(batch, n));
       all.insert(all.end(), p.begin(), p.end());
     }
     return tape.input(logarithms(all.data(), {batch.N, batch.H, batch.W, predictor.classes()}, model.device()));
@@ -201,6 +193,12 @@ struct Evaluator {
 BatchTensors to_tensors(const Batch& batch, Device device) {
   return {Tensor::copy_of({batch.N, batch.H, batch.W, 3}, Dtype::u8, batch.images.data(), device),
           Tensor::copy_of({batch.N, batch.H, batch.W}, Dtype::u8, batch.labels.data(), device)};
+}
+
+Image photo_of(const Batch& batch, std::int64_t n) {
+  Image out(static_cast<int>(batch.W), static_cast<int>(batch.H), 3);
+  std::copy_n(batch.images.data() + n * batch.H * batch.W * 3, out.pixels.size(), out.pixels.begin());
+  return out;
 }
 
 Evaluation evaluate(models::Segmenter& model, Background background, Loader& loader,

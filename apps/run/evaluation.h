@@ -18,6 +18,8 @@ struct BatchTensors {
   Tensor images, labels;
 };
 BatchTensors to_tensors(const Batch& batch, Device device);
+/// The n-th image of a batch, [H,W,3].
+Image photo_of(const Batch& batch, std::int64_t n);
 
 struct Evaluation {
   Evaluation(int classes, Background background) : metrics(classes, background) {}

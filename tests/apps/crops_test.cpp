@@ -152,6 +152,7 @@ TEST_F(CropRun, ACheckpointOfCropsIsTiledUnlessToldOtherwise) {
   ASSERT_EQ(result.code, 0) << result.err;
   expect_parts(result.out, {"at their own sizes, in tiles of 32x32, views: flip"});
   EXPECT_EQ(names_in(folder_ / "overlays").size(), 2u);
+  EXPECT_NE(text_of(best.parent_path() / "report.html").find("crops 32,"), std::string::npos);
 }
 
 TEST_F(CropRun, WrongUseIsToldByName) {
