@@ -6,8 +6,8 @@
 #include <iterator>
 #include <nlohmann/json.hpp>
 
-#include "apps/report/review.h"
 #include "apps/report/event_log.h"
+#include "apps/report/review.h"
 #include "apps/run/run_files.h"
 #include "apps/run/screen.h"
 #include "engine/core/error.h"

@@ -9,8 +9,8 @@
 #include <string>
 
 #include "apps/options.h"
-#include "apps/report/run_report.h"
 #include "apps/report/event_log.h"
+#include "apps/report/run_report.h"
 #include "apps/run/replaced_run.h"
 #include "apps/run/run_lock.h"
 #include "apps/run/run_state.h"

@@ -84,7 +84,8 @@ TEST_F(TypedCommands, AnUnknownWordNamesTheNearest) {
   expect_wrong_use({"--epoch", "3"}, {"there is no option --epoch; the nearest is --epochs"});
   expect_wrong_use({"--batchsize=3"}, {"there is no option --batchsize; the nearest is --batch-size"});
   expect_wrong_use({"--zzzzzzzz"}, {"there is no option --zzzzzzzz\n"});
-  expect_wrong_use({"--augment", "flop"}, {"--augment", "flop not in {none,flip,standard,strong}", "the nearest is flip"});
+  expect_wrong_use({"--augment", "flop"},
+                   {"--augment", "flop not in {none,flip,standard,strong}", "the nearest is flip"});
   expect_wrong_use({"--phase1-loss", "dise"}, {"--phase1-loss", "the nearest is dice"});
   expect_wrong_use({"more"}, {"\"more\""});
   write_text(folder_ / "run.toml", "learningrate = 3\n");
