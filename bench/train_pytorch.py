@@ -2,7 +2,7 @@
 """The recipe of train_unet in PyTorch, for figures beside ours: same network, pictures, splits, losses and schedule.
 
     python3 bench/train_pytorch.py DIR [--model resnet34_unet] [--base-channels 8] [--classes 2] [--background 0|none]
-        [-e 24] [-b 8] [--lr 1e-3] [--seed 0] [--threads 2]
+        [--class-weights W,W,...] [-e 24] [-b 8] [--lr 1e-3] [--seed 0] [--threads 2]
 
 DIR has images/, masks/ (class indices, 255 ignored; same names, PNG) and train.txt, val.txt, test.txt; all pictures have
 one size, which is the network's. Against `train_unet DIR --image-size SIZE --augment flip` with the same options: Adam,
@@ -24,7 +24,7 @@ from PIL import Image
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "tests", "models"))
 from torch_resnet34_unet import ResNet34UNet  # noqa: E402
-from torch_unet import UNet, cross_entropy  # noqa: E402
+from torch_unet import UNet  # noqa: E402
 
 MEAN, DEVIATION = (torch.tensor(v).reshape(1, 3, 1, 1) for v in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
 
@@ -109,6 +109,7 @@ def main():
     parser.add_argument("--base-channels", type=int, default=8)
     parser.add_argument("--classes", type=int, default=2)
     parser.add_argument("--background", choices=["0", "none"], default="0")
+    parser.add_argument("--class-weights", type=lambda text: torch.tensor([float(w) for w in text.split(",")]))
     parser.add_argument("-e", "--epochs", type=int, default=24)
     parser.add_argument("-b", "--batch-size", type=int, default=8)
     parser.add_argument("--lr", type=float, default=1e-3)
@@ -122,6 +123,10 @@ def main():
     model = network(3, args.classes, args.base_channels).to(memory_format=torch.channels_last)
     data = {split: read(args.data, split) for split in ("train", "val", "test")}
     first = 1 if args.background == "0" else 0
+
+    def cross_entropy(logits, truth):
+        return torch.nn.functional.cross_entropy(logits, truth.long(), args.class_weights, ignore_index=255)
+
     out = {"torch": torch.__version__, "seed": args.seed}
     out["phase1"] = train_phase(args, model, data, 1, cross_entropy, args.epochs, args.lr, generator)
     out["phase2"] = train_phase(args, model, data, 2, lambda x, y: soft_dice_loss(x, y, first),
