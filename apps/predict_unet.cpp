@@ -2,7 +2,6 @@
 // one writes, while this one computes.
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <numeric>
 #include <thread>
 
@@ -26,6 +25,7 @@
 #include "apps/run/tiles.h"
 #include "apps/run/weights.h"
 #include "engine/core/error.h"
+#include "engine/core/stopwatch.h"
 #include "engine/data/resize.h"
 
 namespace unet {
@@ -325,11 +325,10 @@ void run(const PredictOptions& options, const models::Registry& registry) {
   say_left_out(found);
   if (look.tiles) say("images at their own sizes, in tiles of {}\n", size.str());
 
-  const auto begin = std::chrono::steady_clock::now();
+  const Stopwatch watch;
   const Outcome outcome = predict(*model, options, found.files, look, writer);
   keep_plans();
-  conclude(outcome, found, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(),
-           options.output);
+  conclude(outcome, found, watch.seconds(), options.output);
 }
 
 }  // namespace

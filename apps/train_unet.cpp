@@ -1,7 +1,5 @@
 // Trains a network in phases: by default cross-entropy for --epochs, then soft-Dice for a third of them from the best
 // checkpoint of phase 1. Cross-entropy can keep falling while Dice drops, and the task is judged by Dice.
-#include <chrono>
-
 #include "apps/programs.h"
 #include "apps/run/data_options.h"
 #include "apps/run/dry_run.h"
@@ -15,10 +13,6 @@
 
 namespace unet {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 
 /// What is left of the epoch under way, up to validation; the learning rate of its last step. Throws Interrupted, the
 /// state saved, after a stop signal.
@@ -39,27 +33,24 @@ double train_epoch(Run& run, const Phase& phase, const ScheduleSpec& schedule, c
       progress.update(state.images);
     }
   };
-  const auto look = [&](const Batch& made) { reviewer.see_training(made); };
   thaw_encoder(run);
   loader.start(state.all_epochs, state.batch);
-  std::int64_t batch = state.batch, step = state.step, total = state.all_steps;
-  while (batch < batches && !(options.max_steps > 0 && total >= options.max_steps)) {
+  std::int64_t batch = state.batch, step = state.step;
+  const auto look = [&](const Batch& made) {
+    if (batch == 0) reviewer.see_training(made);
+  };
+  while (batch < batches && !(options.max_steps > 0 && state.all_steps - state.step + step >= options.max_steps)) {
     lr = learning_rate(schedule, step, all_steps, state.plateau);
-    batch += issue_step(options, run.model, loss, loader, learner.step, batch, lr,
-                        batch == 0 ? look : std::function<void(const Batch&)>());
+    batch += issue_step(options, run.model, loss, loader, learner.step, batch, lr, look);
     ++step;
-    ++total;
     book_all_but(ahead);
-    if (stop_signal() == 0 && since(run.saved) < options.save_every) continue;
+    if (stop_signal() == 0 && run.saved.seconds() < options.save_every) continue;
     book_all_but(0);
     run.save(learner);
     if (stop_signal() != 0) run.stop();
   }
   book_all_but(0);
-  if (!reviewer.saw_training()) {  // resumed within the epoch: its first batch, once more
-    loader.start(state.all_epochs);
-    reviewer.see_training(loader.next().value());
-  }
+  if (!reviewer.saw_training()) reviewer.see_training(loader.first(state.all_epochs));  // a resumed epoch
   return lr;
 }
 
@@ -70,21 +61,17 @@ void train_phase(Run& run, const Phase& phase, Loader& training, Loader& validat
   const ScheduleSpec schedule = schedule_of(options, phase);
   const PhaseLoss loss = loss_of(options, phase, run.class_weights);
   while (state.epoch <= phase.epochs && !(state.batch == 0 && out_of_steps(options, state))) {
-    if (state.batch == 0 && out_of_patience(run)) {
-      if (!options.quiet) say_patience(run);
-      break;
-    }
-    const Clock::time_point begin = Clock::now();
+    if (state.batch == 0 && ended_by_patience(run)) break;
+    const Stopwatch watch;
     const double waited_before = training.waited_seconds();
     const std::int64_t images_before = state.images;
     const auto reviewer =
         std::make_shared<Reviewer>(validation, class_names(options), options.background, run.model.device());
     const double lr = train_epoch(run, phase, schedule, loss, training, learner, *reviewer);
-    const double trained = since(begin), waited = training.waited_seconds() - waited_before;
-    EpochFigures figures = figures_of(run, phase, validate(run, loss, validation, learner, *reviewer));
-    figures.reviewer = reviewer;
+    const double trained = watch.seconds(), waited = training.waited_seconds() - waited_before;
+    EpochFigures figures = figures_of(run, phase, validate(run, loss, validation, learner, *reviewer), reviewer);
     figures.lr = lr;
-    figures.seconds = since(begin);
+    figures.seconds = watch.seconds();
     figures.images_per_second = static_cast<double>(state.images - images_before) / trained;
     state.plateau = update_plateau(schedule, state.plateau, figures.score);
     run.saver.finish();  // the best so far is known by then

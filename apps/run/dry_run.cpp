@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <ctime>
 #include <fstream>
 #include <thread>
@@ -12,6 +11,7 @@
 #include "apps/run/evaluation.h"
 #include "apps/run/screen.h"
 #include "engine/core/device_memory.h"
+#include "engine/core/stopwatch.h"
 #include "engine/train/snapshot.h"
 #include "kernels/cpu/parallel.h"
 
@@ -72,10 +72,6 @@ struct Costs {
   double load = 0;     // of one core
 };
 
-double since(std::chrono::steady_clock::time_point begin) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-}
-
 /// The epoch's first step, alone on the machine: its images have been loaded before.
 Costs time_step(const TrainOptions& options, models::Segmenter& model, const Tensor& class_weights, Step& step,
                 Loader& training) {
@@ -88,14 +84,14 @@ Costs time_step(const TrainOptions& options, models::Segmenter& model, const Ten
 
   const Phase phase = recipe_of(options).front();
   const double waited = training.waited_seconds();
-  const auto begin = std::chrono::steady_clock::now();
+  const Stopwatch watch;
   issue_step(options, model, loss_of(options, phase, class_weights), training, step, 0, phase.lr);
   const StepResult result = step.take_result().value();
   if (!result.committed) warn("train_unet: warning: the first step would be dropped: {}\n", result.reason);
   double images = 0;
   for (const std::int64_t size : result.settings.images) images += static_cast<double>(size);
   const double loading = training.waited_seconds() - waited;  // without workers, all of it
-  out.compute = (since(begin) - loading) / images;
+  out.compute = (watch.seconds() - loading) / images;
   if (training.options().workers == 0) out.load = loading / images;
   return out;
 }

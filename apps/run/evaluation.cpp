@@ -1,12 +1,12 @@
 #include "apps/run/evaluation.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 
 #include "apps/run/tiles.h"
 #include "engine/core/dispatch.h"
 #include "engine/core/error.h"
+#include "engine/core/stopwatch.h"
 #include "engine/ops/ops.h"
 #include "kernels/confusion.h"
 
@@ -204,7 +204,7 @@ Image photo_of(const Batch& batch, std::int64_t n) {
 Evaluation evaluate(models::Segmenter& model, Background background, Loader& loader,
                     const std::function<void(const Predicted&)>& visit, BatchRange range, const LossOfBatch& asked_loss,
                     const Views& views) {
-  const auto begin = std::chrono::steady_clock::now();
+  const Stopwatch watch;
   Evaluator evaluator(model, background, loader, views);
   loader.start(0, range.begin);
   for (std::int64_t number = range.begin; number < range.end; ++number) {
@@ -225,7 +225,7 @@ Evaluation evaluate(models::Segmenter& model, Background background, Loader& loa
   const std::int64_t counted = out.metrics.images() - out.metrics.ignored();
   if (counted > 0) out.soft_dice_loss = evaluator.dice_loss_sum / static_cast<double>(counted);
   if (asked_loss) out.asked_loss = evaluator.asked_loss_sum / static_cast<double>(out.metrics.images());
-  out.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  out.seconds = watch.seconds();
   return std::move(out);
 }
 

@@ -29,7 +29,7 @@ void Run::save(const Learner& learner, const std::optional<EpochFigures>& ended)
   record.plans = conv_plan_choices();
   saver.begin(learner, ended);
   keep_plans();
-  saved = std::chrono::steady_clock::now();
+  saved = Stopwatch();
 }
 
 void Run::stop() {
@@ -120,7 +120,7 @@ bool out_of_steps(const TrainOptions& options, const RunState& state) {
   return options.max_steps > 0 && state.all_steps >= options.max_steps;
 }
 
-bool out_of_patience(Run& run) {
+bool ended_by_patience(Run& run) {
   const std::int64_t patience = run.options.patience;
   const RunState& state = run.record.state;
   const auto is_over = [&] {
@@ -129,7 +129,14 @@ bool out_of_patience(Run& run) {
   };
   if (patience == 0 || !is_over()) return false;
   run.saver.finish();  // only then it is known whether the epoch before is the best
-  return is_over();
+  if (!is_over()) return false;
+  if (!run.options.quiet) {
+    const Best& best = *state.best_of_phase.back();
+    const std::int64_t age = state.epoch - 1 - best.epoch;
+    say("phase {} ends: its best ({}) is {} epoch{} old\n", state.phase, text_of(best, run.options.best_by), age,
+        age == 1 ? "" : "s");
+  }
+  return true;
 }
 
 void require_learnt(const Phase& phase, const Optimizer& optimizer) {
@@ -181,7 +188,8 @@ Evaluation validate(Run& run, const PhaseLoss& loss, Loader& images, Learner& le
   return out;
 }
 
-EpochFigures figures_of(const Run& run, const Phase& phase, const Evaluation& val) {
+EpochFigures figures_of(const Run& run, const Phase& phase, const Evaluation& val,
+                        std::shared_ptr<const Reviewer> reviewer) {
   const TrainOptions& options = run.options;
   const RunState& state = run.record.state;
   const std::optional<double> score = score_of(options.best_by, val.metrics);
@@ -203,6 +211,7 @@ EpochFigures figures_of(const Run& run, const Phase& phase, const Evaluation& va
                                         : *val.cross_entropy;
   out.val_dice = val.metrics.dice().value();
   out.score = *score;
+  out.reviewer = std::move(reviewer);
   return out;
 }
 
@@ -276,14 +285,6 @@ void say_phase(const Run& run, const Phase& phase) {
                          text_of(best_before(run.record.state), run.options.best_by));
   }
   say("phase {}: {}{}\n", phase.number, nn::text_of(phase.loss), begins);
-}
-
-void say_patience(const Run& run) {
-  const RunState& state = run.record.state;
-  const Best& best = *state.best_of_phase.back();
-  const std::int64_t age = state.epoch - 1 - best.epoch;
-  say("phase {} ends: its best ({}) is {} epoch{} old\n", state.phase, text_of(best, run.options.best_by), age,
-      age == 1 ? "" : "s");
 }
 
 void say_epoch(const Run& run, const Phase& phase, const EpochFigures& f, bool best, double waited) {

@@ -1,11 +1,10 @@
 // What the training loop stands on: a run's pieces, its books, and what it says. The loop is apps/train_unet.cpp.
 #pragma once
 
-#include <chrono>
-
 #include "apps/run/evaluation.h"
 #include "apps/run/saver.h"
 #include "apps/run/training_step.h"
+#include "engine/core/stopwatch.h"
 
 namespace unet {
 
@@ -17,7 +16,7 @@ struct Run {
   RunFolder& folder;
   RunRecord& record;           // record.state is where the run stands
   const Tensor class_weights;  // on the model's device, or undefined
-  std::chrono::steady_clock::time_point saved = std::chrono::steady_clock::now();
+  Stopwatch saved{};           // since the last save
   Saver saver{folder, record, model.parameters(), metadata};
 
   /// Begins to save, with the files of an epoch that has ended.
@@ -43,8 +42,8 @@ void check_same(const RunRecord& then, const RunRecord& now, bool force);
 
 /// Whether --max-steps are done.
 bool out_of_steps(const TrainOptions& options, const RunState& state);
-/// Whether the phase under way is --patience epochs beyond its best.
-bool out_of_patience(Run& run);
+/// Whether --patience ends the phase under way, that many epochs beyond its best; says so.
+bool ended_by_patience(Run& run);
 /// Throws Error if the phase has come to its end without a committed step.
 void require_learnt(const Phase& phase, const Optimizer& optimizer);
 /// Books a step whose result is there. Throws Error after too many in a row that were not finite.
@@ -52,9 +51,10 @@ void book_step(Run& run, const StepResult& result);
 /// Evaluates the weights that are saved and chosen (--ema: the average) before the eyes of `reviewer`. Throws
 /// Interrupted, the state saved, after a stop signal.
 Evaluation validate(Run& run, const PhaseLoss& loss, Loader& images, Learner& learner, Reviewer& reviewer);
-/// The figures of the epoch under way after its validation, all but lr, seconds and rate. Throws Error if the images
-/// have no figure to choose the best by.
-EpochFigures figures_of(const Run& run, const Phase& phase, const Evaluation& val);
+/// The figures of the epoch under way after its validation, which `reviewer` saw, all but lr, seconds and rate. Throws
+/// Error if the images have no figure to choose the best by.
+EpochFigures figures_of(const Run& run, const Phase& phase, const Evaluation& val,
+                        std::shared_ptr<const Reviewer> reviewer);
 
 ScheduleSpec schedule_of(const TrainOptions& options, const Phase& phase);
 /// Of the epoch under way: whether the encoder learns.
@@ -70,8 +70,6 @@ void say_start(const TrainOptions& options, const Machine& machine, const models
 void say_resumed(const std::filesystem::path& file, const RunState& state);
 /// The phase's loss and what it begins with.
 void say_phase(const Run& run, const Phase& phase);
-/// That --patience ends the phase.
-void say_patience(const Run& run);
 
 /// The line of an epoch: at most 100 columns; with --verbose a line of its classes. After the run's first epoch also,
 /// where that is worth a word, the share of it that the network `waited` for images.

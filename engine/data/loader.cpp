@@ -1,13 +1,13 @@
 #include "engine/data/loader.h"
 
 #include <algorithm>
-#include <chrono>
 #include <numeric>
 #include <system_error>
 #include <utility>
 
 #include "engine/core/error.h"
 #include "engine/core/rng.h"
+#include "engine/core/stopwatch.h"
 #include "engine/data/crop.h"
 
 namespace unet {
@@ -221,10 +221,8 @@ Batch Loader::make_batch(std::int64_t number) {
 
 std::optional<Batch> Loader::next() {
   if (next_batch_ * options_.batch_size >= end_) return std::nullopt;  // both are written by the consumer alone
-  const auto begin = std::chrono::steady_clock::now();
-  const auto count_wait = [&] {
-    waited_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  };
+  const Stopwatch watch;
+  const auto count_wait = [&] { waited_ += watch.seconds(); };
   const std::int64_t number = next_batch_;
   if (options_.workers == 0) {
     next_batch_ = batches();  // the end, should the batch throw

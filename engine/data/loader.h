@@ -64,6 +64,12 @@ class Loader {
   /// Begins an epoch at one of its batches; what is left of the epoch before is dropped.
   void start(std::int64_t epoch, std::int64_t first_batch = 0);
 
+  /// Begins an epoch and gives its first batch.
+  Batch first(std::int64_t epoch) {
+    start(epoch);
+    return next().value();
+  }
+
   /// The next batch (the last of an epoch may be smaller), or nothing after the last or after an error.
   std::optional<Batch> next();
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <map>
 #include <memory>
 #include <optional>
@@ -12,6 +11,7 @@
 #include "engine/core/cuda_memory.h"
 #include "engine/core/device_memory.h"
 #include "engine/core/dispatch.h"
+#include "engine/core/stopwatch.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/elementwise.h"
 #include "kernels/fold_norm.h"
@@ -106,9 +106,9 @@ void run(const ConvPlan& plan, Device device, const ConvOperands& operands) {
 }
 
 double seconds_of(const auto& work) {
-  const auto begin = std::chrono::steady_clock::now();
+  const Stopwatch watch;
   work();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  return watch.seconds();
 }
 
 /// Seconds of one call of work, `calls` in a row; on a device by its own clock, without the host's gaps.
