@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <deque>
+#include <memory>
 #include <utility>
 
 #include "engine/core/error.h"
@@ -31,6 +32,77 @@ class PinnedAllocator : public SystemAllocator {
 std::deque<Staged>& uploads() {
   static std::deque<Staged>& instance = *new std::deque<Staged>;
   return instance;
+}
+
+/// Device memory for copies beside the stream, and the point in the stream from which on it may be written.
+class Landing {
+ public:
+  explicit Landing(std::size_t size) : bytes(size), block(device_pool().allocate(size)) {
+    try {
+      event_ = runtime().create_event(false);
+      leave();  // the pool's blocks may be at work for what was queued
+    } catch (...) {
+      give_up();
+      throw;
+    }
+  }
+  ~Landing() { give_up(); }
+  Landing(const Landing&) = delete;
+  Landing& operator=(const Landing&) = delete;
+
+  /// All that reads it has been queued.
+  void leave() { runtime().record(event_); }
+  bool free() const { return runtime().passed(event_); }
+  kernels::cuda::Event event() const { return event_; }
+
+  const std::size_t bytes;
+  void* const block;
+
+ private:
+  void give_up() noexcept {
+    if (event_ != nullptr) runtime().destroy_event(event_);
+    device_pool().release(block, bytes);
+  }
+  kernels::cuda::Event event_ = nullptr;
+};
+
+/// Those that nobody holds, the longest left first. Two of a size serve a host that is a step ahead of the device.
+std::deque<std::unique_ptr<Landing>>& landings() {
+  static std::deque<std::unique_ptr<Landing>>& instance = *new std::deque<std::unique_ptr<Landing>>;
+  return instance;
+}
+constexpr std::size_t kMostLandings = 6;
+
+std::unique_ptr<Landing> take_landing(std::size_t bytes) {
+  std::deque<std::unique_ptr<Landing>>& all = landings();
+  const auto found = std::find_if(
+      all.begin(), all.end(), [&](const std::unique_ptr<Landing>& one) { return one->bytes == bytes && one->free(); });
+  if (found == all.end()) return std::make_unique<Landing>(bytes);
+  std::unique_ptr<Landing> out = std::move(*found);
+  all.erase(found);
+  return out;
+}
+
+void leave(std::unique_ptr<Landing> landing) noexcept {
+  try {
+    landing->leave();
+    landings().push_back(std::move(landing));
+  } catch (...) {  // back to the pool, whose blocks are reused in the stream's order
+    return;
+  }
+  if (landings().size() > kMostLandings) landings().pop_front();
+}
+
+constexpr std::size_t kWhole = std::size_t{32} << 20;
+
+/// Keeps pinned memory until the device no longer reads it.
+void keep(Staged staged) {
+  staged.mark();
+  uploads().push_back(std::move(staged));
+}
+
+void forget_what_has_passed() {
+  while (!uploads().empty() && uploads().front().passed()) uploads().pop_front();
 }
 
 }  // namespace
@@ -73,23 +145,39 @@ Staged::~Staged() {
 // A batch of a step goes up whole and waits for nothing; a larger arena by way of two buffers, for what is staged stays
 // pinned in the pool.
 void upload(void* to, const void* from, std::size_t bytes) {
-  constexpr std::size_t kWhole = std::size_t{32} << 20, kPart = std::size_t{8} << 20;
+  constexpr std::size_t kPart = std::size_t{8} << 20;
   const std::size_t most = bytes > kWhole ? kPart : bytes;
   for (std::size_t done = 0; done < bytes; done += most) {
     while (most < bytes && uploads().size() > 1) uploads().pop_front();  // waits
-    while (!uploads().empty() && uploads().front().passed()) uploads().pop_front();
+    forget_what_has_passed();
     Staged staged(most);
     const std::size_t part = std::min(most, bytes - done);
     std::memcpy(staged.data(), static_cast<const std::byte*>(from) + done, part);
     runtime().copy_to_device(static_cast<std::byte*>(to) + done, staged.data(), part);
-    staged.mark();
-    uploads().push_back(std::move(staged));
+    keep(std::move(staged));
   }
+}
+
+std::shared_ptr<void> uploaded(const void* from, std::size_t bytes) {
+  if (bytes > kWhole) {
+    const std::shared_ptr<void> out = device_pool().shared(bytes);
+    upload(out.get(), from, bytes);
+    return out;
+  }
+  forget_what_has_passed();
+  Staged staged(bytes);
+  std::memcpy(staged.data(), from, bytes);
+  std::unique_ptr<Landing> landing = take_landing(bytes);
+  runtime().copy_beside(landing->block, staged.data(), bytes, landing->event());
+  keep(std::move(staged));
+  Landing* const held = landing.release();
+  return {held->block, [held](void*) { leave(std::unique_ptr<Landing>(held)); }};
 }
 
 void synchronize() {
   runtime().synchronize();
   uploads().clear();
+  landings().clear();
 }
 
 double seconds_of(int calls, const std::function<void()>& work) {

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <functional>
+#include <memory>
 #include <string>
 
 #include "engine/core/device.h"
@@ -37,6 +38,9 @@ class Staged {
 };
 
 void upload(void* to, const void* from, std::size_t bytes);
+/// New memory of the device that holds a copy of host bytes. Up to 32 MiB the copy is made beside the stream: it waits
+/// for nothing that is queued, as the next step's batch need not wait for the step under way.
+std::shared_ptr<void> uploaded(const void* from, std::size_t bytes);
 /// Waits for the device and gives back what uploads no longer need.
 void synchronize();
 /// Seconds on the device of one call of work, of `calls` in a row. Waits for them.

@@ -43,6 +43,15 @@ void upload(void* to, Device device, const void* from, std::size_t bytes) {
   }
 }
 
+std::shared_ptr<void> uploaded(Device device, const void* from, std::size_t bytes) {
+  if constexpr (kHasCuda) {
+    if (!device.is_cpu()) return cuda_memory::uploaded(from, bytes);
+  }
+  std::shared_ptr<void> out = cpu_pool().shared(bytes);
+  std::memcpy(out.get(), from, bytes);
+  return out;
+}
+
 void download(void* to, const void* from, Device device, std::size_t bytes) {
   if (device.is_cpu()) {
     std::memcpy(to, from, bytes);

@@ -18,6 +18,8 @@ void trim(Device device);
 /// Host bytes to a device. The host's may change as soon as this returns; the device has not received them yet, but
 /// whatever it is asked next has.
 void upload(void* to, Device device, const void* from, std::size_t bytes);
+/// New memory of a device with a copy of host bytes, likewise; a GPU makes it beside what it does.
+std::shared_ptr<void> uploaded(Device device, const void* from, std::size_t bytes);
 /// A device's bytes to the host, which waits for them.
 void download(void* to, const void* from, Device device, std::size_t bytes);
 /// Within a device.

@@ -91,6 +91,10 @@ void* Pool::allocate(std::size_t bytes) {
   return block;
 }
 
+std::shared_ptr<void> Pool::shared(std::size_t bytes) {
+  return {allocate(bytes), [this, bytes](void* block) { release(block, bytes); }};
+}
+
 void Pool::release(void* block, std::size_t bytes) noexcept {
   if (block == nullptr) return;
   const std::size_t size = size_class(bytes);

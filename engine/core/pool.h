@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <vector>
 
@@ -45,6 +46,8 @@ class Pool {
   /// At least `bytes` bytes (0 counts as 1), uninitialised. Out of memory: drops the cache, tries once more, then
   /// throws Error with the bytes requested, in use, cached, at the peak and free, and what to change.
   void* allocate(std::size_t bytes);
+  /// The same, given back with its last owner.
+  std::shared_ptr<void> shared(std::size_t bytes);
   /// Gives back what allocate(bytes) returned.
   void release(void* block, std::size_t bytes) noexcept;
   /// Gives every cached block back to the system.

@@ -1,6 +1,7 @@
 #include "engine/core/tensor.h"
 
 #include <cstring>
+#include <utility>
 
 #include "engine/core/device_memory.h"
 #include "engine/core/dispatch.h"
@@ -46,20 +47,26 @@ void store(void* data, Dtype dtype, std::int64_t i, double value) {
   }
 }
 
+std::size_t bytes_of(const Shape& shape, Dtype dtype) {
+  if (shape.rank() == 0) throw Error("Tensor::empty: a tensor needs a shape");
+  return static_cast<std::size_t>(shape.size()) * kernels::size_of(dtype);
+}
+
 }  // namespace
 
-Tensor Tensor::empty(const Shape& shape, Dtype dtype, Device device) {
-  if (shape.rank() == 0) throw Error("Tensor::empty: a tensor needs a shape");
-  const std::size_t bytes = static_cast<std::size_t>(shape.size()) * kernels::size_of(dtype);
+Tensor Tensor::over(std::shared_ptr<void> storage, const Shape& shape, Dtype dtype, Device device) {
   Tensor out;
-  Pool& pool = pool_of(device);
-  out.data_ = pool.allocate(bytes);
-  out.storage_ = std::shared_ptr<void>(out.data_, [&pool, bytes](void* block) { pool.release(block, bytes); });
+  out.data_ = storage.get();
+  out.storage_ = std::move(storage);
   out.shape_ = shape;
   out.pitch_ = shape.channels();
   out.dtype_ = dtype;
   out.device_ = device;
   return out;
+}
+
+Tensor Tensor::empty(const Shape& shape, Dtype dtype, Device device) {
+  return over(pool_of(device).shared(bytes_of(shape, dtype)), shape, dtype, device);
 }
 
 Tensor Tensor::zeros(const Shape& shape, Dtype dtype, Device device) {
@@ -81,9 +88,7 @@ Tensor Tensor::of(const Shape& shape, Dtype dtype, const std::vector<T>& values)
 }
 
 Tensor Tensor::copy_of(const Shape& shape, Dtype dtype, const void* bytes, Device device) {
-  Tensor out = empty(shape, dtype, device);
-  upload(out.data_, device, bytes, out.bytes());
-  return out;
+  return over(uploaded(device, bytes, bytes_of(shape, dtype)), shape, dtype, device);
 }
 
 Tensor Tensor::to(Device device) const {

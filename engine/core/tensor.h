@@ -64,6 +64,9 @@ class Tensor {
   std::vector<T> values() const;
 
  private:
+  /// storage: memory of the device with room for the shape.
+  static Tensor over(std::shared_ptr<void> storage, const Shape& shape, Dtype dtype, Device device);
+
   std::shared_ptr<void> storage_;
   void* data_ = nullptr;
   Shape shape_;

@@ -79,6 +79,14 @@ class DeviceRuntime : public Runtime {
   void copy_to_device(void* to, const void* from, std::size_t bytes) override {
     check("cudaMemcpyAsync", cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, made_stream()));
   }
+  void copy_beside(void* to, const void* from, std::size_t bytes, Event free) override {
+    if (copied_ == nullptr) copied_ = create_event(false);
+    const auto copied = static_cast<cudaEvent_t>(copied_);
+    check("cudaStreamWaitEvent", cudaStreamWaitEvent(made(beside_), static_cast<cudaEvent_t>(free), 0));
+    check("cudaMemcpyAsync", cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, beside_));
+    check("cudaEventRecord", cudaEventRecord(copied, beside_));
+    check("cudaStreamWaitEvent", cudaStreamWaitEvent(made_stream(), copied, 0));
+  }
   void copy_to_host(void* to, const void* from, std::size_t bytes) override {
     check("cudaMemcpyAsync", cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, made_stream()));
   }
@@ -144,15 +152,15 @@ class DeviceRuntime : public Runtime {
     return true;
   }
 
-  cudaStream_t made_stream() {
-    if (stream_ == nullptr) {
-      check("cudaStreamCreate", cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
-    }
-    return stream_;
+  static cudaStream_t made(cudaStream_t& stream) {
+    if (stream == nullptr) check("cudaStreamCreate", cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+    return stream;
   }
+  cudaStream_t made_stream() { return made(stream_); }
 
-  cudaStream_t stream_ = nullptr;
-  Event end_ = nullptr;  // of what is queued, for synchronize()
+  cudaStream_t stream_ = nullptr, beside_ = nullptr;
+  Event end_ = nullptr;     // of what is queued, for synchronize()
+  Event copied_ = nullptr;  // of the latest copy beside
 };
 
 }  // namespace

@@ -3,7 +3,8 @@
 // that fails at call N; the last two belong to the tests.
 //
 // There is one stream. Copies, fills, launches and recorded events are asynchronous and take effect in the order of the
-// calls. Calls come from one thread, but wait() from any. Failures throw CudaError unless a function says otherwise.
+// calls; what goes to the device by copy_beside() alone may overtake. Calls come from one thread, but wait() from any.
+// Failures throw CudaError unless a function says otherwise.
 #pragma once
 
 #include <cstddef>
@@ -71,6 +72,9 @@ class Runtime {
   /// Pinned host memory may not be touched before the copy is done. Any other is copied, or safe, when the call
   /// returns.
   virtual void copy_to_device(void* to, const void* from, std::size_t bytes) = 0;
+  /// From pinned host memory, beside the stream: the copy waits for `free` (if it was ever recorded) and for nothing
+  /// else that was queued; all that is queued from now on waits for the copy.
+  virtual void copy_beside(void* to, const void* from, std::size_t bytes, Event free) = 0;
   virtual void copy_to_host(void* to, const void* from, std::size_t bytes) = 0;
   virtual void copy_on_device(void* to, const void* from, std::size_t bytes) = 0;
   virtual void fill_bytes(void* to, int byte, std::size_t bytes) = 0;

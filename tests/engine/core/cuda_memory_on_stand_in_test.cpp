@@ -3,11 +3,13 @@
 
 #include <gtest/gtest.h>
 
+#include <deque>
 #include <random>
 
 #include "engine/core/device_memory.h"
 #include "engine/core/tensor.h"
 #include "tests/support/cuda_shim/failing_runtime.h"
+#include "tests/support/cuda_shim/fibers.h"
 #include "tests/support/cuda_shim/shim_runtime.h"
 
 namespace unet::tests {
@@ -53,6 +55,51 @@ TEST_F(CudaUpload, OfABatchDoesNotWait) {
   const std::vector<std::uint64_t> from = numbers(20 * kMiB);
   const Tensor batch = Tensor::copy_of({20 * std::int64_t{kMiB}}, Dtype::u8, from.data(), kCuda);
   EXPECT_GE(pinned(), 20 * kMiB);
+}
+
+/// Its memory may have been that of a batch which a step under way has yet to read.
+TEST_F(CudaUpload, OfABatchLeavesTheOneBeforeToItsStep) {
+  const std::uint64_t seed_before = shim::order_seed();
+  constexpr std::int64_t kSize = 4096;
+  const std::vector<std::uint8_t> ones(kSize, 1), twos(kSize, 2);
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    shim::set_order_seed(seed);
+    std::vector<Tensor> read;
+    for (int i = 0; i < 4; ++i) {
+      for (const std::vector<std::uint8_t>& batch : {ones, twos}) {
+        read.push_back(Tensor::copy_of({kSize}, Dtype::u8, batch.data(), kCuda).clone());
+      }
+    }
+    for (std::size_t i = 0; i < read.size(); ++i) {
+      EXPECT_EQ(read[i].to(Device()).values<std::uint8_t>(), i % 2 == 0 ? ones : twos) << "seed " << seed << ", " << i;
+    }
+  }
+  shim::set_order_seed(seed_before);
+}
+
+/// A host that is a step ahead of the device, as in training: the batch need not wait for the step under way.
+TEST_F(CudaUpload, OfTheNextBatchBeginsAtOnce) {
+  shim::ShimRuntime& device = shim::shim_runtime();
+  const std::vector<std::uint8_t> pixels(4096, 1);
+  std::deque<kernels::cuda::Event> ends;
+  const auto step = [&] {
+    const Tensor batch = Tensor::copy_of({4096}, Dtype::u8, pixels.data(), kCuda);
+    for (int i = 0; i < 50; ++i) static_cast<void>(batch.clone());
+    ends.push_back(device.create_event(false));
+    device.record(ends.back());
+    if (ends.size() < 2) return;
+    device.wait(ends.front());
+    device.destroy_event(ends.front());
+    ends.pop_front();
+  };
+  for (int i = 0; i < 3; ++i) step();
+  const std::uint64_t before = device.copies_beside(), at_once = device.copies_at_once();
+  const std::size_t taken = pool_of(kCuda).stats().in_use;
+  for (int i = 0; i < 10; ++i) step();
+  EXPECT_EQ(device.copies_beside() - before, 10u);
+  EXPECT_EQ(device.copies_at_once() - at_once, 10u);
+  EXPECT_EQ(pool_of(kCuda).stats().in_use, taken) << "more than two in turn";
+  device.destroy_event(ends.front());
 }
 
 TEST_F(CudaUpload, ThatFailsGivesEverythingBack) {

@@ -42,6 +42,24 @@ TEST(CudaRuntimeCalls, WaitsAreNoSpinning) {
             (std::vector<std::string>{"cudaEventRecord", "cudaEventSynchronize"}));
 }
 
+/// The copy on a stream of its own, between the event and what the one stream does from now on.
+TEST(CudaRuntimeCalls, ACopyBesideTheStreamIsWaitedFor) {
+  void* const stream = device_runtime().stream();
+  void* const free = device_runtime().create_event(false);
+  device_runtime().copy_beside(nullptr, nullptr, 8, free);  // makes the other stream
+  queued.clear();
+  EXPECT_EQ(
+      notes_of([&] { device_runtime().copy_beside(nullptr, nullptr, 8, free); }),
+      (std::vector<std::string>{"cudaStreamWaitEvent", "cudaMemcpyAsync", "cudaEventRecord", "cudaStreamWaitEvent"}));
+  ASSERT_EQ(queued.size(), 4u);
+  const auto [beside, copied] = queued[2];
+  EXPECT_NE(beside, stream);
+  EXPECT_NE(copied, free);
+  EXPECT_EQ(queued[0], std::pair(beside, free));
+  EXPECT_EQ(queued[1].first, beside);
+  EXPECT_EQ(queued[3], std::pair(stream, copied));
+}
+
 TEST(CudaRuntimeCalls, AnErrorNamesTheCallAndIsReportedOnce) {
   const auto failing = [](const auto& work) {
     return notes_of([&] {

@@ -96,6 +96,38 @@ TEST(ShimRuntime, PinnedCopiesAreLate) {
   set_order_seed(before);
 }
 
+// A copy beside the stream comes before or after what was queued before it, but never before its event, and before
+// what is queued after it.
+TEST(ShimRuntime, ACopyBesideTheStreamWaitsForItsEventAlone) {
+  const std::uint64_t seed_before = order_seed();
+  int overtook = 0;
+  for (std::uint64_t seed = 1; seed <= 40; ++seed) {
+    set_order_seed(seed);
+    ShimRuntime shim;
+    auto* const pinned = static_cast<int*>(shim.allocate_pinned(16));
+    auto* const block = static_cast<int*>(shim.allocate(8));
+    const Event filled = shim.create_event(false);
+    pinned[0] = 1;
+    shim.fill_bytes(block, 0, 8);
+    shim.record(filled);
+    shim.copy_to_host(pinned + 1, block, 4);
+    shim.copy_beside(block, pinned, 4, filled);
+    shim.copy_to_host(pinned + 2, block, 4);
+    shim.synchronize();
+    EXPECT_EQ(pinned[2], 1) << "neither before the event nor after what follows";
+    overtook += pinned[1] == 1 ? 1 : 0;
+    EXPECT_EQ(shim.copies_beside(), 1u);
+    int plain = 3;
+    EXPECT_THROW(shim.copy_beside(block, &plain, 4, filled), CudaError);
+    shim.destroy_event(filled);
+    shim.release(block);
+    shim.release_pinned(pinned);
+  }
+  EXPECT_GE(overtook, 5);
+  EXPECT_LE(overtook, 35);
+  set_order_seed(seed_before);
+}
+
 TEST(ShimRuntime, EventsAreReachedInOrder) {
   ShimRuntime shim;
   void* const block = shim.allocate(64);

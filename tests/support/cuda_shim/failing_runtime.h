@@ -35,6 +35,10 @@ class FailingRuntime : public kernels::cuda::Runtime {
     require("cudaMemcpyAsync");
     to_.copy_to_device(to, from, bytes);
   }
+  void copy_beside(void* to, const void* from, std::size_t bytes, kernels::cuda::Event free) override {
+    require("cudaMemcpyAsync");
+    to_.copy_beside(to, from, bytes, free);
+  }
   void copy_to_host(void* to, const void* from, std::size_t bytes) override {
     require("cudaMemcpyAsync");
     to_.copy_to_host(to, from, bytes);

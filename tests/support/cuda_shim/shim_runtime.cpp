@@ -124,6 +124,28 @@ void ShimRuntime::copy_to_device(void* to, const void* from, std::size_t bytes) 
   if (!holds(pinned_, from, bytes)) run_until(queued_);
 }
 
+void ShimRuntime::copy_beside(void* to, const void* from, std::size_t bytes, Event free) {
+  const std::lock_guard lock(mutex_);
+  if (bytes == 0) return;
+  require_on_device("cudaMemcpyAsync", to, bytes);
+  if (!holds(pinned_, from, bytes)) throw invalid("cudaMemcpyAsync", "beside the stream, from memory not pinned");
+  const std::uint64_t after = state_of("cudaStreamWaitEvent", free).recorded;
+  ++copies_beside_;
+  if (after <= done_) ++copies_at_once_;
+  const auto copy = std::make_shared<Beside>(Beside{after, [=] { std::memcpy(to, from, bytes); }});
+  beside_.push_back(copy);
+  copy_what_may_begin();
+  enqueue([copy] { copy->make(); });  // the stream waits for it
+}
+
+/// Or some of it.
+void ShimRuntime::copy_what_may_begin() {
+  while (!beside_.empty() && beside_.front()->after <= done_ && draw(2) == 0) {
+    beside_.front()->make();
+    beside_.pop_front();
+  }
+}
+
 void ShimRuntime::copy_to_host(void* to, const void* from, std::size_t bytes) {
   const std::lock_guard lock(mutex_);
   if (bytes == 0) return;
@@ -244,6 +266,7 @@ void ShimRuntime::run_until(std::uint64_t count) {
     queue_.pop_front();
     ++done_;
     work();
+    copy_what_may_begin();
   }
 }
 

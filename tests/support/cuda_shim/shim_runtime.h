@@ -1,16 +1,18 @@
 // The runtime for tests on a machine without a GPU: device memory is host memory between guard zones, kernels run as
 // fibers.h says. The stream is a queue that is worked off as late as the interface allows (or, at the drawing of lots,
-// a little earlier), so that host code that touches pinned memory too soon reads or writes the wrong bytes here too. A
-// thread that waits works it off itself.
+// a little earlier), so that host code that touches pinned memory too soon reads or writes the wrong bytes here too; a
+// copy beside it, as early or as late as the interface allows, by lot. A thread that waits works it off itself.
 #pragma once
 
 #include <cstdint>
 #include <deque>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kernels/cuda/runtime.h"
@@ -31,6 +33,7 @@ class ShimRuntime : public kernels::cuda::Runtime {
   void* allocate_pinned(std::size_t bytes) override;
   void release_pinned(void* block) noexcept override;
   void copy_to_device(void* to, const void* from, std::size_t bytes) override;
+  void copy_beside(void* to, const void* from, std::size_t bytes, kernels::cuda::Event free) override;
   void copy_to_host(void* to, const void* from, std::size_t bytes) override;
   void copy_on_device(void* to, const void* from, std::size_t bytes) override;
   void fill_bytes(void* to, int byte, std::size_t bytes) override;
@@ -49,6 +52,9 @@ class ShimRuntime : public kernels::cuda::Runtime {
   int live_events() const { return static_cast<int>(events_.size()); }
   int broken_guards() const;
   std::uint64_t launches() const { return launches_; }
+  /// Copies beside the stream, and those of them that could begin when they were asked for.
+  std::uint64_t copies_beside() const { return copies_beside_; }
+  std::uint64_t copies_at_once() const { return copies_at_once_; }
   /// From now on the traffic of every launch is counted, which takes a while.
   void begin_traffic() { traffic_.emplace(); }
   /// What the stand-ins for libraries have moved.
@@ -76,6 +82,7 @@ class ShimRuntime : public kernels::cuda::Runtime {
   void require_on_device(const char* call, const void* data, std::size_t bytes) const;
   EventState& state_of(const char* call, kernels::cuda::Event event);
   void enqueue(std::function<void()> work);
+  void copy_what_may_begin();
   void run(const kernels::cuda::Launch& call);
   void run_until(std::uint64_t count);
 
@@ -87,6 +94,15 @@ class ShimRuntime : public kernels::cuda::Runtime {
   std::uint64_t next_event_ = 1;
   std::deque<std::function<void()>> queue_;
   std::uint64_t queued_ = 0, done_ = 0, launches_ = 0;
+  struct Beside {
+    std::uint64_t after;         // what the stream must have done
+    std::function<void()> copy;  // empty once it is made
+    void make() {
+      if (const std::function<void()> now = std::exchange(copy, nullptr)) now();
+    }
+  };
+  std::deque<std::shared_ptr<Beside>> beside_;  // in their order
+  std::uint64_t copies_beside_ = 0, copies_at_once_ = 0;
   std::optional<std::vector<Traffic>> traffic_;
 };
 

@@ -30,8 +30,16 @@ inline cudaError_t noted(const std::string& call) {
   notes.push_back(call);
   return std::exchange(next_error, cudaSuccess);
 }
+/// Each thing made has an address of its own.
 inline cudaError_t made(const std::string& call, void** to) {
-  *to = &notes;
+  static std::size_t number = 0;
+  *to = reinterpret_cast<void*>(++number);
+  return noted(call);
+}
+/// The streams and events that copies, records and waits of a stream were given, in turn.
+inline std::vector<std::pair<cudaStream_t, cudaEvent_t>> queued;
+inline cudaError_t noted(const std::string& call, cudaStream_t stream, cudaEvent_t event = nullptr) {
+  queued.emplace_back(stream, event);
   return noted(call);
 }
 
@@ -46,8 +54,8 @@ inline cudaError_t cudaMalloc(void** block, std::size_t) { return made("cudaMall
 inline cudaError_t cudaFree(void*) { return noted("cudaFree"); }
 inline cudaError_t cudaHostAlloc(void** block, std::size_t, unsigned) { return made("cudaHostAlloc", block); }
 inline cudaError_t cudaFreeHost(void*) { return noted("cudaFreeHost"); }
-inline cudaError_t cudaMemcpyAsync(void*, const void*, std::size_t, cudaMemcpyKind, cudaStream_t) {
-  return noted("cudaMemcpyAsync");
+inline cudaError_t cudaMemcpyAsync(void*, const void*, std::size_t, cudaMemcpyKind, cudaStream_t stream) {
+  return noted("cudaMemcpyAsync", stream);
 }
 inline cudaError_t cudaMemsetAsync(void*, int, std::size_t, cudaStream_t) { return noted("cudaMemsetAsync"); }
 inline cudaError_t cudaLaunchKernel(const void*, dim3, dim3, void**, std::size_t, cudaStream_t) {
@@ -61,7 +69,12 @@ inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) 
   return made("cudaEventCreateWithFlags " + std::to_string(flags), event);
 }
 inline cudaError_t cudaEventDestroy(cudaEvent_t) { return noted("cudaEventDestroy"); }
-inline cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return noted("cudaEventRecord"); }
+inline cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  return noted("cudaEventRecord", stream, event);
+}
+inline cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+  return noted("cudaStreamWaitEvent", stream, event);
+}
 inline cudaError_t cudaEventQuery(cudaEvent_t) { return noted("cudaEventQuery"); }
 inline cudaError_t cudaEventSynchronize(cudaEvent_t) { return noted("cudaEventSynchronize"); }
 inline cudaError_t cudaEventElapsedTime(float*, cudaEvent_t, cudaEvent_t) { return noted("cudaEventElapsedTime"); }
