@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """What a training step must move and compute on a GPU, kernel by kernel, and how long a chip takes for it.
 
-    python3 bench/gpu_model.py [--chip H100] [--batch-size 32] [--image-size 256] [--base-channels 64] [--bilinear]
-        [--precision bf16] [--bandwidth-share 0.72] [--compute-share SHARE] [--launch-us 3.2] [--ncu FILE] [--csv FILE]
+    python3 bench/gpu_model.py [--model resnet34_unet] [--chip H100] [--batch-size 32] [--image-size 256]
+        [--base-channels 64] [--bilinear] [--precision bf16] [--bandwidth-share 0.72] [--compute-share SHARE]
+        [--launch-us 3.2] [--ncu FILE] [--csv FILE]
 
 The step is bench_step's: images normalised, forward, cross-entropy, backward, Adam, with cuDNN's convolutions not fused.
 Bytes: every byte of an operand once a kernel, nothing left in a cache by the kernel before; launches and bytes are held
@@ -27,7 +28,8 @@ CHIPS = {"H100": (3.35, 989.4, 494.7, 66.9), "H200": (4.8, 989.4, 494.7, 66.9), 
 PRECISIONS = ("bf16", "tf32", "fp32")
 COMPUTE_SHARES = {"bf16": 0.48, "tf32": 0.48, "fp32": 0.74}
 BLOCK = 256  # threads
-DEPTH = 4
+DEPTH = 4  # of the UNet
+SUMMED_TOGETHER, SUMMED_CHUNK = 2, 4  # kernels/cuda/head_conv.cu
 
 
 def chip_of(name):
@@ -56,7 +58,10 @@ def cut_rows(items, least, most):
 
 
 class Step:
-    """The launches of a step, in order. Sizes in elements; a tensor of the network is [N,S,S,C]."""
+    """The launches of a step, in order. Sizes in elements; a tensor of the network is [N,S,S,C]. A network gives its
+    forward pass and puts what its backward does onto the tape."""
+
+    groups = 1  # of parameters, as the optimizer counts its steps
 
     def __init__(self, args):
         self.N, self.S, self.base, self.bilinear, self.classes = (args.batch_size, args.image_size, args.base_channels,
@@ -64,9 +69,13 @@ class Step:
         self.precision = args.precision
         self.a = 2 if args.precision == "bf16" else 4  # bytes of an activation, and of a convolution's operand
         self.launches, self.tape = [], []
-        self.operands, self.others, self.statistics = 0, 0, 0  # parameters, padded as in their arena
+        # Parameters of each group, padded as in their arena.
+        self.operands, self.others, self.statistics = [0] * self.groups, [0] * self.groups, 0
+        self.group = 0
         self.images()
-        self.unet()
+        self.forward()
+        for backward in reversed(self.tape):
+            backward()
         self.commit()
 
     def add(self, kernel, read, written, flops=0, what="", unit="fp32"):
@@ -83,10 +92,10 @@ class Step:
         return C // (16 // self.a) if C % (16 // self.a) == 0 else C
 
     def operand(self, size):
-        self.operands += up(size, 64) * 64
+        self.operands[self.group] += up(size, 64) * 64
 
     def other(self, size):
-        self.others += up(size, 64) * 64
+        self.others[self.group] += up(size, 64) * 64
 
     def copy(self, size, element, dense):
         """A copy in whole rows of 32 chunks, the rest one by one."""
@@ -98,37 +107,81 @@ class Step:
     def images(self):
         self.add("normalize_images_kernel", self.pixels(0) * 3, self.pixels(0) * 8 * self.a, self.pixels(0) * 6)
 
-    def conv_norm_act(self, level, Cin, Cout, pool=False):
-        a, px = self.a, self.pixels(level)
+    def conv_norm_act(self, level, Cin, Cout, pool=False, kernel=3, stride=1, residual=False, slices=False,
+                      joins=False):
+        """level: of the output. residual: something is added before the ReLU. slices: x is part of a wider tensor, and
+        copied for convolutions that take none. joins: the gradient of x is added to that of its other use."""
+        a, px, taps = self.a, self.pixels(level), kernel * kernel
         first = Cin == 3
-        self.operand(Cout * 9 * Cin)
+        self.operand(Cout * taps * Cin)
         self.other(Cout), self.other(Cout)
         self.statistics += 2 * up(Cout, 64) * 64
         if first:  # as wide as images: 8 channels
-            self.copy(Cout * 9 * Cin, a, False)
+            self.copy(Cout * taps * Cin, a, False)
             Cin = 8
-        x, y, w, flops = px * Cin * a, px * Cout * a, Cout * 9 * Cin * a, 2 * px * Cout * 9 * Cin
+        x, y, w = px * stride * stride * Cin * a, px * Cout * a, Cout * taps * Cin * a
+        flops = 2 * px * Cout * taps * Cin
         what = f"{Cin} -> {Cout} at {self.S >> level}"
-        pooled = y // 4 if pool else 0
+        beside = y // 4 if pool else y if residual else 0
         rows = reducing_rows(px, self.chunks(Cout), 4)
+        if slices:
+            self.copy(x // a, a, False)
         self.product("convolution forward", x + w, y, flops, what)
         self.add("moments_kernel", y, 12 * rows * Cout, 6 * px * Cout)
         self.add("combine_kernel", 12 * rows * Cout, 12 * Cout)
-        self.add("norm_act_forward_kernel", y + 16 * Cout, y + pooled, 5 * px * Cout)
+        if residual:
+            self.add("norm_act_forward_kernel", y + beside + 16 * Cout, y, 6 * px * Cout)
+        else:
+            self.add("norm_act_forward_kernel", y + 16 * Cout, y + beside, 5 * px * Cout)
 
         def backward():
-            incoming = 2 * y + pooled
+            incoming = 2 * y + beside
             partials = 8 * reducing_rows(px // 4 if pool else px, self.chunks(Cout), 1 if pool else 4) * Cout
             self.add("norm_act_reduce_kernel", incoming + 16 * Cout, partials, 8 * px * Cout)
             self.add("combine_kernel", partials + 4 * Cout, 16 * Cout)
-            self.add("norm_act_apply_kernel", incoming + 24 * Cout, y, 9 * px * Cout)
+            self.add("norm_act_apply_kernel", incoming + 24 * Cout, y + (y if residual else 0), 9 * px * Cout)
+            if slices:
+                self.copy(x // a, a, False)
             self.product("convolution backward_weights", x + y, w, flops, what)
             if first:
-                self.copy(Cout * 9 * 3, a, False)
+                self.copy(Cout * taps * 3, a, False)
             else:
                 self.product("convolution backward_data", y + w, x, flops, what)
+            if joins:
+                self.add("map_kernel", 2 * x, x, x // a)
 
         self.tape.append(backward)
+
+    def loss(self):
+        px = self.pixels(0)
+        logits, rows = px * self.classes * 4, cut_rows(px, 2048, 1024)
+        self.add("cross_entropy_kernel", logits + px, 24 * rows, 20 * px)
+        self.add("add_cross_entropy_kernel", 24 * rows, 32)
+        self.tape.append(lambda: self.add("cross_entropy_backward_kernel", logits + px + 16, logits, 20 * px))
+
+    def commit(self):
+        a, operands = self.a, sum(self.operands)
+        all_ = operands + sum(self.others)
+        ranges = ((operands, a), (sum(self.others), 4)) if a == 2 else ((all_, 4),)
+        gradients = sum(size * element for size, element in ranges)
+        sums = [16 * sum(cut_rows(size, 16384, 2048) for size, _ in ranges), 16 * cut_rows(self.statistics, 16384, 2048)]
+        self.add("square_sums_kernel", gradients, sums[0], 2 * all_)
+        self.add("square_sums_kernel", 4 * self.statistics, sums[1], 2 * self.statistics)
+        self.add("decide_kernel", sum(sums) + 32, 56)
+        for _ in range(self.groups):
+            self.add("adam_clock_kernel", 24, 24)
+        if self.groups == 1:
+            self.add("adam_kernel", 12 * all_ + gradients, 12 * all_ + (2 * operands if a == 2 else 0), 14 * all_)
+        else:  # a group's parameters lie in two stretches
+            for size in self.operands:
+                self.add("adam_kernel", (12 + a) * size, (14 if a == 2 else 12) * size, 14 * size)
+            for size in self.others:
+                self.add("adam_kernel", 16 * size, 12 * size, 14 * size)
+        self.add("running_stats_kernel", 8 * self.statistics + 8, 4 * self.statistics, 3 * self.statistics)
+
+
+class UNet(Step):
+    """models/unet.cpp"""
 
     def double_conv(self, level, Cin, middle, Cout, pool=False):
         self.conv_norm_act(level, Cin, middle)
@@ -158,21 +211,20 @@ class Step:
         self.add("upsample_forward_kernel", x, 4 * x, 7 * self.pixels(level) * C)
         self.tape.append(lambda: self.add("upsample_backward_kernel", 4 * x, x, 8 * self.pixels(level) * C))
 
-    def head_and_loss(self, C):
+    def head(self, C):
         px, K = self.pixels(0), self.classes
         x, logits, w = px * C * self.a, px * K * 4, (K * C) * 4
         self.other(K * C), self.other(K)
-        rows = cut_rows(px, 2048, 1024)
         self.add("pixel_linear_kernel", x + w + 4 * K, logits, 2 * px * C * K)
-        self.add("cross_entropy_kernel", logits + px, 24 * rows, 20 * px)
-        self.add("add_cross_entropy_kernel", 24 * rows, 32)
-        self.add("cross_entropy_backward_kernel", logits + px + 16, logits, 20 * px)
-        partials = 8 * K * (C + 1) * reducing_rows(px, self.chunks(C), 4, 16, 1024)
-        self.add("pixel_linear_backward_kernel", x + w + logits, x + partials, 4 * px * C * K)
-        self.add("sum_columns_kernel", partials, 4 * K * (C + 1))
 
-    def unet(self):
-        """models/unet.cpp"""
+        def backward():
+            partials = 8 * K * (C + 1) * reducing_rows(px, self.chunks(C), 4, 16, 1024)
+            self.add("pixel_linear_backward_kernel", x + w + logits, x + partials, 4 * px * C * K)
+            self.add("sum_columns_kernel", partials, 4 * K * (C + 1))
+
+        self.tape.append(backward)
+
+    def forward(self):
         width = [self.base << level for level in range(DEPTH)]
         channels = 3
         for level in range(DEPTH):
@@ -188,24 +240,80 @@ class Step:
                 self.up_by_products(level, channels, width[level])
             channels = width[level] // 2 if self.bilinear and level > 0 else width[level]
             self.double_conv(level, 2 * width[level], width[level], channels)
-        self.head_and_loss(channels)
-        for backward in reversed(self.tape):
-            backward()
-
-    def commit(self):
-        all_, a = self.operands + self.others, self.a
-        ranges = ((self.operands, a), (self.others, 4)) if a == 2 else ((all_, 4),)
-        gradients = sum(size * element for size, element in ranges)
-        sums = [16 * sum(cut_rows(size, 16384, 2048) for size, _ in ranges), 16 * cut_rows(self.statistics, 16384, 2048)]
-        self.add("square_sums_kernel", gradients, sums[0], 2 * all_)
-        self.add("square_sums_kernel", 4 * self.statistics, sums[1], 2 * self.statistics)
-        self.add("decide_kernel", sum(sums) + 32, 56)
-        self.add("adam_clock_kernel", 24, 24)
-        self.add("adam_kernel", 12 * all_ + gradients, 12 * all_ + (2 * self.operands if a == 2 else 0), 14 * all_)
-        self.add("running_stats_kernel", 8 * self.statistics + 8, 4 * self.statistics, 3 * self.statistics)
+        self.head(channels)
+        self.loss()
 
 
-MODELS = {"unet": Step}  # of the registry (models/registry.cpp)
+class ResNet34UNet(Step):
+    """models/resnet34_unet.cpp"""
+
+    groups = 2  # encoder, decoder
+
+    def block(self, level, Cin, Cout, stride, slices):
+        """x is read twice: by the first convolution, and by the shortcut."""
+        shortcut = stride > 1
+        self.conv_norm_act(level, Cin, Cout, stride=stride, slices=slices, joins=True)
+        if shortcut:
+            self.conv_norm_act(level, Cin, Cout, kernel=1, stride=stride, slices=slices, joins=slices)
+        self.conv_norm_act(level, Cout, Cout, residual=True)
+
+    def pool(self, C):
+        """From half the image's size to a quarter; what it reads is a skip, too."""
+        x, y = self.pixels(1) * C * self.a, self.pixels(2) * C * self.a
+        self.add("overlapping_pool_forward_kernel", x, y, 9 * self.pixels(2) * C)
+
+        def backward():
+            self.add("overlapping_pool_backward_kernel", x + y, x, 9 * self.pixels(2) * C)
+            self.add("map_kernel", 2 * x, x, self.pixels(1) * C)
+
+        self.tape.append(backward)
+
+    def up(self, level, C):
+        """From the level below."""
+        x, y = self.pixels(level + 1) * C * self.a, self.pixels(level) * C * self.a
+        self.add("upsample_nearest_forward_kernel", x, y)
+        self.tape.append(lambda: self.add("upsample_nearest_backward_kernel", y, x, self.pixels(level) * C))
+
+    def head(self, C):
+        px, K = self.pixels(0), self.classes
+        x, logits, w, flops = px * C * self.a, px * K * 4, K * 9 * C * 4, 2 * px * 9 * C * K
+        self.other(K * 9 * C), self.other(K)
+        self.add("head_conv_forward_kernel", x + w + 4 * K, logits, flops)
+
+        def backward():
+            bias = 4 * K * reducing_rows(px, K // 4 if K % 4 == 0 else K, 4)
+            self.add("channel_sum_kernel", logits, bias, px * K)
+            self.add("combine_kernel", bias, 4 * K)
+            self.add("head_conv_dx_kernel", logits + w, x, flops)
+            summed = self.N * self.S * up(self.S, SUMMED_TOGETHER)
+            rows = reducing_rows(summed, C // SUMMED_CHUNK if C % SUMMED_CHUNK == 0 else C, 4, 64 // SUMMED_TOGETHER // 4)
+            self.add("head_conv_dweights_kernel", x + logits, 2 * w * rows, flops)
+            self.add("sum_columns_kernel", 2 * w * rows, w)
+
+        self.tape.append(backward)
+
+    def forward(self):
+        base = self.base
+        self.conv_norm_act(1, 3, base, kernel=7, stride=2)
+        self.pool(base)
+        channels = base
+        for layer, blocks in enumerate((3, 4, 6, 3)):
+            for block in range(blocks):
+                halves = layer > 0 and block == 0  # its input, the layer before, is a skip
+                self.block(layer + 2, channels, base << layer, 2 if halves else 1, halves)
+                channels = base << layer
+        self.group = 1
+        for block, skip in enumerate((4 * base, 2 * base, base, base, 0)):
+            self.up(4 - block, channels)
+            width = 4 * base >> block
+            self.conv_norm_act(4 - block, channels + skip, width)
+            self.conv_norm_act(4 - block, width, width)
+            channels = width
+        self.head(channels)
+        self.loss()
+
+
+MODELS = {"unet": UNet, "resnet34_unet": ResNet34UNet}  # of the registry (models/registry.cpp)
 
 
 def predict(step, args):
@@ -300,8 +408,9 @@ def main():
     parser.add_argument("--ncu", metavar="FILE")
     parser.add_argument("--csv", metavar="FILE")
     args = parser.parse_args()
-    if args.image_size % 16 or args.base_channels % 2 or min(args.batch_size, args.image_size, args.base_channels) < 1:
-        sys.exit("the size of an image must be a multiple of 16, the base channels of 2")
+    multiple = 32 if args.model == "resnet34_unet" else 16
+    if args.image_size % multiple or args.base_channels % 2 or min(args.batch_size, args.image_size, args.base_channels) < 1:
+        sys.exit(f"the size of an image must be a multiple of {multiple}, the base channels of 2")
 
     step = MODELS[args.model](args)
     predict(step, args)

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <sstream>
 
+#include "models/registry.h"
 #include "tests/models/unet_steps.h"
 #include "tests/support/cuda_shim/shim_runtime.h"
 #include "tests/support/file_support.h"
@@ -19,6 +20,7 @@ using tests::shell_quoted;
 
 struct Network {
   const char* name;
+  const char* model;
   std::int64_t base;
   bool bilinear;
   std::int64_t N, S;
@@ -43,14 +45,15 @@ class GpuModel : public testing::TestWithParam<Network> {
 
   static std::vector<Traffic> counted_step() {
     const Network& net = GetParam();
-    models::SegmenterSpec spec{3, 2, net.base, net.bilinear};
-    models::UNet model(spec, 3, {.device = kCuda, .bf16_copies = net.activations == Dtype::bf16});
-    Adam adam(model.parameters(), {});
-    Step step(model.parameters(), adam);
+    const models::SegmenterSpec spec{3, 2, net.base, net.bilinear, net.model};
+    const std::unique_ptr<models::Segmenter> model = models::make_segmenter(
+        models::registry(), spec, 3, {.device = kCuda, .bf16_copies = net.activations == Dtype::bf16});
+    Adam adam(model->parameters(), {});
+    Step step(model->parameters(), adam);
     Batch batch = batch_of({"", spec, Loss::cross_entropy, net.N, net.S, net.S});
     batch.labels = Tensor::zeros(batch.labels.shape(), Dtype::u8);  // logits of ignored pixels would not be read
     shim::shim_runtime().begin_traffic();
-    issue(model, step, Loss::cross_entropy, batch, net.activations);
+    issue(*model, step, Loss::cross_entropy, batch, net.activations);
     step.take_result();
     std::vector<Traffic> out = shim::shim_runtime().take_traffic();
     const auto first = [](const Traffic& of) { return of.name.find("normalize_images") != std::string::npos; };
@@ -61,8 +64,8 @@ class GpuModel : public testing::TestWithParam<Network> {
   std::string model(const std::string& options) const {
     const Network& net = GetParam();
     const tests::CommandResult result = run_command(
-        fmt::format("python3 -B {} --batch-size {} --image-size {} --base-channels {} --precision {}{} {}",
-                    shell_quoted(places::source("bench/gpu_model.py")), net.N, net.S, net.base,
+        fmt::format("python3 -B {} --model {} --batch-size {} --image-size {} --base-channels {} --precision {}{} {}",
+                    shell_quoted(places::source("bench/gpu_model.py")), net.model, net.N, net.S, net.base,
                     net.activations == Dtype::bf16 ? "bf16" : "fp32", net.bilinear ? " --bilinear" : "", options));
     EXPECT_EQ(result.status, 0) << result.output;
     return result.output;
@@ -121,14 +124,17 @@ TEST_P(GpuModel, KnowsEveryLaunchAndItsBytes) {
   stands_beside(counts);
 }
 
-INSTANTIATE_TEST_SUITE_P(Unet, GpuModel,
-                         testing::Values(Network{"bf16", 8, false, 2, 48, Dtype::bf16},
-                                         Network{"fp32", 8, false, 1, 32, Dtype::f32},
-                                         Network{"bilinear", 24, true, 1, 32, Dtype::bf16}),
+constexpr const char *kUnet = "unet", *kResnet34Unet = "resnet34_unet";
+INSTANTIATE_TEST_SUITE_P(Networks, GpuModel,
+                         testing::Values(Network{"unet_bf16", kUnet, 8, false, 2, 48, Dtype::bf16},
+                                         Network{"unet_fp32", kUnet, 8, false, 1, 32, Dtype::f32},
+                                         Network{"unet_bilinear", kUnet, 24, true, 1, 32, Dtype::bf16},
+                                         Network{"resnet34_unet_bf16", kResnet34Unet, 32, false, 2, 64, Dtype::bf16},
+                                         Network{"resnet34_unet_fp32", kResnet34Unet, 16, false, 1, 64, Dtype::f32}),
                          [](const auto& net) { return std::string(net.param.name); });
 
-/// What a UNet of the usual width takes, told by the model alone: nobody has to wait for the stand-in.
-TEST(GpuModelOfUnet64, NamesLaunchesTimeAndBounds) {
+/// What networks of the usual width take, told by the model alone: nobody has to wait for the stand-in.
+TEST(GpuModelOfTheUsualWidth, NamesLaunchesTimeAndBounds) {
   const auto run = [](const std::string& options) {
     return run_command("python3 -B " + shell_quoted(places::source("bench/gpu_model.py")) + " " + options);
   };
@@ -138,6 +144,9 @@ TEST(GpuModelOfUnet64, NamesLaunchesTimeAndBounds) {
   EXPECT_NE(usual.find("row: model of a step | unet, base 64, 256x256, N=32, bf16, H100: "), std::string::npos)
       << usual;
   EXPECT_NE(usual.find("row: model, combine_kernel | 40 x, "), std::string::npos) << usual;
+  const std::string other = run("--model resnet34_unet").output;
+  EXPECT_NE(other.find("row: model, a step | 479 x, "), std::string::npos) << other;
+  EXPECT_NE(run("--model resnet34_unet --image-size 272").status, 0) << "272 is no multiple of 32";
   for (const char* chip : {"H200", "A100", "'NVIDIA GeForce RTX 4090'"}) {
     EXPECT_EQ(run(std::string("--chip ") + chip).status, 0) << chip;
   }

@@ -31,7 +31,7 @@ inline Batch batch_of(const Case& c) {
 }
 
 /// One step from the u8 images, as train_unet does it; the result is left to be taken.
-inline void issue(models::UNet& model, Step& step, Loss loss, const Batch& batch, Dtype activations,
+inline void issue(models::Segmenter& model, Step& step, Loss loss, const Batch& batch, Dtype activations,
                   double clip_norm = 0) {
   const Device device = model.parameters().device();
   const Tensor labels = batch.labels.to(device);
