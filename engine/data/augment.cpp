@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <numbers>
@@ -110,52 +111,76 @@ Affine draw_geometry(const Draws& draws, Augment kind, const Image& source, int 
   return map;
 }
 
-Color color_at(const std::uint8_t* pixel) {
-  using Bytes = std::uint8_t __attribute__((vector_size(4)));
-  return __builtin_convertvector((Bytes{pixel[0], pixel[1], pixel[2]}), Color);
+using Whole = int __attribute__((vector_size(16)));
+
+/// Four bytes at once, of which the last is nobody's, where `end` is not nearer.
+Color color_at(const std::uint8_t* pixel, const std::uint8_t* end) {
+  std::uint32_t word = 0;
+  if (end - pixel >= 4) {
+    std::memcpy(&word, pixel, 4);
+  } else {
+    word = static_cast<std::uint32_t>(pixel[0] | pixel[1] << 8 | pixel[2] << 16);
+  }
+  // Widened by zeros between: a vector of four bytes GCC would convert one by one.
+  using Bytes = std::uint8_t __attribute__((vector_size(16)));
+  using Halves = std::uint16_t __attribute__((vector_size(16)));
+  const auto bytes = std::bit_cast<Bytes>(Whole{static_cast<int>(word)});
+  const auto halves = std::bit_cast<Halves>(
+      __builtin_shuffle(bytes, Bytes{}, Bytes{0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23}));
+  return __builtin_convertvector(
+      std::bit_cast<Whole>(__builtin_shuffle(halves, Halves{}, Halves{0, 8, 1, 9, 2, 10, 3, 11})), Color);
 }
 
 /// Reflects about the image's edges (half a pixel outside the outer centres), once about each or more often.
-float reflected(float at, float size, int folds) {
+Color reflected(Color at, float size, int folds) {
   for (int i = 0; i < folds; ++i) {
     at = at < -0.5f ? -1 - at : at;
     at = at > size - 0.5f ? 2 * size - 1 - at : at;
   }
-  return std::min(std::max(at, 0.0f), size - 1);
+  const Color within = at < 0.0f ? Color{} : at;
+  return size - 1 < within ? Color{} + (size - 1) : within;
 }
 
-/// Where the pixels of a row come from along one axis: x0 + step * column, reflected; whole part and rest.
-void places(double x0, double step, int size, int folds, std::vector<int>& whole, std::vector<float>& rest) {
+/// Where four pixels of a row come from along one axis: between which two, how far behind the first, and the nearer.
+struct Places {
+  Whole first, second, nearest;
+  Color rest;
+};
+
+/// Of the pixels of a row: x0 + step * column, reflected. Four at a time, up to three beyond the row.
+void places(double x0, double step, int size, int folds, std::vector<Places>& out) {
   const auto begin = static_cast<float>(x0), slope = static_cast<float>(step);
-  for (std::size_t column = 0; column < whole.size(); ++column) {
-    const float along = begin + slope * static_cast<float>(static_cast<int>(column));
-    const float at = reflected(along, static_cast<float>(size), folds);
-    whole[column] = static_cast<int>(at);
-    rest[column] = at - static_cast<float>(whole[column]);
+  Whole column{0, 1, 2, 3};
+  for (Places& four : out) {
+    const Color along = begin + slope * __builtin_convertvector(column, Color);
+    const Color at = reflected(along, static_cast<float>(size), folds);
+    four.first = __builtin_convertvector(at, Whole);
+    four.second = four.first < size - 1 ? four.first + 1 : four.first;
+    four.rest = at - __builtin_convertvector(four.first, Color);
+    four.nearest = four.rest < 0.5f ? four.first : four.second;
+    column += 4;
   }
 }
 
 /// Fills colors [height, width] in 0..255 and labels.
 void warp(const LabelledImage& source, const Affine& map, int folds, int height, int width, Color* colors,
           std::uint8_t* labels) {
-  const int last_x = source.image.width - 1, last_y = source.image.height - 1;
   const auto count = static_cast<std::size_t>(width);
-  std::vector<int> lefts(count), tops(count);
-  std::vector<float> rests_x(count), rests_y(count);
+  const std::uint8_t* const end = source.image.pixels.data() + source.image.pixels.size();
+  std::vector<Places> across((count + 3) / 4), down(across.size());
   for (int row = 0; row < height; ++row) {
-    places(map.x0 + map.xy * row, map.xx, source.image.width, folds, lefts, rests_x);
-    places(map.y0 + map.yy * row, map.yx, source.image.height, folds, tops, rests_y);
+    places(map.x0 + map.xy * row, map.xx, source.image.width, folds, across);
+    places(map.y0 + map.yy * row, map.yx, source.image.height, folds, down);
     for (std::size_t column = 0; column < count; ++column) {
-      const int left = lefts[column], top = tops[column];
-      const float fx = rests_x[column], fy = rests_y[column];
-      const int right = std::min(left + 1, last_x), bottom = std::min(top + 1, last_y);
-      const std::uint8_t* upper = source.image.row(top);
-      const std::uint8_t* lower = source.image.row(bottom);
-      const Color a = color_at(upper + 3 * left), b = color_at(upper + 3 * right);
-      const Color d = color_at(lower + 3 * left), e = color_at(lower + 3 * right);
-      const Color above = a + fx * (b - a), below = d + fx * (e - d);
-      *colors++ = above + fy * (below - above);
-      *labels++ = source.labels.row(fy < 0.5f ? top : bottom)[fx < 0.5f ? left : right];
+      const Places &x = across[column / 4], &y = down[column / 4];
+      const std::size_t k = column % 4;
+      const std::uint8_t* upper = source.image.row(y.first[k]);
+      const std::uint8_t* lower = source.image.row(y.second[k]);
+      const Color a = color_at(upper + 3 * x.first[k], end), b = color_at(upper + 3 * x.second[k], end);
+      const Color d = color_at(lower + 3 * x.first[k], end), e = color_at(lower + 3 * x.second[k], end);
+      const Color above = a + x.rest[k] * (b - a), below = d + x.rest[k] * (e - d);
+      *colors++ = above + y.rest[k] * (below - above);
+      *labels++ = source.labels.row(y.nearest[k])[x.nearest[k]];
     }
   }
 }
@@ -223,7 +248,6 @@ double mean_gray(const std::vector<Color>& colors) {
 }
 
 void apply_colors(const std::vector<Color>& colors, const ColorMap& map, std::uint8_t* image) {
-  using Whole = int __attribute__((vector_size(16)));
   constexpr Color kLeast{}, kMost{255, 255, 255, 255};
   for (const Color& color : colors) {
     Color value = map.of_red * color[0] + map.of_green * color[1] + map.of_blue * color[2] + map.offset + 0.5f;
