@@ -116,9 +116,10 @@ void Summary::add(std::string_view tag, std::string_view fields) {
 
 void Summary::scalar(std::string_view tag, double value) { add(tag, float_field(2, value)); }
 
-void Summary::picture(std::string_view tag, int width, int height, std::string_view png) {
+void Summary::picture(std::string_view tag, int width, int height, std::string_view encoded) {
   constexpr std::int64_t kRgb = 3;
-  add(tag, bytes_field(4, whole_field(1, height) + whole_field(2, width) + whole_field(3, kRgb) + bytes_field(4, png)));
+  add(tag,
+      bytes_field(4, whole_field(1, height) + whole_field(2, width) + whole_field(3, kRgb) + bytes_field(4, encoded)));
 }
 
 /// The plugin's data (version 0, number of thresholds) and a float tensor [6, n] of true and false positives, true and

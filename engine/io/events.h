@@ -14,8 +14,8 @@ namespace unet {
 class Summary {
  public:
   void scalar(std::string_view tag, double value);
-  /// png: a PNG file of this size.
-  void picture(std::string_view tag, int width, int height, std::string_view png);
+  /// encoded: a PNG or JPEG file of this size.
+  void picture(std::string_view tag, int width, int height, std::string_view encoded);
   /// A precision-recall curve at the thresholds t / (n - 1), t = 0..n-1, n of 2 to 127: what reaches a threshold is
   /// found. positives[t], negatives[t]: how many of either are found. At threshold 0 all are.
   void pr_curve(std::string_view tag, const std::vector<std::int64_t>& positives,

@@ -70,11 +70,11 @@ void expect_the_metrics(const fs::path& folder) {
     EXPECT_FALSE(event.scalars.contains("epoch"));
     ASSERT_TRUE(event.pictures.contains("val/worst"));  // of two images both are among the worst: it stands for them
     const ReadPicture& picture = event.pictures.at("val/worst");
-    tests::write_file(folder / "picture.png", picture.png);
-    const Image image = load_image(folder / "picture.png");
+    tests::write_file(folder / "picture.jpg", picture.encoded);
+    const Image image = load_image(folder / "picture.jpg");
     EXPECT_EQ(picture.width, static_cast<std::uint64_t>(image.width));
     EXPECT_EQ(picture.height, static_cast<std::uint64_t>(image.height));
-    fs::remove(folder / "picture.png");
+    fs::remove(folder / "picture.jpg");
     expect_a_curve(event.tensors.at("precision_recall/1"), figure_in("val_recall_1"), figure_in("val_precision_1"));
     EXPECT_EQ(event.tensors.size(), 1u);
   }

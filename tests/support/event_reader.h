@@ -11,7 +11,7 @@ namespace unet::tests {
 
 struct ReadPicture {
   std::uint64_t width = 0, height = 0, colorspace = 0;
-  std::string png;
+  std::string encoded;
 };
 struct ReadTensor {
   std::string plugin;

@@ -16,11 +16,11 @@ TEST(Events, TheCrcIsCastagnolis) {
 }
 
 TEST(Events, ARecordHoldsWhatWasSaid) {
-  const std::string png("any\0bytes", 9);
+  const std::string encoded("any\0bytes", 9);
   Summary summary;
   summary.scalar("loss/train", 0.25);
   summary.scalar("lr", 1e-3);
-  summary.picture("worst", 300, 200, png);
+  summary.picture("worst", 300, 200, encoded);
   const std::vector<tests::ReadEvent> events =
       tests::read_events(version_record(12.5) + event_record(13.5, 300, summary));
   ASSERT_EQ(events.size(), 2u);
@@ -34,7 +34,7 @@ TEST(Events, ARecordHoldsWhatWasSaid) {
   EXPECT_EQ(picture.width, 300u);
   EXPECT_EQ(picture.height, 200u);
   EXPECT_EQ(picture.colorspace, 3u);
-  EXPECT_EQ(picture.png, png);
+  EXPECT_EQ(picture.encoded, encoded);
 }
 
 TEST(Events, APrecisionRecallCurveIsATensorOfSixRows) {
