@@ -112,7 +112,7 @@ TEST_F(RecipeOptions, WrongUseIsToldByName) {
 TEST_F(RecipeOptions, APresetSetsWhatIsNotGivenOtherwise) {
   for (const Preset& preset : presets()) {
     const fs::path output = folder_ / preset.name;
-    const Words base{"--model", "resnet34_unet", "--base-channels", "4", "--max-steps", "1"};
+    const Words base{"--base-channels", "4", "--max-steps", "1"};
     const ProgramResult result = run(command(output, base + Words{"--preset", preset.name}));
     ASSERT_EQ(result.code, 0) << preset.name << result.err;
     const nlohmann::json options = options_of(output);
