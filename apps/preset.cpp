@@ -10,8 +10,8 @@ const std::vector<Preset>& presets() {
   static const std::vector<Preset> all{
       {"default", {}},
       {"from-scratch", {{"weight-decay", "0.01"}, {"warmup", "100"}, {"ema", "0.99"}}},
-      {"pretrained",
-       {{"model", "resnet34_unet"}, {"freeze-encoder", "1"}, {"encoder-lr-scale", "0.1"}, {"weight-decay", "0.01"}}},
+      // Of a network that has an encoder.
+      {"pretrained", {{"freeze-encoder", "1"}, {"encoder-lr-scale", "0.1"}, {"weight-decay", "0.01"}}},
       {"small-data", {{"weight-decay", "0.01"}, {"ema", "0.99"}, {"patience", "20"}}},
   };
   return all;

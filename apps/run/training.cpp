@@ -267,9 +267,10 @@ void say_start(const TrainOptions& options, const Machine& machine, const models
     say("class weights: {}\n", text);
   }
   if (options.freeze_encoder > 0) {
-    say("the encoder does not learn{}\n", options.freeze_encoder == kAllEpochs
-                                              ? std::string()
-                                              : fmt::format(" in the first {} epochs", options.freeze_encoder));
+    const std::int64_t frozen = options.freeze_encoder;
+    say("the encoder does not learn{}\n", frozen == kAllEpochs ? ""
+                                          : frozen == 1        ? " in the first epoch"
+                                                               : fmt::format(" in the first {} epochs", frozen));
   }
 }
 
