@@ -152,7 +152,8 @@ TEST_F(GpuCheck, WhatFailsOrHangsIsShownAndStopsNothing) {
 }
 
 TEST_F(GpuCheck, ACompilerThatHangsCostsItsOwnTimeOnly) {
-  const ProgramResult result = check({"step", "pytorch_32"}, {"STAND_IN_COMPILE=hangs", "UNET_GPU_LIMIT_pytorch_32=12"});
+  const ProgramResult result =
+      check({"step", "pytorch_32"}, {"STAND_IN_COMPILE=hangs", "UNET_GPU_LIMIT_pytorch_32=12"});
   EXPECT_EQ(result.code, 1) << result.out << result.err;
   EXPECT_EQ(value("pytorch_32"), "cut short after 12 s");
   value("N=32 training, ours against eager");
