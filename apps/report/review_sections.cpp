@@ -149,12 +149,13 @@ std::string colour_legend(const Review& review, bool errors) {
   for (std::size_t c = review.background == Background::class0 ? 1 : 0; c < review.classes.size() && c < 64; ++c) {
     out += swatch(class_colour(static_cast<int>(c)), title_of_class(review, c));
   }
-  if (errors) {
-    auto colours = comparison_colours(review.background);
-    if (review.background == Background::class0 && review.classes.size() == 2) colours.pop_back();  // no wrong class
-    for (const auto& [colour, name] : colours) out += swatch(colour, name);
-  }
-  return block("ul", out, " class=\"legend\"");
+  out = block("ul", out, " class=\"legend\"");
+  if (!errors) return out;
+  auto colours = comparison_colours(review.background);
+  if (review.background == Background::class0 && review.classes.size() == 2) colours.pop_back();  // no wrong class
+  std::string meanings = block("li", "in the picture of errors:");  // where some classes' colours mean something else
+  for (const auto& [colour, name] : colours) meanings += swatch(colour, name);
+  return out + block("ul", meanings, " class=\"legend\"");
 }
 
 }  // namespace unet

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "apps/report/review_sections.h"
 #include "kernels/probability_bins.h"
 #include "tests/support/file_support.h"
 
@@ -62,6 +63,17 @@ TEST(Review, PrecisionOverRecallByHand) {
   EXPECT_EQ(at(0.0), std::pair(1.0, 4.0 / 7));
   EXPECT_DOUBLE_EQ(average_precision(curve), 0.25 * 1 + 0.5 * 0.6 + 0.25 * 4 / 7);
   EXPECT_TRUE(recall_curve(review, 0).empty()) << "no pixel is of the class";
+}
+
+/// Some classes have the colours that tell hits from errors: one list would say two things of a colour.
+TEST(Review, ColoursOfErrorsStandApartFromThoseOfClasses) {
+  const std::string page = picture_rows(small_review());
+  const std::size_t of_class = page.find("cat"), end = page.find("</ul>"), of_errors = page.find("picture of errors:");
+  ASSERT_NE(of_errors, std::string::npos);
+  EXPECT_LT(of_class, end);
+  EXPECT_LT(end, of_errors);
+  EXPECT_LT(of_errors, page.find("</i>hit<"));
+  EXPECT_EQ(page.find("wrong class"), std::string::npos) << "there is one class to find";
 }
 
 TEST(Review, WhatNoRunWritesIsRefused) {

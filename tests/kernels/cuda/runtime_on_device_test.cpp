@@ -25,7 +25,7 @@ TEST(CudaDeviceRuntime, AFailedCallNamesItselfAndTheError) {
   }
 }
 
-/// The stream fills and reads a block many times; the copy beside it lands between the event and what follows.
+/// The stream is kept busy behind the event; the copy lands between the event and what follows.
 TEST(CudaDeviceRuntime, ACopyBesideTheStreamIsWaitedForByWhatFollows) {
   if (runtime().devices().count == 0) GTEST_SKIP() << "there is no device";
   constexpr std::size_t kBytes = std::size_t{8} << 20;
