@@ -4,7 +4,7 @@
 
 #include "bench/kernels/ceilings.h"
 
-#if defined(UNET_HAS_CUDA)
+#if UNET_HAS_CUDA
 #include "engine/core/cuda_memory.h"
 #include "engine/core/device_memory.h"
 #include "engine/core/tensor.h"

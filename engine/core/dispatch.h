@@ -13,11 +13,10 @@ namespace kernels::cuda {}
 namespace cpu = kernels::cpu;
 namespace cuda = kernels::cuda;
 
-#if defined(UNET_HAS_CUDA)
-inline constexpr bool kHasCuda = true;
-#else
-inline constexpr bool kHasCuda = false;
+#if !defined(UNET_HAS_CUDA)
+#error "dispatch.h is for files that CMake finds to include it themselves: include it in a .cpp, or configure once more"
 #endif
+inline constexpr bool kHasCuda = UNET_HAS_CUDA != 0;
 
 /// Calls `Cpu` or `Cuda`. A program built without CUDA never names the latter, so it need not be linked.
 template <auto Cpu, auto Cuda, class... Arguments>

@@ -20,7 +20,7 @@ namespace unet::test {
 
 namespace fs = std::filesystem;
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(UNET_SANITIZED)
 inline constexpr bool sanitized = true;  // their own memory makes figures of memory meaningless
 #else
 inline constexpr bool sanitized = false;

@@ -19,7 +19,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t kHeapLimit = std::size_t{64} << 20;
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(UNET_SANITIZED)
 constexpr double kSecondsLimit = 10;
 #else
 constexpr double kSecondsLimit = 1;
