@@ -149,6 +149,13 @@ Layout find_layout(const DatasetOptions& options) {
   Layout layout{.text = kind.text, .trimaps = kind.trimaps, .notes = kind.notes};
   auto& [train, val, trainval, test, all] = layout.lists;
   if (kind.by_folders()) {
+    for (std::size_t i = 0; i < kThree.size(); ++i) {
+      if (options.lists[i].empty()) continue;
+      throw Error(
+          "--{}-list {}: {} has folders for its splits ({}), which a list cannot divide anew: leave the lists away, "
+          "or name one folder of pictures and one of masks with --images and --masks",
+          name_of(kThree[i]), options.lists[i].string(), options.folder.string(), kind.places.front().images.string());
+    }
     read_folders(layout, kind, options);
   } else {
     Pairs pairs(options, kind.places.front(), kind.named);

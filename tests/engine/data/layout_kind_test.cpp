@@ -122,6 +122,19 @@ TEST(Layouts, NamedByTheOptions) {
   expect_parts(message_of([&] { Dataset{options}; }), {(folder / "none").string(), "is no folder"});
 }
 
+TEST(Layouts, OfAFolderASplitTakeNoLists) {
+  Folder folder;
+  put_split(folder / "train/image", folder / "train/label", 5);
+  write_text(folder / "a.txt", "3\n4\n");
+  DatasetOptions options = in(folder.path());
+  options.lists[1] = "a.txt";
+  expect_parts(
+      message_of([&] { Dataset{options}; }),
+      {"--val-list a.txt: " + folder.path().string() + " has folders for its splits (train/image), ", "--images"});
+  options.images = "train/image", options.masks = "train/label", options.lists[0] = "a.txt", options.lists[1] = "";
+  EXPECT_EQ(Dataset(options).size(Split::train), 2);
+}
+
 TEST(Layouts, MasksMayShareASuffix) {
   Folder folder;
   for (const char* stem : {"1", "10", "cat"}) {
