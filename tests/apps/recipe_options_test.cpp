@@ -25,7 +25,7 @@ const std::vector<Recipe> kRecipes{
     {"AveragedInAccumulatedStepsFromTheLastWeights",
      {"--ema", "0.75", "--accumulate", "2", "--phase", "loss=cross_entropy,epochs=3,lr=1e-2", "--phase",
       "loss=dice,epochs=2,lr=1e-3,from=last"}},
-    {"SmallData", {"--preset", "small-data"}},
+    {"Preset", {"--preset", "pretrained", "--model", "resnet34_unet", "--base-channels", "4"}},
 };
 
 class RecipeOptions : public TinyTraining {
@@ -123,7 +123,9 @@ TEST_F(RecipeOptions, APresetSetsWhatIsNotGivenOtherwise) {
       expect_parts(result.out, {fmt::format(" --{}={}", name, value)});
       typed.push_back(fmt::format("--{}={}", name, value));
     }
-    EXPECT_EQ(result.out.starts_with("preset "), !preset.options.empty()) << result.out;
+    EXPECT_EQ(result.out.starts_with(fmt::format("preset {}: the defaults\n", preset.name)),
+              preset.options.empty() && preset.name != std::string("default"))
+        << result.out;
     if (preset.name == std::string("pretrained")) {
       expect_parts(result.out, {"\nthe encoder does not learn in the first epoch\n"});
     }
@@ -135,15 +137,19 @@ TEST_F(RecipeOptions, APresetSetsWhatIsNotGivenOtherwise) {
 
 TEST_F(RecipeOptions, WhatIsTypedOrInAFileGoesBeforeAPreset) {
   const fs::path file = folder_ / "options.toml", output = folder_ / "run";
-  write_text(file, "preset = small-data\nweight-decay = 0.5\n");
-  const ProgramResult result = run(command(output, {"--config", file.string(), "--patience", "7", "--max-steps", "1"}));
+  const Words base{"--model", "resnet34_unet", "--base-channels", "4", "--max-steps", "1"};
+  write_text(file, "preset = pretrained\nencoder-lr-scale = 0.5\n");
+  const ProgramResult result = run(command(output, base + Words{"--config", file.string()}));
   ASSERT_EQ(result.code, 0) << result.err;
-  EXPECT_EQ(options_of(output)["weight-decay"], "0.5");
-  EXPECT_EQ(options_of(output)["patience"], "7");
-  EXPECT_EQ(options_of(output)["ema"], "0.99");
-  expect_parts(result.out, {"preset small-data: --ema=0.99 (given otherwise: --weight-decay, --patience)\n"});
-  const ProgramResult quiet =
-      run(command(folder_ / "quiet", {"--preset", "small-data", "--quiet", "--max-steps", "1"}));
+  EXPECT_EQ(options_of(output)["encoder-lr-scale"], "0.5");
+  EXPECT_EQ(options_of(output)["freeze-encoder"], "1");
+  expect_parts(result.out, {"preset pretrained: --freeze-encoder=1 (given otherwise: --encoder-lr-scale)\n"});
+  const ProgramResult typed =
+      run(command(folder_ / "typed", base + Words{"--config", file.string(), "--freeze-encoder", "2"}));
+  ASSERT_EQ(typed.code, 0) << typed.err;
+  EXPECT_EQ(options_of(folder_ / "typed")["freeze-encoder"], "2");
+  expect_parts(typed.out, {"preset pretrained: nothing (given otherwise: --freeze-encoder, --encoder-lr-scale)\n"});
+  const ProgramResult quiet = run(command(folder_ / "quiet", base + Words{"--preset", "pretrained", "--quiet"}));
   EXPECT_EQ(quiet.out.find("preset"), std::string::npos);
 }
 

@@ -1,5 +1,5 @@
-// Every header compiles alone. A source that was built and includes it before anything else has shown that; for the others
-// the compiler that builds the project looks at a file that includes nothing else.
+// Every header compiles alone. A source that was built and includes it before anything else has shown that; for the
+// others the compiler that builds the project looks at a file that includes nothing else.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -35,9 +35,8 @@ std::string compile_alone(const std::string& header, const std::string& root, co
     cuda = " -Wno-unknown-pragmas -I \"" + places::source("tests/support/cuda_shim/include") + "\"";
   }
   const std::string command = "\"" + places::compiler() +
-                              "\" -std=c++20 -fsyntax-only -Wall -Wextra -Wpedantic -DUNET_HAS_CUDA=0" +
-                              isa + cuda + " -I \"" + root + "\" \"" + unit.string() + "\" > \"" + log.string() +
-                              "\" 2>&1";
+                              "\" -std=c++20 -fsyntax-only -Wall -Wextra -Wpedantic -DUNET_HAS_CUDA=0" + isa + cuda +
+                              " -I \"" + root + "\" \"" + unit.string() + "\" > \"" + log.string() + "\" 2>&1";
   const int status = std::system(command.c_str());
   std::ifstream in(log);
   const std::string text{std::istreambuf_iterator<char>(in), {}};
@@ -82,10 +81,11 @@ TEST(Headers, CompileAlone) {
 }
 
 TEST(Headers, OneThatASourceIncludesLaterIsNotShownByIt) {
-  EXPECT_EQ(shown_by_the_build({{"engine/core/a.cpp", "// a\n#include \"engine/core/a.h\"\n\n#include \"engine/core/b.h\"\n"},
-                                {"kernels/cuda/c.cpp", "#include \"kernels/cuda/c.h\"\n"},
-                                {"engine/core/d.h", "#include \"engine/core/e.h\"\n"}}),
-            std::set<std::string>{"engine/core/a.h"});
+  EXPECT_EQ(
+      shown_by_the_build({{"engine/core/a.cpp", "// a\n#include \"engine/core/a.h\"\n\n#include \"engine/core/b.h\"\n"},
+                          {"kernels/cuda/c.cpp", "#include \"kernels/cuda/c.h\"\n"},
+                          {"engine/core/d.h", "#include \"engine/core/e.h\"\n"}}),
+      std::set<std::string>{"engine/core/a.h"});
 }
 
 TEST(Headers, AHeaderThatDoesNotIsFound) {
