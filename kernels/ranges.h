@@ -2,8 +2,6 @@
 // convolution weights have theirs in bf16. Elements are counted through both.
 #pragma once
 
-#include <algorithm>
-
 #include "kernels/view.h"
 
 namespace unet::kernels {
@@ -20,8 +18,8 @@ struct Ranges {
   /// Elements [begin, end), counted through both. A part without any is empty.
   Ranges slice(std::int64_t begin, std::int64_t end) const {
     const auto part = [&](const ConstView& whole, std::int64_t offset) -> ConstView {
-      const std::int64_t from = std::max<std::int64_t>(0, begin - offset);
-      const std::int64_t to = std::min(whole.size(), end - offset);
+      const std::int64_t from = begin < offset ? 0 : begin - offset;
+      const std::int64_t to = whole.size() < end - offset ? whole.size() : end - offset;
       ConstView out;
       if (from >= to) return out;
       out.dtype = whole.dtype;

@@ -1,5 +1,7 @@
 #include "kernels/channel_sum.h"
 
+#include <algorithm>
+
 #include "kernels/cuda/reduce.h"
 
 namespace unet::kernels::cuda {

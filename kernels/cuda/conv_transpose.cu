@@ -3,6 +3,8 @@
 //   by a kernel that leaves partial sums of what it reads: the bias's gradient.
 #include "kernels/conv_transpose.h"
 
+#include <algorithm>
+
 #include "kernels/cuda/gemm.h"
 #include "kernels/cuda/reduce.h"
 

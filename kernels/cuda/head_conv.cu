@@ -3,6 +3,8 @@
 // are treated kOutputsAtOnce at a time (grid.z).
 #include "kernels/head_conv.h"
 
+#include <algorithm>
+
 #include "kernels/cuda/partial_sums.h"
 
 namespace unet::kernels::cuda {

@@ -2,10 +2,20 @@
 #pragma once
 
 #include <tuple>
+#if !defined(__CUDACC__)
+#include <functional>
+#endif
 
 #include "kernels/cuda/runtime.h"
 
 namespace unet::kernels::cuda {
+
+#if !defined(__CUDACC__)
+/// A kernel's code for one thread, with its arguments.
+struct OnCpu {
+  std::function<void()> thread;
+};
+#endif
 
 /// Queues kernel(arguments...) over a grid; nothing if the grid is empty.
 template <class... Parameters, class... Arguments>
@@ -20,7 +30,8 @@ void launch(void (*kernel)(Parameters...), Grid grid, Grid block, const Argument
     what.block = block;
     what.arguments = addresses;
 #if !defined(__CUDACC__)  // nvcc lets nobody call a kernel
-    what.on_cpu = [kernel, values] { std::apply(kernel, values); };
+    const OnCpu on_cpu{[kernel, values] { std::apply(kernel, values); }};
+    what.on_cpu = &on_cpu;
 #endif
     runtime().launch(what);
   };

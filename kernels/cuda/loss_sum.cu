@@ -1,5 +1,7 @@
 #include "kernels/loss_sum.h"
 
+#include <algorithm>
+
 #include "kernels/cuda/dice.h"
 #include "kernels/cuda/partial_sums.h"
 #include "kernels/cuda/softmax.h"

@@ -1,6 +1,8 @@
 // y[i] = f(x0[i], x1[i], ...) over tensors of one shape, each with its own pitch.
 #pragma once
 
+#include <algorithm>
+
 #include "kernels/cuda/tile.h"
 
 namespace unet::kernels::cuda {

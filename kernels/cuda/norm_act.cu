@@ -3,6 +3,7 @@
 // reason.
 #include "kernels/cuda/norm_act.h"
 
+#include <algorithm>
 #include <limits>
 
 namespace unet::kernels::cuda {

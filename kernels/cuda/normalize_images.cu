@@ -1,5 +1,7 @@
 #include "kernels/normalize_images.h"
 
+#include <algorithm>
+
 #include "kernels/cuda/tile.h"
 
 namespace unet::kernels::cuda {

@@ -14,7 +14,8 @@ struct Cut {
 /// At least `least` items each, a multiple of 64; at most `most` stretches.
 inline Cut cut(std::int64_t items, std::int64_t least, std::int64_t most) {
   Cut out;
-  out.per_block = (std::max(least, (items + most - 1) / most) + 63) / 64 * 64;
+  const std::int64_t even = (items + most - 1) / most;
+  out.per_block = ((least < even ? even : least) + 63) / 64 * 64;
   out.count = (items + out.per_block - 1) / out.per_block;
   return out;
 }

@@ -3,6 +3,8 @@
 // of checks; any other number is treated kOutputsAtOnce at a time (grid.z).
 #include "kernels/pixel_linear.h"
 
+#include <algorithm>
+
 #include "kernels/cuda/partial_sums.h"
 
 namespace unet::kernels::cuda {

@@ -8,7 +8,6 @@
 #pragma once
 
 #include <cstddef>
-#include <functional>
 #include <stdexcept>
 #include <string>
 
@@ -40,12 +39,15 @@ struct Grid {
   unsigned x = 1, y = 1, z = 1;
 };
 
-/// One call of a kernel (made by launch.h). `arguments`: the address of each; valid during the call of launch() only.
+struct OnCpu;  // launch.h; what nvcc reads often is kept short
+
+/// One call of a kernel (made by launch.h). `arguments`: the address of each. All pointers are valid during the call of
+/// launch() only.
 struct Launch {
   const void* kernel = nullptr;
   Grid grid, block;
   void** arguments = nullptr;
-  std::function<void()> on_cpu;  // the kernel's code for one thread; empty where nvcc compiled the kernel
+  const OnCpu* on_cpu = nullptr;  // null where nvcc compiled the kernel
 };
 
 /// A point in the stream.

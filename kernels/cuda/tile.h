@@ -2,8 +2,6 @@
 // depend on the device.
 #pragma once
 
-#include <algorithm>
-#include <bit>
 #include <concepts>
 #include <cstdint>
 #include <stdexcept>
@@ -27,29 +25,11 @@ struct Tile {
 
 /// Items and chunks are counted in 32 bits, which spares a kernel registers and long divisions; elements are not.
 /// Throws std::length_error for more than 2^31 - 2^16 items.
-inline void require_countable(std::int64_t items) {
-  if (items > (std::int64_t{1} << 31) - (std::int64_t{1} << 16)) {
-    throw std::length_error("a tensor of " + std::to_string(items) + " pixels; CUDA kernels count fewer than 2^31");
-  }
-}
+void require_countable(std::int64_t items);
 
 /// per_thread: items that a thread treats together; a block gets a multiple of down * per_thread, up to `most` times
 /// that while there are more than some 2000 blocks (or, where they leave partial sums, `blocks_wanted`).
-inline Tile tile(std::int64_t items, std::int64_t chunks, int per_thread, int most = 8, int blocks_wanted = 2048) {
-  require_countable(items);
-  Tile out;
-  out.items = static_cast<int>(items);
-  out.chunks = static_cast<int>(chunks);
-  const unsigned across = std::min(32u, std::bit_ceil(static_cast<unsigned>(std::max<std::int64_t>(1, chunks))));
-  out.block = {across, kBlockThreads / across, 1};
-  out.grid.y = (static_cast<unsigned>(chunks) + across - 1) / across;
-  const std::int64_t step = static_cast<std::int64_t>(out.block.y) * per_thread;
-  const std::int64_t steps = (items + step - 1) / step;
-  const std::int64_t even = steps * out.grid.y / blocks_wanted;
-  out.per_block = static_cast<int>(step * std::clamp<std::int64_t>(even, 1, most));
-  out.grid.x = static_cast<unsigned>((items + out.per_block - 1) / out.per_block);
-  return out;
-}
+Tile tile(std::int64_t items, std::int64_t chunks, int per_thread, int most = 8, int blocks_wanted = 2048);
 
 /// The chunk of a pixel that a thread treats; past the end for threads that have none.
 __device__ inline int own_chunk() { return static_cast<int>(blockIdx.y * blockDim.x + threadIdx.x); }
@@ -67,9 +47,9 @@ __device__ inline Range items_of(int block, int items, int per_block) {
 template <std::same_as<ConstView>... Views>
 bool in_chunks_of(int N, const Views&... views) {
   const auto one = [N](const ConstView& view) {
-    const auto bytes = std::min<std::uintptr_t>(16, static_cast<std::uintptr_t>(N) * size_of(view.dtype));
-    return !view ||
-           (view.c() % N == 0 && view.pitch % N == 0 && reinterpret_cast<std::uintptr_t>(view.data) % bytes == 0);
+    const std::size_t bytes = static_cast<std::size_t>(N) * size_of(view.dtype);
+    return !view || (view.c() % N == 0 && view.pitch % N == 0 &&
+                     reinterpret_cast<std::uintptr_t>(view.data) % (bytes < 16 ? bytes : 16) == 0);
   };
   return (one(views) && ...);
 }

@@ -25,26 +25,20 @@ template <class T>
   return channels * static_cast<std::int64_t>(sizeof(T)) <= 128;
 }
 
-template <class Body>
-[[gnu::always_inline]] inline void for_neighbours(std::int64_t first, std::int64_t end, bool four, Body& body) {
-  if (four) {
-    for (; first + 4 <= end; first += 4) body(Group<4>{{first, first + 1, first + 2, first + 3}, -1});
-  }
-  for (; first < end; ++first) body(Group<1>{{first}, -1});
-}
-
+/// Calls body(Group) for two rows by the cells of 2x2 windows; for one row by four neighbours where `four` says so; for
+/// what is left over pixel by pixel. Each kind at one place: body is inlined there, a copy of all that it does.
 template <class Body>
 [[gnu::always_inline]] inline void for_groups(const NormActRows& rows, bool four, Body body) {
-  const std::int64_t first = rows.first;
-  const std::int64_t width = rows.width;
-  if (rows.rows == 1) return for_neighbours(first, first + width, four, body);
-  for (std::int64_t i = 0; i < width / 2; ++i) {
-    const std::int64_t p = first + 2 * i;
-    body(Group<4>{{p, p + 1, p + width, p + width + 1}, rows.pooled + i});
+  const bool windows = rows.rows == 2;
+  const std::int64_t across = windows ? 2 : 4;          // a group's pixels in a row
+  const std::int64_t third = windows ? rows.width : 2;  // from its first pixel to its third
+  const std::int64_t groups = windows || four ? rows.width / across : 0;
+  for (std::int64_t i = 0; i < groups; ++i) {
+    const std::int64_t p = rows.first + across * i;
+    body(Group<4>{{p, p + 1, p + third, p + third + 1}, windows ? rows.pooled + i : -1});
   }
-  if (width % 2 != 0) {
-    for_neighbours(first + width - 1, first + width, false, body);
-    for_neighbours(first + 2 * width - 1, first + 2 * width, false, body);
+  for (std::int64_t row = 0; row < rows.rows; ++row) {
+    for (std::int64_t w = across * groups; w < rows.width; ++w) body(Group<1>{{rows.first + row * rows.width + w}, -1});
   }
 }
 
@@ -144,7 +138,7 @@ void add_moments_in_memory(const NormActRun<T>& given, std::int64_t begin, std::
           add_moments<T, n.count>(run, sums, group, tail + c);
         });
   };
-  for_neighbours(begin, end, four_together<T>(run.channels), add);
+  for_groups({begin, end - begin, 1, -1}, four_together<T>(run.channels), add);
 }
 
 template <class T>

@@ -108,83 +108,6 @@ template <int M, class T>
   both_ways<M, M + 2>(window, v, product_stride, Points<M>::output_gradient);
 }
 
-enum class Write { plain, stream, checked };
-enum class Epilogue { none, channels, residual };  // scale, bias and ReLU; these and a residual
-
-/// residual: first channel of the tile's first pixel, where there is one.
-template <int M, Write how, Epilogue epilogue, class T>
-[[gnu::always_inline]] inline void output_tile(const WinogradOutput& output, std::int64_t W, const float* q,
-                                               std::int64_t channel, T* y, const T* residual, int rows, int columns,
-                                               int count) {
-  constexpr int size = M + 2;
-  Vec half[M][size];
-#pragma GCC unroll 8
-  for (int j = 0; j < size; ++j) {
-    Vec d[size], o[M];
-#pragma GCC unroll 8
-    for (int i = 0; i < size; ++i) d[i] = load(q + (i * size + j) * output.product_stride);
-    Points<M>::output(d, o);
-#pragma GCC unroll 6
-    for (int i = 0; i < M; ++i) half[i][j] = o[i];
-  }
-#pragma GCC unroll 6
-  for (int i = 0; i < M; ++i) {
-    Vec o[M];
-    Points<M>::output(half[i], o);
-#pragma GCC unroll 6
-    for (int j = 0; j < M; ++j) {
-      const bool there = how != Write::checked || (i < rows && j < columns);
-      if constexpr (epilogue != Epilogue::none) {
-        if (output.scale != nullptr) o[j] = o[j] * load(output.scale + channel);
-        if (output.bias != nullptr) o[j] = o[j] + load(output.bias + channel);
-        if constexpr (epilogue == Epilogue::residual) {
-          const T* r = residual + (i * W + j) * output.residual_pitch + channel;
-          if constexpr (how == Write::checked) {
-            if (there) o[j] = o[j] + load(r, count);
-          } else {
-            o[j] = o[j] + load(r);
-          }
-        }
-        if (output.relu) o[j] = relu(o[j]);
-      }
-      T* p = y + (i * W + j) * output.pitch;
-      if constexpr (how == Write::stream) stream_line(p, o[j]);
-      if constexpr (how == Write::plain) store(p, o[j]);
-      if constexpr (how == Write::checked) {
-        if (there) store(p, o[j], count);
-      }
-    }
-  }
-}
-
-template <int M, Epilogue epilogue, class T>
-[[gnu::always_inline]] inline void output_tiles(const WinogradGrid& grid, const WinogradTiles& tiles,
-                                                const WinogradOutput& output) {
-  const std::int64_t W = grid.W;
-  for (std::int64_t t = tiles.begin; t < tiles.end; ++t) {
-    const Corner corner = corner_of<M>(grid, t);
-    const bool inside = corner.h + M <= grid.H && corner.w + M <= grid.W;
-    const int rows = static_cast<int>(grid.H - corner.h), columns = static_cast<int>(grid.W - corner.w);
-    const std::int64_t pixel = (corner.n * grid.H + corner.h) * grid.W + corner.w;
-    T* y = static_cast<T*>(output.data) + pixel * output.pitch;
-    const T* residual = nullptr;
-    if constexpr (epilogue == Epilogue::residual) {
-      residual = static_cast<const T*>(output.residual) + pixel * output.residual_pitch;
-    }
-    const float* q = output.products + (tiles.slot + t - tiles.begin) * output.row_stride;
-    for (std::int64_t c = 0; c < output.channels; c += lanes) {
-      const int count = static_cast<int>(output.channels - c);
-      if (!inside || count < lanes) {
-        output_tile<M, Write::checked, epilogue>(output, W, q + c, c, y + c, residual, rows, columns, count);
-      } else if (output.stream) {
-        output_tile<M, Write::stream, epilogue>(output, W, q + c, c, y + c, residual, rows, columns, count);
-      } else {
-        output_tile<M, Write::plain, epilogue>(output, W, q + c, c, y + c, residual, rows, columns, count);
-      }
-    }
-  }
-}
-
 struct Range {
   int begin, end;
 };
@@ -203,6 +126,102 @@ template <int size, class T>
       } else {
         __builtin_memset(patch, 0, lanes * sizeof(T));
         if (there) __builtin_memcpy(patch, p, static_cast<std::size_t>(count) * sizeof(T));
+      }
+    }
+  }
+}
+
+/// The way back: the first `count` lanes of a patch of size x size pixels, of `rows` and `columns` of them.
+template <int size, class T>
+[[gnu::noinline]] void copy_back(const T* patch, int rows, int columns, int count, T* to, std::int64_t row_pitch,
+                                 std::int64_t pitch) {
+  if (count > lanes) count = lanes;
+  for (int i = 0; i < size && i < rows; ++i) {
+    for (int j = 0; j < size && j < columns; ++j) {
+      __builtin_memcpy(to + i * row_pitch + j * pitch, patch + (i * size + j) * lanes,
+                       static_cast<std::size_t>(count) * sizeof(T));
+    }
+  }
+}
+
+enum class Epilogue { none, channels, residual };  // scale, bias and ReLU; these and a residual
+/// stream_line can go past the caches.
+template <class T>
+inline constexpr bool kStreams = sizeof(T) * lanes == 64;
+
+/// The outputs of one tile, `lanes` channels from `channel` on: pixel (i, j) to y + i*row + j*pixel. Added to them with
+/// Epilogue::residual: a window of as many.
+template <int M, bool streaming, Epilogue epilogue, class T>
+[[gnu::noinline]] void output_tile(const WinogradOutput& output, const float* q, std::int64_t channel,
+                                   const Window<T>& residual, T* y, std::int64_t row, std::int64_t pixel) {
+  constexpr int size = M + 2;
+  Vec half[M][size];
+#pragma GCC unroll 8
+  for (int j = 0; j < size; ++j) {
+    Vec d[size], o[M];
+#pragma GCC unroll 8
+    for (int i = 0; i < size; ++i) d[i] = load(q + (i * size + j) * output.product_stride);
+    Points<M>::output(d, o);
+#pragma GCC unroll 6
+    for (int i = 0; i < M; ++i) half[i][j] = o[i];
+  }
+#pragma GCC unroll 6
+  for (int i = 0; i < M; ++i) {
+    Vec o[M];
+    Points<M>::output(half[i], o);
+    const auto each = [&](auto&& change) __attribute__((always_inline)) {
+#pragma GCC unroll 6
+      for (int j = 0; j < M; ++j) o[j] = change(o[j], j);
+    };
+    if constexpr (epilogue != Epilogue::none) {
+      if (output.scale != nullptr) each([s = load(output.scale + channel)](Vec v, int) { return v * s; });
+      if (output.bias != nullptr) each([b = load(output.bias + channel)](Vec v, int) { return v + b; });
+      if constexpr (epilogue == Epilogue::residual) {
+        each([&](Vec v, int j) { return v + load(residual.data + i * residual.row + j * residual.pixel); });
+      }
+      if (output.relu) each([](Vec v, int) { return relu(v); });
+    }
+#pragma GCC unroll 6
+    for (int j = 0; j < M; ++j) {
+      if constexpr (streaming) {
+        stream_line(y + i * row + j * pixel, o[j]);
+      } else {
+        store(y + i * row + j * pixel, o[j]);
+      }
+    }
+  }
+}
+
+/// A tile that reaches beyond the image, or has fewer channels than lanes, is written to a patch, of which what there
+/// is is copied.
+template <int M, Epilogue epilogue, class T>
+[[gnu::always_inline]] inline void output_tiles(const WinogradGrid& grid, const WinogradTiles& tiles,
+                                                const WinogradOutput& output) {
+  const std::int64_t row = grid.W * output.pitch, residual_row = grid.W * output.residual_pitch;
+  alignas(64) T patch[M * M * lanes], residual_patch[M * M * lanes];
+  for (std::int64_t t = tiles.begin; t < tiles.end; ++t) {
+    const Corner corner = corner_of<M>(grid, t);
+    const int rows = static_cast<int>(grid.H - corner.h), columns = static_cast<int>(grid.W - corner.w);
+    const std::int64_t pixel = (corner.n * grid.H + corner.h) * grid.W + corner.w;
+    const float* q = output.products + (tiles.slot + t - tiles.begin) * output.row_stride;
+    for (std::int64_t c = 0; c < output.channels; c += lanes) {
+      const int count = static_cast<int>(output.channels - c);
+      T* y = static_cast<T*>(output.data) + pixel * output.pitch + c;
+      Window<T> residual{nullptr, residual_row, output.residual_pitch};
+      if constexpr (epilogue == Epilogue::residual) {
+        residual.data = static_cast<const T*>(output.residual) + pixel * output.residual_pitch + c;
+      }
+      if (rows < M || columns < M || count < lanes) {
+        if constexpr (epilogue == Epilogue::residual) {
+          copy_window<M>(residual.data, residual.row, residual.pixel, {0, rows}, {0, columns}, count, residual_patch);
+          residual = {residual_patch, M * lanes, lanes};
+        }
+        output_tile<M, false, epilogue>(output, q + c, c, residual, patch, M * lanes, lanes);
+        copy_back<M>(patch, rows, columns, count, y, row, output.pitch);
+      } else if (kStreams<T> && output.stream) {
+        output_tile<M, kStreams<T>, epilogue>(output, q + c, c, residual, y, row, output.pitch);
+      } else {
+        output_tile<M, false, epilogue>(output, q + c, c, residual, y, row, output.pitch);
       }
     }
   }

@@ -21,6 +21,7 @@ using kernels::cuda::DeviceProperties;
 using kernels::cuda::Event;
 using kernels::cuda::Launch;
 using kernels::cuda::MemoryInfo;
+using kernels::cuda::OnCpu;
 
 namespace {
 
@@ -173,14 +174,14 @@ void ShimRuntime::launch(const Launch& call) {
   const std::lock_guard lock(mutex_);
   ++launches_;
   check_launch(call.grid, call.block);
-  enqueue([this, call] { run(call); });
+  enqueue([this, call, code = *call.on_cpu] { run(call, code); });
 }
 
-void ShimRuntime::run(const Launch& call) {
-  if (!traffic_) return run_grid(call.kernel, call.grid, call.block, call.on_cpu);
+void ShimRuntime::run(const Launch& call, const OnCpu& code) {
+  if (!traffic_) return run_grid(call.kernel, call.grid, call.block, code.thread);
   Footprint footprint;
   for (const auto& [at, block] : device_) footprint.add(block.begin, block.bytes);
-  run_grid(call.kernel, call.grid, call.block, call.on_cpu);
+  run_grid(call.kernel, call.grid, call.block, code.thread);
   traffic_->push_back(footprint.total());
   traffic_->back().name = kernel_name(call.kernel);
 }

@@ -83,7 +83,7 @@ class ShimRuntime : public kernels::cuda::Runtime {
   EventState& state_of(const char* call, kernels::cuda::Event event);
   void enqueue(std::function<void()> work);
   void copy_what_may_begin();
-  void run(const kernels::cuda::Launch& call);
+  void run(const kernels::cuda::Launch& call, const kernels::cuda::OnCpu& code);
   void run_until(std::uint64_t count);
 
   std::recursive_mutex mutex_;  // wait() may be another thread's; what it runs may call
