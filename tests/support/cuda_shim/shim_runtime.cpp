@@ -7,6 +7,7 @@
 #include <cstring>
 #include <string>
 
+#include "kernels/cuda/launch.h"
 #include "tests/support/cuda_shim/fibers.h"
 #include "tests/support/poison.h"
 
