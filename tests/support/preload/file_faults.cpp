@@ -8,9 +8,10 @@
 //                     new name)
 //   UNET_FAULT_LOG    a file that gets a line "call path" for each call that counts
 //   UNET_FAULT_AT     the number of the call at which it happens, from 1
-//   UNET_FAULT_DO     "signal N": the process gets this signal just before the call; "tear": half of what was to be
-//                     written is, then SIGKILL; "error N": the call fails with this errno; "errors N": and all later
-//                     ones do too; "wait N": the call begins N ms later, "waits N": and all later ones do too
+//   UNET_FAULT_DO     "signal N": the process gets this signal just before the call; "tear": of the first write from
+//                     that call on (threads may number calls otherwise than the run before) half is written, then
+//                     SIGKILL; "error N": the call fails with this errno; "errors N": and all later ones do too;
+//                     "wait N": the call begins N ms later, "waits N": and all later ones do too
 //   UNET_FAULT_LINKS  "none": the folder's file system has no hard links
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -78,9 +79,9 @@ Verdict judge(const char* call, const std::string& path) {
   const std::string name = path.substr(s.under.size());
   if (name.find(s.name) == std::string::npos) return Verdict::pass;
   const long number = counted(std::string(call) + " " + name + "\n");
-  const bool lasting = s.act.rfind("errors ", 0) == 0 || s.act.rfind("waits ", 0) == 0;
-  if (s.at == 0 || (lasting ? number < s.at : number != s.at)) return Verdict::pass;
-  if (s.act == "tear") return Verdict::tear;
+  const bool tear = s.act == "tear", lasting = s.act.rfind("errors ", 0) == 0 || s.act.rfind("waits ", 0) == 0;
+  if (s.at == 0 || (lasting || tear ? number < s.at : number != s.at)) return Verdict::pass;
+  if (tear) return std::strcmp(call, "write") == 0 ? Verdict::tear : Verdict::pass;
   if (s.act.rfind("signal ", 0) == 0) {
     ::kill(::getpid(), s.number);
     return Verdict::pass;
