@@ -21,7 +21,7 @@ constexpr std::size_t kLocalBytes = 30, kCentralBytes = 46, kEndBytes = 22, kWid
 constexpr std::uint64_t kInWide = 0xffffffff;  // of 32 bits: the number stands in the zip64 field
 constexpr unsigned kHasDescriptor = 1u << 3, kUtf8 = 1u << 11;
 constexpr std::size_t kMostEntries = kSafeTensors + 64;
-constexpr std::size_t kChunkBytes = std::size_t{1} << 20;
+constexpr std::size_t kReadBytes = std::size_t{1} << 20;
 
 template <class T>
 T number(std::string_view bytes, std::size_t at) {
@@ -180,7 +180,7 @@ std::uint64_t descriptor_bytes(const InputFile& file, const Record& record, std:
 void require_checksum(const InputFile& file, const ZipEntry& entry, std::uint32_t crc, std::string& chunk) {
   uLong sum = ::crc32(0, nullptr, 0);
   for (std::uint64_t done = 0; done < entry.bytes;) {
-    chunk.resize(static_cast<std::size_t>(std::min<std::uint64_t>(kChunkBytes, entry.bytes - done)));
+    chunk.resize(static_cast<std::size_t>(std::min<std::uint64_t>(kReadBytes, entry.bytes - done)));
     file.read(chunk.data(), chunk.size(), entry.begin + done);
     sum = ::crc32(sum, reinterpret_cast<const Bytef*>(chunk.data()), static_cast<uInt>(chunk.size()));
     done += chunk.size();

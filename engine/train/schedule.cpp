@@ -24,7 +24,7 @@ const char* name_of(ScheduleKind kind) {
   return "?";
 }
 
-void check(const ScheduleSpec& spec) {
+void check_schedule(const ScheduleSpec& spec) {
   if (!(spec.lr > 0 && std::isfinite(spec.lr))) throw Error("learning rate {}: expected a number > 0", spec.lr);
   if (spec.warmup < 0) throw Error("warm-up of {} steps: expected >= 0", spec.warmup);
   if (!(spec.end_fraction >= 0 && spec.end_fraction <= 1)) {

@@ -35,7 +35,7 @@ struct ScheduleSpec {
 };
 
 /// Throws Error naming the field that is out of the range above.
-void check(const ScheduleSpec& spec);
+void check_schedule(const ScheduleSpec& spec);
 
 /// State of the plateau schedule: plain numbers, to be stored with a checkpoint.
 struct PlateauState {

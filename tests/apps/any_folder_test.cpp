@@ -6,7 +6,7 @@
 #include "engine/io/safetensors.h"
 #include "tests/apps/small_data.h"
 
-namespace unet::test {
+namespace unet::test::any_folder_test {
 namespace {
 
 constexpr std::array<Rgb, 3> kColors{{{64, 0, 128}, {192, 0, 0}, {0, 128, 64}}};
@@ -224,4 +224,4 @@ TEST_F(AnyFolder, SoftMasksAreBinarizedAndTheCheckpointRemembersIt) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::any_folder_test

@@ -7,7 +7,7 @@
 #include "tests/apps/tiny_training.h"
 #include "tests/support/long_run.h"
 
-namespace unet::test {
+namespace unet::test::crops_test {
 namespace {
 
 /// Pictures of 40 to 55 pixels a side and crops of 32: one a picture, or two.
@@ -249,4 +249,4 @@ TEST_F(CropRun, SeveralLargePicturesTakeTheMemoryOfOne) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::crops_test

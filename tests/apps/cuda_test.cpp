@@ -6,7 +6,7 @@
 
 #include "tests/apps/small_data.h"
 
-namespace unet::test {
+namespace unet::test::cuda_test {
 namespace {
 
 /// Numbers of one column of a CSV file.
@@ -157,4 +157,4 @@ TEST_F(CudaPrograms, StoppedAndResumedEndsAsTheRunLeftAlone) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::cuda_test

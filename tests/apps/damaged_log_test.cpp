@@ -9,7 +9,7 @@
 #include "engine/io/csv.h"
 #include "tests/apps/tiny_training.h"
 
-namespace unet::test {
+namespace unet::test::damaged_log_test {
 namespace {
 
 using Damage = std::pair<std::string, std::function<void(const fs::path&)>>;
@@ -109,4 +109,4 @@ TEST_F(DamagedLog, WhileARunWritesItCostsNoRow) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::damaged_log_test

@@ -8,7 +8,7 @@
 #include "engine/io/safetensors.h"
 #include "tests/apps/tiny_training.h"
 
-namespace unet::test {
+namespace unet::test::disk_test {
 namespace {
 
 class Disk : public TinyTraining {
@@ -145,4 +145,4 @@ TEST_F(Disk, AFullDeviceIsAnError) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::disk_test

@@ -7,7 +7,7 @@
 
 #include "tests/apps/tiny_training.h"
 
-namespace unet::test {
+namespace unet::test::dry_run_test {
 namespace {
 
 class DryRun : public TinyTraining {
@@ -111,4 +111,4 @@ TEST_F(DryRun, ItsMemoryIsThatOfTheRun) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::dry_run_test

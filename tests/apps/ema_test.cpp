@@ -5,7 +5,7 @@
 #include "tests/apps/tiny_training.h"
 #include "tests/support/tensor_file.h"
 
-namespace unet::test {
+namespace unet::test::ema_test {
 namespace {
 
 const Words kEma{"--ema", "0.75"};
@@ -116,4 +116,4 @@ TEST_F(Ema, AnotherDecayIsNoResume) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::ema_test

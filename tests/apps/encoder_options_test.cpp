@@ -6,7 +6,7 @@
 #include "tests/apps/tiny_training.h"
 #include "tests/support/tensor_file.h"
 
-namespace unet::test {
+namespace unet::test::encoder_options_test {
 namespace {
 
 const Words kResNet{"--model", "resnet34_unet", "--base-channels", "4"};
@@ -111,4 +111,4 @@ TEST_F(EncoderOptions, WrongUseIsTold) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::encoder_options_test

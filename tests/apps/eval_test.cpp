@@ -10,7 +10,7 @@
 #include "tests/apps/faults.h"
 #include "tests/apps/small_data.h"
 
-namespace unet::test {
+namespace unet::test::eval_test {
 namespace {
 
 class Eval : public testing::Test {
@@ -242,4 +242,4 @@ TEST_F(Eval, FilesThatCannotBeWrittenAreErrors) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::eval_test

@@ -7,7 +7,7 @@
 #include "tests/apps/small_data.h"
 #include "tests/support/places.h"
 
-namespace unet::test {
+namespace unet::test::get_pets_script_test {
 namespace {
 
 bool available(const Words& words) {
@@ -114,4 +114,4 @@ TEST_F(GetPets, ContinuesWhereTheServerCannot) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::get_pets_script_test

@@ -5,7 +5,7 @@
 #include "tests/apps/small_data.h"
 #include "tests/support/places.h"
 
-namespace unet::test {
+namespace unet::test::gpu_check_test {
 namespace {
 
 using Table = std::vector<std::pair<std::string, std::string>>;
@@ -189,4 +189,4 @@ TEST_F(GpuCheck, NamesItsSteps) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::gpu_check_test

@@ -6,7 +6,7 @@
 #include "tests/apps/checkpoint_edit.h"
 #include "tests/apps/tiny_training.h"
 
-namespace unet::test {
+namespace unet::test::hostile_checkpoint_test {
 namespace {
 
 class HostileCheckpoint : public TinyTraining {
@@ -191,4 +191,4 @@ TEST_F(HostileCheckpoint, ASizeBeyondTheMemoryIsRefused) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::hostile_checkpoint_test

@@ -10,7 +10,7 @@
 #include "tests/apps/faults.h"
 #include "tests/apps/small_data.h"
 
-namespace unet::test {
+namespace unet::test::kept_plans_test {
 namespace {
 
 constexpr const char* kOne = "shim:own:gemm";  // a candidate of every pass
@@ -194,4 +194,4 @@ TEST_F(KeptPlans, EveryProgramKeepsThemTwoAtOnceToo) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::kept_plans_test

@@ -2,7 +2,7 @@
 #include "engine/io/safetensors.h"
 #include "tests/apps/tiny_training.h"
 
-namespace unet::test {
+namespace unet::test::kill_test {
 namespace {
 
 /// One in so many of the calls, or with UNET_LONG=1 all; the first and the last always.
@@ -109,4 +109,4 @@ TEST_F(Kill, AtRandomTheRunGoesOnExactly) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::kill_test

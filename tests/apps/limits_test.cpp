@@ -6,7 +6,7 @@
 
 #include "tests/apps/tiny_training.h"
 
-namespace unet::test {
+namespace unet::test::limits_test {
 namespace {
 
 class Limits : public TinyTraining {
@@ -140,4 +140,4 @@ TEST_F(Limits, InterruptedTogetherWithItsReaderARunIsSavedExactly) {  // Ctrl-C 
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::limits_test

@@ -7,7 +7,7 @@
 #include "apps/run/progress.h"
 #include "tests/apps/tiny_training.h"
 
-namespace unet::test {
+namespace unet::test::lock_and_screen_test {
 namespace {
 
 class OneProcess : public TinyTraining {
@@ -107,4 +107,4 @@ TEST(Progress, InAPipeAWholeLineNowAndThen) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::lock_and_screen_test

@@ -4,7 +4,7 @@
 #include "engine/io/csv.h"
 #include "tests/apps/tiny_training.h"
 
-namespace unet::test {
+namespace unet::test::losses_test {
 namespace {
 
 using Column = std::vector<double>;
@@ -136,4 +136,4 @@ TEST_F(LossRun, WrongUseIsToldByName) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::losses_test

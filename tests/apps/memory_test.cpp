@@ -3,7 +3,7 @@
 #include "engine/io/safetensors.h"
 #include "tests/apps/tiny_training.h"
 
-namespace unet::test {
+namespace unet::test::memory_test {
 namespace {
 
 class Memory : public TinyTraining {};
@@ -59,4 +59,4 @@ TEST_F(Memory, ALimitOfTheSystemSaysWhatAndHowMuch) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::memory_test

@@ -6,7 +6,7 @@
 #include "engine/io/safetensors.h"
 #include "tests/apps/tiny_training.h"
 
-namespace unet::test {
+namespace unet::test::not_finite_test {
 namespace {
 
 class NotFiniteRun : public TinyTraining {
@@ -185,4 +185,4 @@ TEST_F(NotFiniteRun, AWeightDecayThatOvershootsIsRefused) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::not_finite_test

@@ -5,7 +5,7 @@
 #include "engine/io/safetensors.h"
 #include "tests/apps/small_data.h"
 
-namespace unet::test {
+namespace unet::test::odd_data_test {
 namespace {
 
 class OddData : public testing::Test {
@@ -152,4 +152,4 @@ TEST_F(OddData, PhotographsThatLoseSomethingAreCounted) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::odd_data_test

@@ -4,7 +4,7 @@
 
 #include "tests/apps/tiny_training.h"
 
-namespace unet::test {
+namespace unet::test::on_corrupt_test {
 namespace {
 
 class OnCorrupt : public TinyTraining {
@@ -83,4 +83,4 @@ TEST_F(OnCorrupt, SkipTakesAFileThatIsMissingForAMistakeOfTheList) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::on_corrupt_test

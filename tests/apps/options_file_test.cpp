@@ -3,7 +3,7 @@
 
 #include "tests/apps/small_data.h"
 
-namespace unet::test {
+namespace unet::test::options_file_test {
 namespace {
 
 class OptionsFile : public testing::Test {
@@ -108,4 +108,4 @@ TEST_F(OptionsFile, AFileThatIsNone) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::options_file_test

@@ -8,7 +8,7 @@
 #include "tests/support/places.h"
 #include "tests/support/tensor_file.h"
 
-namespace unet::test {
+namespace unet::test::other_weights_test {
 namespace {
 
 constexpr int kHeight = 48, kWidth = 64;
@@ -359,4 +359,4 @@ TEST_F(OtherWeights, MakeThePyTorchMasks) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::other_weights_test

@@ -7,7 +7,7 @@
 #include "engine/io/safetensors.h"
 #include "tests/apps/tiny_training.h"
 
-namespace unet::test {
+namespace unet::test::outside_text_test {
 namespace {
 
 /// Plain lines of text: nothing that a terminal obeys, UTF-8 throughout.
@@ -169,4 +169,4 @@ TEST_F(OutsideText, TheProposedCommandCanBePasted) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::outside_text_test

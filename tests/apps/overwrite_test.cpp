@@ -6,7 +6,7 @@
 
 #include "tests/apps/tiny_training.h"
 
-namespace unet::test {
+namespace unet::test::overwrite_test {
 namespace {
 
 constexpr const char* kForeign = "unet_20010101T000000Z_phase1_epoch001_dice0.5000.safetensors";
@@ -197,4 +197,4 @@ TEST_F(Overwrite, ARunThatSavedNothingIsNotKept) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::overwrite_test

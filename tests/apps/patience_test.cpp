@@ -2,7 +2,7 @@
 #include "engine/io/csv.h"
 #include "tests/apps/tiny_training.h"
 
-namespace unet::test {
+namespace unet::test::patience_test {
 namespace {
 
 /// Long enough for Dice to rise and then to go up and down.
@@ -116,4 +116,4 @@ TEST_F(Patience, IsWhatARunIsRelativeTo) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::patience_test

@@ -4,7 +4,7 @@
 #include "engine/ops/plan_file.h"
 #include "tests/apps/small_data.h"
 
-namespace unet::test {
+namespace unet::test::plans_test {
 namespace {
 
 class ProgramPlans : public testing::Test {
@@ -85,4 +85,4 @@ TEST_F(ProgramPlans, AreTimedWrittenResumedAndReplayed) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::plans_test

@@ -11,7 +11,7 @@
 #include "tests/apps/faults.h"
 #include "tests/apps/small_data.h"
 
-namespace unet::test {
+namespace unet::test::predict_test {
 namespace {
 
 class Predict : public testing::Test {
@@ -287,4 +287,4 @@ TEST_F(Predict, WhatCannotBePredicted) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::predict_test

@@ -13,7 +13,7 @@
 #include "tests/apps/program.h"
 #include "tests/support/places.h"
 
-namespace unet::test {
+namespace unet::test::readme_test {
 namespace {
 
 /// The README's block of this language.
@@ -94,4 +94,4 @@ TEST(Readme, CMakeBlockConfigures) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::readme_test

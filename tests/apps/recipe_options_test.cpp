@@ -5,7 +5,7 @@
 #include "apps/preset.h"
 #include "tests/apps/tiny_training.h"
 
-namespace unet::test {
+namespace unet::test::recipe_options_test {
 namespace {
 
 struct Recipe {
@@ -154,4 +154,4 @@ TEST_F(RecipeOptions, WhatIsTypedOrInAFileGoesBeforeAPreset) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::recipe_options_test

@@ -6,7 +6,7 @@
 #include "engine/io/safetensors.h"
 #include "tests/apps/tiny_training.h"
 
-namespace unet::test {
+namespace unet::test::recipe_test {
 namespace {
 
 std::string error_in(const std::string& phase) {
@@ -193,4 +193,4 @@ TEST_F(RecipeRun, WrongUseIsToldByName) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::recipe_test

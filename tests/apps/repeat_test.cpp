@@ -1,7 +1,7 @@
 // The same command gives the same steps.csv and the same weights, byte for byte, for any number of loader workers.
 #include "tests/apps/small_data.h"
 
-namespace unet::test {
+namespace unet::test::repeat_test {
 namespace {
 
 struct Outcome {
@@ -34,4 +34,4 @@ TEST(Repeat, SameCommandAndAnyWorkersSameBytes) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::repeat_test

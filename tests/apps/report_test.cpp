@@ -8,7 +8,7 @@
 #include "tests/apps/tiny_training.h"
 #include "tests/support/page_parser.h"
 
-namespace unet::test {
+namespace unet::test::report_test {
 namespace {
 
 using tests::PageElement;
@@ -266,4 +266,4 @@ TEST_F(Report, ABrowserShowsIt) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::report_test

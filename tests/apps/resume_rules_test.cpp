@@ -4,7 +4,7 @@
 #include "tests/apps/checkpoint_edit.h"
 #include "tests/apps/tiny_training.h"
 
-namespace unet::test {
+namespace unet::test::resume_rules_test {
 namespace {
 
 class ResumeRules : public TinyTraining {
@@ -284,4 +284,4 @@ TEST_F(ResumeRules, ARunIsNotOverwrittenUnasked) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::resume_rules_test

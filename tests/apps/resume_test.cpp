@@ -2,7 +2,7 @@
 // steps.csv and the same weights, byte for byte.
 #include "tests/apps/tiny_training.h"
 
-namespace unet::test {
+namespace unet::test::resume_test {
 namespace {
 
 const Words kNothingCached{"--cache-mb", "0"};  // every validation reads its pictures again
@@ -134,4 +134,4 @@ INSTANTIATE_TEST_SUITE_P(, ResumePoint, testing::ValuesIn(kPoints),
                          [](const testing::TestParamInfo<Point>& point) { return std::string(point.param.name); });
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::resume_test

@@ -2,7 +2,7 @@
 #include "engine/io/image.h"
 #include "tests/apps/program.h"
 
-namespace unet::test {
+namespace unet::test::sample_pets_test {
 namespace {
 
 std::map<std::string, std::string> files_of(const fs::path& folder) {
@@ -81,4 +81,4 @@ TEST(SamplePets, WrongUse) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::sample_pets_test

@@ -6,7 +6,7 @@
 
 #include "tests/apps/tiny_training.h"
 
-namespace unet::test {
+namespace unet::test::saves_test {
 namespace {
 
 class Saves : public TinyTraining {
@@ -111,4 +111,4 @@ TEST_F(Saves, WithoutAThreadForThemTheyAreWrittenAllTheSame) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::saves_test

@@ -5,7 +5,7 @@
 #include "tests/apps/small_data.h"
 #include "tests/support/places.h"
 
-namespace unet::test {
+namespace unet::test::scripts_test {
 namespace {
 
 class Scripts : public testing::Test {
@@ -76,4 +76,4 @@ TEST_F(Scripts, TheTestsNeedNoGitAndTakeNothingOverFromADemo) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::scripts_test

@@ -6,7 +6,7 @@
 #include "tests/apps/tiny_training.h"
 #include "tests/support/toy/toy.h"
 
-namespace unet::test {
+namespace unet::test::segmenter_test {
 namespace {
 
 class SecondModel : public TinyTraining {
@@ -98,4 +98,4 @@ TEST_F(SecondModel, AFileIsKnownByItsEntryOrElseByItsTensors) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::segmenter_test

@@ -8,7 +8,7 @@
 
 #include "tests/apps/tiny_training.h"
 
-namespace unet::test {
+namespace unet::test::signals_test {
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -77,4 +77,4 @@ TEST_F(Signals, ASecondOneLeavesWithinASecondOutOfALongStep) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::signals_test

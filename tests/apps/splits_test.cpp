@@ -5,7 +5,7 @@
 #include "engine/io/safetensors.h"
 #include "tests/apps/small_data.h"
 
-namespace unet::test {
+namespace unet::test::splits_test {
 namespace {
 
 class Splits : public testing::Test {
@@ -112,4 +112,4 @@ TEST_F(Splits, PatternsThatAreNoneAreWrongUse) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::splits_test

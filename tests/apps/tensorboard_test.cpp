@@ -8,12 +8,13 @@
 #include "tests/support/places.h"
 #include "tests/support/python.h"
 
-namespace unet::test {
+namespace unet::test::tensorboard_test {
+namespace {
+
 using tests::read_events;
 using tests::ReadEvent;
 using tests::ReadPicture;
 using tests::ReadTensor;
-namespace {
 
 const Words kOn{"--tensorboard"};
 
@@ -170,4 +171,4 @@ TEST_F(TensorBoard, AReplacedRunTakesItsEventsWithIt) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::tensorboard_test

@@ -14,7 +14,7 @@
 #include "tests/apps/small_data.h"
 #include "tests/support/places.h"
 
-namespace unet::test {
+namespace unet::test::torch_losses_test {
 namespace {
 
 constexpr int kHeight = 48, kWidth = 64, kImages = 10, kSteps = 20;  // batches of 4, 4 and 2
@@ -165,4 +165,4 @@ TEST_F(TorchLosses, OfPyTorchHere) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::torch_losses_test

@@ -11,7 +11,7 @@
 #include "models/description.h"
 #include "tests/apps/small_data.h"
 
-namespace unet::test {
+namespace unet::test::train_test {
 namespace {
 
 const Words kPlain{"--no-shuffle", "--augment", "none", "--schedule", "constant"};
@@ -489,4 +489,4 @@ TEST(Train, HelpAndVersion) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::train_test

@@ -5,7 +5,7 @@
 
 #include "tests/apps/small_data.h"
 
-namespace unet::test {
+namespace unet::test::typed_commands_test {
 namespace {
 
 class TypedCommands : public testing::Test {
@@ -115,4 +115,4 @@ TEST_F(TypedCommands, VerboseTellsTheClasses) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::typed_commands_test

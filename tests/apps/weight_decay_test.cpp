@@ -4,7 +4,7 @@
 #include "engine/io/safetensors.h"
 #include "tests/apps/small_data.h"
 
-namespace unet::test {
+namespace unet::test::weight_decay_test {
 namespace {
 
 const Words kPlain{"--no-shuffle", "--augment", "none", "--schedule", "constant"};
@@ -40,4 +40,4 @@ TEST(Train, WeightDecayLeavesBiasesAndNormsAloneUnlessToldOtherwise) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::weight_decay_test

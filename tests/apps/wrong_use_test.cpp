@@ -7,7 +7,7 @@
 #include "engine/io/safetensors.h"
 #include "tests/apps/small_data.h"
 
-namespace unet::test {
+namespace unet::test::wrong_use_test {
 namespace {
 
 class WrongUse : public testing::Test {
@@ -217,4 +217,4 @@ TEST_F(WrongUse, EmptySplit) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::wrong_use_test

@@ -10,7 +10,7 @@
 #include "tests/support/long_run.h"
 #include "tests/support/places.h"
 
-namespace unet::fuzz {
+namespace unet::fuzz::replay_test {
 namespace {
 
 constexpr double most_seconds = test::sanitized ? 10 : 2;  // of processor time, for one input
@@ -115,4 +115,4 @@ TEST_P(FuzzReplay, GivenCorpora) {
 INSTANTIATE_TEST_SUITE_P(, FuzzReplay, testing::ValuesIn(targets()), [](const auto& each) { return each.param.name; });
 
 }  // namespace
-}  // namespace unet::fuzz
+}  // namespace unet::fuzz::replay_test

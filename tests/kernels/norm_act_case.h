@@ -4,7 +4,7 @@
 #include "kernels/norm_act.h"
 #include "tests/kernels/shapes.h"
 
-namespace unet::kernels::testing {
+namespace unet::kernels::test {
 
 struct NormActOptions {
   bool relu = true;
@@ -155,4 +155,4 @@ inline NormActResults reference_norm_act(Dtype dtype, Shape shape, const NormAct
   return out;
 }
 
-}  // namespace unet::kernels::testing
+}  // namespace unet::kernels::test

@@ -4,7 +4,7 @@
 #include "kernels/max_pool.h"
 #include "tests/kernels/shapes.h"
 
-namespace unet::kernels::testing {
+namespace unet::kernels::test {
 
 inline const std::vector<PoolSpec>& pool_specs() {
   static const std::vector<PoolSpec> all{{2, 2, 0}, {3, 2, 1}};
@@ -57,4 +57,4 @@ inline PoolResult pool_reference(const PoolSpec& spec, Dtype dtype, Shape shape,
   return result;
 }
 
-}  // namespace unet::kernels::testing
+}  // namespace unet::kernels::test

@@ -17,7 +17,7 @@
 #include "kernels/view.h"
 #include "tests/support/guarded.h"
 
-namespace unet::kernels::testing {
+namespace unet::kernels::test {
 
 struct Shape {
   std::int64_t n, h, w, c;
@@ -136,4 +136,4 @@ inline void for_windows(Shape shape, const std::function<void(std::int64_t, cons
   }
 }
 
-}  // namespace unet::kernels::testing
+}  // namespace unet::kernels::test

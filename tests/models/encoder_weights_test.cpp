@@ -10,7 +10,7 @@
 #include "tests/support/error_of.h"
 #include "tests/support/tensor_file.h"
 
-namespace unet::test {
+namespace unet::test::encoder_weights_test {
 namespace {
 
 using Lines = std::vector<std::string>;
@@ -145,4 +145,4 @@ TEST_F(EncoderWeights, AreNotForANetworkWithoutEncoder) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::encoder_weights_test

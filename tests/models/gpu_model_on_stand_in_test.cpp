@@ -10,7 +10,7 @@
 #include "tests/support/file_support.h"
 #include "tests/support/places.h"
 
-namespace unet::test {
+namespace unet::test::gpu_model_on_stand_in_test {
 namespace {
 
 using shim::Traffic;
@@ -158,4 +158,4 @@ TEST(GpuModelOfTheUsualWidth, NamesLaunchesTimeAndBounds) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::gpu_model_on_stand_in_test

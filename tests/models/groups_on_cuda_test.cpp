@@ -4,7 +4,7 @@
 #include "tests/engine/train/toy.h"
 #include "tests/support/needs_device.h"
 
-namespace unet::test {
+namespace unet::test::groups_on_cuda_test {
 namespace {
 
 using tests::Toy;
@@ -52,4 +52,4 @@ TEST_F(CudaEngineGroups, AreFrozenThawedAndDecayedAsOnTheCpu) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::groups_on_cuda_test

@@ -7,7 +7,7 @@
 #include "engine/core/pool.h"
 #include "models/registry.h"
 
-namespace unet::test {
+namespace unet::test::inference_memory_test {
 namespace {
 
 /// malloc that keeps count.
@@ -51,4 +51,4 @@ TEST(InferenceBytes, AreNeverTooManyAndHalfOfTheTruthAtLeast) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::inference_memory_test

@@ -7,7 +7,7 @@
 #include "tests/support/data_support.h"
 #include "tests/support/error_of.h"
 
-namespace unet::test {
+namespace unet::test::normalization_test {
 namespace {
 
 TEST(Normalization, TextsComeBack) {
@@ -96,4 +96,4 @@ TEST(Normalization, TheNetworkSeesItsOwn) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::normalization_test

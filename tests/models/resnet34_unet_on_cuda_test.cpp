@@ -5,7 +5,7 @@
 #include "tests/models/recorded_resnet34_unet.h"
 #include "tests/support/needs_device.h"
 
-namespace unet::test {
+namespace unet::test::resnet34_unet_on_cuda_test {
 namespace {
 
 class CudaResNet34UNet : public NeedsDevice {};
@@ -76,4 +76,4 @@ TEST_F(CudaResNet34UNet, StepsAndInferenceAreTheCpus) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::resnet34_unet_on_cuda_test

@@ -6,7 +6,7 @@
 
 #include "tests/models/recorded_resnet34_unet.h"
 
-namespace unet::test {
+namespace unet::test::resnet34_unet_parity_test {
 namespace {
 
 std::vector<double> logits_of(models::Segmenter& model, Tape::Mode mode, const Tensor& images) {
@@ -135,4 +135,4 @@ TEST(ResNet34UNetParitySteps, AFrozenEncoderThaws) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::resnet34_unet_parity_test

@@ -13,7 +13,7 @@
 #include "tests/support/file_support.h"
 #include "tests/support/tensor_file.h"
 
-namespace unet::test {
+namespace unet::test::resnet34_unet_test {
 namespace {
 
 models::SegmenterSpec narrow(std::int64_t classes = 2, std::int64_t channels = 3) {
@@ -231,4 +231,4 @@ TEST_F(RecognizeResNet34UNet, RefusesWhatIsNoneOfItsKind) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::resnet34_unet_test

@@ -4,7 +4,7 @@
 #include "kernels/elementwise.h"
 #include "tests/models/unet_support.h"
 
-namespace unet::test {
+namespace unet::test::unet_bf16_test {
 namespace {
 
 Tensor as_bf16(const Tensor& x) {
@@ -78,4 +78,4 @@ TEST(UNetBf16, InferenceFollowsF32) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::unet_bf16_test

@@ -13,7 +13,7 @@
 #include "tests/support/places.h"
 #include "tests/support/python.h"
 
-namespace unet::test {
+namespace unet::test::unet_exchange_test {
 namespace {
 
 /// [N,H,W,C] -> [N,C,H,W].
@@ -129,4 +129,4 @@ TEST_P(UNetExchange, WeLoadPyTorchsCheckpoint) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::unet_exchange_test

@@ -7,7 +7,7 @@
 #include "tests/support/cuda_shim/shim_runtime.h"
 #include "tests/support/long_run.h"
 
-namespace unet::test {
+namespace unet::test::unet_failure_on_stand_in_test {
 namespace {
 
 /// Whatever call fails, the step ends in an exception that says so, and nothing stays behind on the device.
@@ -81,4 +81,4 @@ TEST(CudaEngineFailure, OutOfDeviceMemorySaysHowMuch) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::unet_failure_on_stand_in_test

@@ -6,7 +6,7 @@
 
 #include "tests/models/unet_support.h"
 
-namespace unet::test {
+namespace unet::test::unet_grad_check_test {
 namespace {
 
 // Small, because a ReLU or a pool that changes its mind between the two points shows as an error; f64 leaves a noise of
@@ -76,4 +76,4 @@ TEST_P(UNetGradCheck, EveryParameter) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::unet_grad_check_test

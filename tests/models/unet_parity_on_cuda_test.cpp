@@ -4,7 +4,7 @@
 #include "tests/models/recorded_unet.h"
 #include "tests/support/needs_device.h"
 
-namespace unet::test {
+namespace unet::test::unet_parity_on_cuda_test {
 namespace {
 
 class CudaParity : public NeedsDevice, public testing::WithParamInterface<const char*> {};
@@ -50,4 +50,4 @@ TEST_P(CudaParity, FirstTenLosses) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::unet_parity_on_cuda_test

@@ -7,7 +7,7 @@
 #include "kernels/elementwise.h"
 #include "tests/models/recorded_unet.h"
 
-namespace unet::test {
+namespace unet::test::unet_parity_test {
 namespace {
 
 using kernels::ConvProvider;
@@ -210,4 +210,4 @@ TEST_P(UNetParityF32, WiderUNetAgreesWithF64) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::unet_parity_test

@@ -8,7 +8,7 @@
 #include "engine/train/checkpoint.h"
 #include "tests/models/unet_steps.h"
 
-namespace unet::test {
+namespace unet::test::unet_steps_on_cuda_test {
 namespace {
 
 struct Course {
@@ -176,4 +176,4 @@ TEST_F(CudaEngineCheckpoint, ASnapshotIsWhatItWasWhileStepsGoOn) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::unet_steps_on_cuda_test

@@ -5,7 +5,7 @@
 #include "engine/core/pool.h"
 #include "tests/models/unet_support.h"
 
-namespace unet::test {
+namespace unet::test::unet_training_test {
 namespace {
 
 using kernels::ConvProvider;
@@ -198,4 +198,4 @@ TEST(UNet, DropsAStepThatIsNotFinite) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::unet_training_test

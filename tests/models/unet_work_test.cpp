@@ -3,7 +3,7 @@
 
 #include "models/unet.h"
 
-namespace unet::test {
+namespace unet::test::unet_work_test {
 namespace {
 
 struct Layer {
@@ -63,4 +63,4 @@ TEST(UNetWork, BilinearUpsamplingHasNoWeights) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::unet_work_test

@@ -7,7 +7,7 @@
 #include "tests/support/needs_device.h"
 #include "tests/support/tensor_file.h"
 
-namespace unet::test {
+namespace unet::test::weights_on_cuda_test {
 namespace {
 
 class CudaWeights : public NeedsDevice {};
@@ -37,4 +37,4 @@ TEST_F(CudaWeights, OfOthersAreAdaptedAsOnTheCpu) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::weights_on_cuda_test

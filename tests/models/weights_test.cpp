@@ -11,7 +11,7 @@
 #include "tests/support/file_support.h"
 #include "tests/support/tensor_file.h"
 
-namespace unet::test {
+namespace unet::test::weights_test {
 namespace {
 
 using Lines = std::vector<std::string>;
@@ -389,4 +389,4 @@ TEST_F(OtherPeoplesWeights, AHostileHeadCostsNoMoreThanItsFile) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::weights_test

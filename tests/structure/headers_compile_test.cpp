@@ -1,5 +1,6 @@
-// Every header compiles alone. A source that was built and includes it before anything else has shown that; for the
-// others the compiler that builds the project looks at a file that includes nothing else.
+// Every header compiles alone, and all of them together. That a header compiles alone, a source that was built and
+// includes it before anything else has shown; for the others the compiler that builds the project looks at a file that
+// includes nothing else.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -13,17 +14,31 @@
 #include "tests/structure/source_tree.h"
 #include "tests/support/places.h"
 
-namespace unet::tests {
+namespace unet::tests::headers_compile_test {
 namespace {
 
 namespace fs = std::filesystem;
 
-/// The compiler's complaints about `header` alone, empty if it has none. `stem` names files in the build folder.
-std::string compile_alone(const std::string& header, const std::string& root, const std::string& stem) {
+/// The compiler's complaints about a file that includes the headers and nothing else, empty if it has none. `stem`
+/// names files in the build folder.
+std::string compile(const std::vector<std::string>& headers, const std::string& root, const std::string& options,
+                    const std::string& stem) {
   const fs::path folder = places::build("headers_alone");
   fs::create_directories(folder);
   const fs::path unit = folder / (stem + ".cpp"), log = folder / (stem + ".log");
-  std::ofstream(unit) << "#include \"" << header << "\"\n";
+  std::ofstream out(unit);
+  for (const std::string& header : headers) out << "#include \"" << header << "\"\n";
+  out.close();
+  const std::string command = "\"" + places::compiler() +
+                              "\" -std=c++20 -fsyntax-only -Wall -Wextra -Wpedantic -DUNET_HAS_CUDA=0" + options +
+                              " -I \"" + root + "\" \"" + unit.string() + "\" > \"" + log.string() + "\" 2>&1";
+  const int status = std::system(command.c_str());
+  std::ifstream in(log);
+  const std::string text{std::istreambuf_iterator<char>(in), {}};
+  return status == 0 && text.empty() ? "" : headers.front() + ":\n" + text;
+}
+
+std::string compile_alone(const std::string& header, const std::string& root, const std::string& stem) {
   // Inner loops are compiled into the namespace of an instruction set; any of them will do.
   const std::string isa =
       header.find("cpu/isa/") != std::string::npos ? " -DUNET_ISA=baseline -DUNET_ISA_baseline=1" : "";
@@ -34,13 +49,7 @@ std::string compile_alone(const std::string& header, const std::string& root, co
   } else if (header.find("kernels/cuda/") != std::string::npos) {
     cuda = " -Wno-unknown-pragmas -I \"" + places::source("tests/support/cuda_shim/include") + "\"";
   }
-  const std::string command = "\"" + places::compiler() +
-                              "\" -std=c++20 -fsyntax-only -Wall -Wextra -Wpedantic -DUNET_HAS_CUDA=0" + isa + cuda +
-                              " -I \"" + root + "\" \"" + unit.string() + "\" > \"" + log.string() + "\" 2>&1";
-  const int status = std::system(command.c_str());
-  std::ifstream in(log);
-  const std::string text{std::istreambuf_iterator<char>(in), {}};
-  return status == 0 && text.empty() ? "" : header + ":\n" + text;
+  return compile({header}, root, isa + cuda, stem);
 }
 
 /// The headers that a source which is part of every build includes first.
@@ -80,6 +89,16 @@ TEST(Headers, CompileAlone) {
   EXPECT_EQ(problems, "");
 }
 
+TEST(Headers, CompileTogether) {
+  std::vector<std::string> headers;
+  for (const Source& source : project_sources({"kernels", "engine", "models", "apps"})) {
+    const bool special = source.path.starts_with("kernels/cuda/") || source.path.starts_with("kernels/cpu/isa/");
+    if (source.path.ends_with(".h") && !special) headers.push_back(source.path);
+  }
+  ASSERT_GT(headers.size(), 100u);
+  EXPECT_EQ(compile(headers, places::source(), "", "together"), "");
+}
+
 TEST(Headers, OneThatASourceIncludesLaterIsNotShownByIt) {
   EXPECT_EQ(
       shown_by_the_build({{"engine/core/a.cpp", "// a\n#include \"engine/core/a.h\"\n\n#include \"engine/core/b.h\"\n"},
@@ -96,4 +115,4 @@ TEST(Headers, AHeaderThatDoesNotIsFound) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::headers_compile_test

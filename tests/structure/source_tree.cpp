@@ -190,6 +190,14 @@ std::vector<std::string> breaches_of_the_test_tree(const Source& source, const s
   return {source.path + ": lies in " + folder + ", but the tree of tests is that of the product"};
 }
 
+std::vector<std::string> breaches_of_a_tests_namespace(const Source& source) {
+  const std::string stem = fs::path(source.path).stem().string();
+  if (!source.path.ends_with("_test.cpp") || source.text.find("::" + stem + " {\nnamespace {\n") != std::string::npos) {
+    return {};
+  }
+  return {source.path + ": what it defines lies in no namespace {} of a namespace unet::...::" + stem};
+}
+
 std::vector<std::string> breaches_of_the_registry(const Source& source, const std::vector<std::string>& networks) {
   std::vector<std::string> out;
   if (!source.path.starts_with("apps/")) return out;

@@ -44,6 +44,9 @@ std::vector<std::string> breaches_of_the_registry(const Source& source, const st
 std::set<std::string> folders_of(const std::vector<Source>& sources);
 /// A source of the tests lies in tests/<folder of the product>, or below tests/structure, tests/support or tests/fuzz.
 std::vector<std::string> breaches_of_the_test_tree(const Source& source, const std::set<std::string>& product_folders);
+/// A test begins with `namespace unet::...::<its file's name> {` and, on the next line, `namespace {`: several of a
+/// program are compiled as one file.
+std::vector<std::string> breaches_of_a_tests_namespace(const Source& source);
 
 int lines_of(const std::string& text);
 

@@ -8,7 +8,7 @@
 #include "models/registry.h"
 #include "tests/structure/source_tree.h"
 
-namespace unet::tests {
+namespace unet::tests::structure_test {
 namespace {
 
 using Rule = std::function<std::vector<std::string>(const Source&)>;
@@ -34,6 +34,10 @@ TEST(Structure, TheTestsMirrorTheProduct) {
   const std::set<std::string> product = folders_of(project_sources(kProduct));
   const Rule rule = [&](const Source& source) { return breaches_of_the_test_tree(source, product); };
   EXPECT_EQ(report(project_sources({"tests"}), rule), "");
+}
+
+TEST(Structure, ATestHasANamespace) {
+  EXPECT_EQ(report(project_sources({"tests"}), breaches_of_a_tests_namespace), "");
 }
 
 TEST(Structure, ProgramsKnowNoNetwork) {
@@ -124,6 +128,15 @@ TEST(StructureRules, FindATestInAFolderThatTheProductHasNot) {
   EXPECT_FALSE(finds(rule, "tests/support/preload/file_faults.cpp", ""));
 }
 
+TEST(StructureRules, FindATestWithoutANamespaceOfItsOwn) {
+  const Rule rule = breaches_of_a_tests_namespace;
+  EXPECT_TRUE(finds(rule, "tests/engine/io/csv_test.cpp", "namespace unet::tests {\nnamespace {\n"));
+  EXPECT_TRUE(finds(rule, "tests/engine/io/csv_test.cpp", "namespace unet::tests::csv_test {\nTEST(Csv, Reads) {\n"));
+  EXPECT_TRUE(finds(rule, "tests/engine/io/csv_test.cpp", "namespace unet::tests::image_test {\nnamespace {\n"));
+  EXPECT_FALSE(finds(rule, "tests/engine/io/csv_test.cpp", "namespace unet::tests::csv_test {\nnamespace {\n"));
+  EXPECT_FALSE(finds(rule, "tests/engine/io/rows.cpp", "namespace unet::tests {\n"));
+}
+
 TEST(StructureRules, FindCudaOutside) {
   const Rule rule = breaches_of_the_cuda_door;
   EXPECT_TRUE(finds(rule, "engine/core/pool.cpp", "#include <cuda_runtime.h>\n"));
@@ -160,4 +173,4 @@ TEST(StructureRules, FindAMacro) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::structure_test

@@ -5,7 +5,7 @@
 
 #include "tests/support/file_support.h"
 
-namespace unet::tests {
+namespace unet::tests::curves_svg_test {
 namespace {
 
 CsvTable metrics(const std::vector<std::vector<std::string>>& rows) {
@@ -71,4 +71,4 @@ TEST(CurvesSvg, OddNumbersLeaveGaps) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::curves_svg_test

@@ -7,7 +7,7 @@
 #include "apps/report/page.h"
 #include "tests/support/page_parser.h"
 
-namespace unet::tests {
+namespace unet::tests::html_test {
 namespace {
 
 TEST(Html, TextOfOthersStaysText) {
@@ -65,4 +65,4 @@ TEST(Page, NoPlaceOfThisMachineIsLeft) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::html_test

@@ -8,7 +8,7 @@
 #include "kernels/probability_bins.h"
 #include "tests/support/file_support.h"
 
-namespace unet::tests {
+namespace unet::tests::review_test {
 namespace {
 
 constexpr std::size_t kBins = kernels::kProbabilityBins;
@@ -107,4 +107,4 @@ TEST(Review, WhatNoRunWritesIsRefused) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::review_test

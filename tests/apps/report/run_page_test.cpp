@@ -12,7 +12,7 @@
 #include "kernels/probability_bins.h"
 #include "tests/support/page_parser.h"
 
-namespace unet::tests {
+namespace unet::tests::run_page_test {
 namespace {
 
 const std::string kEvil = "</style><script>alert('x')</script> \"&quot;\xff";
@@ -176,4 +176,4 @@ TEST(MetricsTable, TheMovingAverageByHand) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::run_page_test

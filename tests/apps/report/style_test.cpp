@@ -7,7 +7,7 @@
 #include <cmath>
 #include <cstring>
 
-namespace unet::tests {
+namespace unet::tests::style_test {
 namespace {
 
 using Colour = std::array<double, 3>;
@@ -73,4 +73,4 @@ TEST(PageStyle, TheSheetHoldsThePaletteForBothGroundsAndNoWayOut) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::style_test

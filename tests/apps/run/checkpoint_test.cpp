@@ -16,7 +16,7 @@
 #include "tests/support/file_support.h"
 #include "tests/support/long_run.h"
 
-namespace unet::tests {
+namespace unet::tests::checkpoint_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -311,4 +311,4 @@ TEST_F(CheckpointDamage, ChangedAtRandom) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::checkpoint_test

@@ -4,7 +4,7 @@
 
 #include "tests/support/error_of.h"
 
-namespace unet {
+namespace unet::class_weights_test {
 namespace {
 
 using tests::error_of;
@@ -47,4 +47,4 @@ TEST(ClassWeights, TheMedianOfAnEvenNumberIsTheMeanOfTheMiddle) {
 }
 
 }  // namespace
-}  // namespace unet
+}  // namespace unet::class_weights_test

@@ -7,7 +7,7 @@
 #include "engine/core/rng.h"
 #include "tests/support/data_support.h"
 
-namespace unet {
+namespace unet::overlay_file_test {
 namespace {
 
 /// Blobs of four classes, some pixels ignored.
@@ -55,4 +55,4 @@ TEST(OverlayFile, WithoutItsLastLabelsThereIsNone) {
 }
 
 }  // namespace
-}  // namespace unet
+}  // namespace unet::overlay_file_test

@@ -10,7 +10,7 @@
 #include "apps/run/glyphs.h"
 #include "engine/data/class_map.h"
 
-namespace unet {
+namespace unet::overlay_test {
 namespace {
 
 const std::vector<std::string> kNames{"0", "cat", "2"};
@@ -149,4 +149,4 @@ TEST(Overlay, InPartsItIsTheSame) {
 }
 
 }  // namespace
-}  // namespace unet
+}  // namespace unet::overlay_test

@@ -10,7 +10,7 @@
 #include "engine/data/resize.h"
 #include "models/unet.h"
 
-namespace unet {
+namespace unet::predictor_test {
 namespace {
 
 using Map = std::vector<double>;  // [height,width,classes]
@@ -149,4 +149,4 @@ TEST_F(PredictorTest, TheSmallestViewIsOfThirtyTwoPixels) {
 }
 
 }  // namespace
-}  // namespace unet
+}  // namespace unet::predictor_test

@@ -7,7 +7,7 @@
 #include <chrono>
 #include <thread>
 
-namespace unet {
+namespace unet::room_test {
 namespace {
 
 TEST(Room, HoldsAsMuchAsItSaysAndALargeOneAlone) {
@@ -46,4 +46,4 @@ TEST(Room, ClosingItEndsTheWait) {
 }
 
 }  // namespace
-}  // namespace unet
+}  // namespace unet::room_test

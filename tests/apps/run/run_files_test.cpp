@@ -8,7 +8,7 @@
 
 #include "tests/support/file_support.h"
 
-namespace unet::tests {
+namespace unet::tests::run_files_test {
 namespace {
 
 constexpr const char* kStart = "20240229T235959Z";
@@ -87,4 +87,4 @@ TEST(RunFiles, RetentionKeepsTheNewestTheSparedAndWhatItDoesNotKnow) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::run_files_test

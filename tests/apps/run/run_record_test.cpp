@@ -12,7 +12,7 @@
 #include "engine/core/error.h"
 #include "tests/support/file_support.h"
 
-namespace unet::tests {
+namespace unet::tests::run_record_test {
 namespace {
 
 using Json = nlohmann::json;
@@ -203,4 +203,4 @@ TEST(RunRecord, OfATimeBeforeAnOptionDidWhatItsDefaultDoes) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::run_record_test

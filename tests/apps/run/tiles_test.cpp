@@ -13,7 +13,7 @@
 #include "engine/nn/layers.h"
 #include "models/unet.h"
 
-namespace unet {
+namespace unet::tiles_test {
 namespace {
 
 /// A network that sees each pixel by itself.
@@ -141,4 +141,4 @@ TEST(Tiles, StopWhereTheyAreAskedTo) {
 }
 
 }  // namespace
-}  // namespace unet
+}  // namespace unet::tiles_test

@@ -5,7 +5,7 @@
 #include "tests/models/unet_steps.h"
 #include "tests/support/cuda_shim/shim_runtime.h"
 
-namespace unet::test {
+namespace unet::test::gradients_on_stand_in_test {
 namespace {
 
 constexpr std::int64_t kC = 8;
@@ -124,4 +124,4 @@ TEST(CudaGradients, AreNormedAndAppliedInFewLaunches) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::gradients_on_stand_in_test

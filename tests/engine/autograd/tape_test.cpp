@@ -6,7 +6,7 @@
 #include "engine/core/pool.h"
 #include "tests/support/op_case.h"
 
-namespace unet::tests {
+namespace unet::tests::tape_test {
 namespace {
 
 Tensor ones(const Shape& shape, Dtype dtype = Dtype::f64) {
@@ -296,4 +296,4 @@ TEST(Parameters, StartFromTheSeedWithZeroPadding) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::tape_test

@@ -12,7 +12,7 @@
 #include "tests/support/cuda_shim/fibers.h"
 #include "tests/support/cuda_shim/shim_runtime.h"
 
-namespace unet::tests {
+namespace unet::tests::cuda_memory_on_stand_in_test {
 namespace {
 
 constexpr std::size_t kMiB = std::size_t{1} << 20;
@@ -127,4 +127,4 @@ TEST_F(CudaUpload, ThatFailsGivesEverythingBack) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::cuda_memory_on_stand_in_test

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-namespace unet::tests {
+namespace unet::tests::hash_test {
 namespace {
 
 std::uint64_t hash_of(const std::string& text) { return xxh64(text.data(), text.size()); }
@@ -37,4 +37,4 @@ TEST(Xxh64, NoBitNoPairOfBitsAndNoLengthIsLost) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::hash_test

@@ -12,7 +12,7 @@
 #include "engine/core/tensor.h"
 #include "tests/support/tensors.h"
 
-namespace unet::tests {
+namespace unet::tests::pool_test {
 namespace {
 
 constexpr std::size_t kKiB = 1024, kMiB = 1024 * 1024;
@@ -183,4 +183,4 @@ TEST(CpuPool, ASecondRoundAsksTheSystemForNothing) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::pool_test

@@ -6,7 +6,7 @@
 #include "engine/core/error.h"
 #include "tests/support/file_support.h"
 
-namespace unet::tests {
+namespace unet::tests::text_test {
 namespace {
 
 TEST(Text, NoByteThatATerminalObeysIsLeft) {
@@ -56,4 +56,4 @@ TEST(Text, APathIsOneWordToAShell) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::text_test

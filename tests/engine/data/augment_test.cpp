@@ -8,7 +8,7 @@
 
 #include "tests/engine/data/sample_data.h"
 
-namespace unet {
+namespace unet::augment_test {
 namespace {
 
 constexpr int size = 64;
@@ -323,4 +323,4 @@ TEST(Augment, NamesAreParsed) {
 }
 
 }  // namespace
-}  // namespace unet
+}  // namespace unet::augment_test

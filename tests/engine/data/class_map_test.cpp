@@ -4,7 +4,7 @@
 #include "engine/data/dataset.h"
 #include "tests/support/data_support.h"
 
-namespace unet {
+namespace unet::class_map_test {
 namespace {
 
 using test::expect_parts;
@@ -92,4 +92,4 @@ TEST(ClassMap, OfAHostileFileCostsLittle) {
 }
 
 }  // namespace
-}  // namespace unet
+}  // namespace unet::class_map_test

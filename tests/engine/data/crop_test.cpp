@@ -7,7 +7,7 @@
 
 #include "tests/engine/data/sample_data.h"
 
-namespace unet {
+namespace unet::crop_test {
 namespace {
 
 /// Every pixel tells its place; labels are 1 right of a diagonal.
@@ -148,4 +148,4 @@ TEST(Crop, ASmallerPictureIsReflectedAndItsPaddingIgnored) {
 }
 
 }  // namespace
-}  // namespace unet
+}  // namespace unet::crop_test

@@ -9,7 +9,7 @@
 #include "tests/engine/data/sample_data.h"
 #include "tests/support/places.h"
 
-namespace unet {
+namespace unet::dataset_test {
 namespace {
 
 using test::expect_parts;
@@ -443,4 +443,4 @@ INSTANTIATE_TEST_SUITE_P(Each, DatasetRefuses, testing::Range(std::size_t{0}, re
                          [](const auto& each) { return refusals()[each.param].title; });
 
 }  // namespace
-}  // namespace unet
+}  // namespace unet::dataset_test

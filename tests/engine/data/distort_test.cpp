@@ -9,7 +9,7 @@
 #include "engine/core/rng.h"
 #include "engine/data/dataset.h"
 
-namespace unet {
+namespace unet::distort_test {
 namespace {
 
 std::vector<Color> random_colors(int height, int width) {
@@ -92,4 +92,4 @@ TEST(Distort, APatchIsGrayAndIgnored) {
 }
 
 }  // namespace
-}  // namespace unet
+}  // namespace unet::distort_test

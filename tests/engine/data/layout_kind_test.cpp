@@ -3,7 +3,7 @@
 
 #include "tests/engine/data/sample_data.h"
 
-namespace unet {
+namespace unet::layout_kind_test {
 namespace {
 
 using test::expect_parts;
@@ -208,4 +208,4 @@ TEST(Layouts, GroupsStayInTheFolderOfOneSplit) {
 }
 
 }  // namespace
-}  // namespace unet
+}  // namespace unet::layout_kind_test

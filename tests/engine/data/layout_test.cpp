@@ -7,7 +7,7 @@
 #include "engine/data/picture_folder.h"
 #include "tests/engine/data/sample_data.h"
 
-namespace unet {
+namespace unet::layout_test {
 namespace {
 
 using test::expect_parts;
@@ -364,4 +364,4 @@ TEST(SplitAll, IsWhatTheListsNameOrEveryPair) {
 }
 
 }  // namespace
-}  // namespace unet
+}  // namespace unet::layout_test

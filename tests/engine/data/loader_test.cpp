@@ -6,7 +6,7 @@
 
 #include "tests/engine/data/sample_data.h"
 
-namespace unet {
+namespace unet::loader_test {
 namespace {
 
 using test::message_of;
@@ -320,4 +320,4 @@ TEST_F(LoaderTest, SenselessFramesAreRefused) {
 }
 
 }  // namespace
-}  // namespace unet
+}  // namespace unet::loader_test

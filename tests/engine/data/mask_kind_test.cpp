@@ -3,7 +3,7 @@
 
 #include "tests/engine/data/sample_data.h"
 
-namespace unet {
+namespace unet::mask_kind_test {
 namespace {
 
 using test::Folder;
@@ -66,4 +66,4 @@ TEST(Masks, SharesOfTheClassesAreThoseOfTheTrainingMasksThatCount) {
 }
 
 }  // namespace
-}  // namespace unet
+}  // namespace unet::mask_kind_test

@@ -5,7 +5,7 @@
 #include "engine/data/class_map_proposal.h"
 #include "tests/engine/data/sample_data.h"
 
-namespace unet {
+namespace unet::mask_reader_test {
 namespace {
 
 using test::expect_parts;
@@ -214,4 +214,4 @@ TEST(ClassMapProposal, NamesWhatIsThere) {
 }
 
 }  // namespace
-}  // namespace unet
+}  // namespace unet::mask_reader_test

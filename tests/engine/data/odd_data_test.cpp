@@ -3,7 +3,7 @@
 
 #include "tests/engine/data/sample_data.h"
 
-namespace unet {
+namespace unet::odd_data_test {
 namespace {
 
 using test::expect_parts;
@@ -270,4 +270,4 @@ TEST(Hash, SeesThePixelsOfMasks) {
 }
 
 }  // namespace
-}  // namespace unet
+}  // namespace unet::odd_data_test

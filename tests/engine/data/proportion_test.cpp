@@ -7,7 +7,7 @@
 #include "tests/support/data_support.h"
 #include "tests/support/peak_memory.h"
 
-namespace unet {
+namespace unet::proportion_test {
 namespace {
 
 using test::expect_parts;
@@ -201,4 +201,4 @@ TEST(Proportion, AListOfNothingCostsItsSize) {
 }
 
 }  // namespace
-}  // namespace unet
+}  // namespace unet::proportion_test

@@ -4,7 +4,7 @@
 #include "tests/support/data_support.h"
 #include "tests/support/places.h"
 
-namespace unet {
+namespace unet::resize_test {
 namespace {
 
 Image pattern(int width, int height, int channels) {
@@ -56,4 +56,4 @@ TEST(Resize, RefusesAnEmptyTarget) {
 }
 
 }  // namespace
-}  // namespace unet
+}  // namespace unet::resize_test

@@ -9,7 +9,7 @@
 #include "tests/support/long_run.h"
 #include "tests/support/places.h"
 
-namespace unet {
+namespace unet::corpora_test {
 namespace {
 
 /// png's own list: pixels of PngSuite as the image-png crate gives them (EXPAND: bits below 8 scaled, 16 bits kept).
@@ -198,4 +198,4 @@ TEST(Cmyk, IsConvertedAsPillowDoes) {
 }
 
 }  // namespace
-}  // namespace unet
+}  // namespace unet::corpora_test

@@ -10,7 +10,7 @@
 
 #include "tests/support/file_support.h"
 
-namespace unet::tests {
+namespace unet::tests::csv_test {
 namespace {
 
 const std::vector<std::string> kColumns = {"step", "loss"};
@@ -176,4 +176,4 @@ TEST(Csv, NothingIsLostInSilence) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::csv_test

@@ -18,7 +18,7 @@
 #include "engine/io/safetensors.h"
 #include "tests/support/file_support.h"
 
-namespace unet::tests {
+namespace unet::tests::durable_file_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -341,4 +341,4 @@ TEST(DurableFile, UncommittedIsGoneAndALinkIsFollowed) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::durable_file_test

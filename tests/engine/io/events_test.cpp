@@ -6,7 +6,7 @@
 #include "tests/support/event_reader.h"
 #include "tests/support/file_support.h"
 
-namespace unet {
+namespace unet::events_test {
 namespace {
 
 TEST(Events, TheCrcIsCastagnolis) {
@@ -101,4 +101,4 @@ TEST(Events, WhatIsCountedEndsBeforeALaterStep) {
 }
 
 }  // namespace
-}  // namespace unet
+}  // namespace unet::events_test

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <cstring>
 
-namespace unet::tests {
+namespace unet::tests::half_test {
 namespace {
 
 TEST(Half, EveryF16IsTheNumberThatItsBitsSay) {
@@ -44,4 +44,4 @@ TEST(Half, BytesBecomeFloats) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::half_test

@@ -14,7 +14,7 @@
 #include "tests/support/data_support.h"
 #include "tests/support/peak_memory.h"
 
-namespace unet {
+namespace unet::image_test {
 namespace {
 
 using test::expect_parts;
@@ -409,4 +409,4 @@ TEST(Encode, RefusesWhatDoesNotFit) {
 }
 
 }  // namespace
-}  // namespace unet
+}  // namespace unet::image_test

@@ -9,7 +9,7 @@
 #include "tests/support/file_support.h"
 #include "tests/support/torch_writer.h"
 
-namespace unet::tests {
+namespace unet::tests::pickle_test {
 namespace {
 
 using namespace std::string_literals;
@@ -206,4 +206,4 @@ TEST(Pickle, BombsCostLittle) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::pickle_test

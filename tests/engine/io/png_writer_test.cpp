@@ -4,7 +4,7 @@
 #include "engine/core/rng.h"
 #include "tests/support/data_support.h"
 
-namespace unet {
+namespace unet::png_writer_test {
 namespace {
 
 using test::expect_parts;
@@ -70,4 +70,4 @@ TEST(PngWriter, WithoutAllItsRowsThereIsNoneAndTheOldFileStays) {
 }
 
 }  // namespace
-}  // namespace unet
+}  // namespace unet::png_writer_test

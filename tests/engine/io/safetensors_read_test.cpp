@@ -13,7 +13,7 @@
 #include "tests/support/file_support.h"
 #include "tests/support/places.h"
 
-namespace unet::tests {
+namespace unet::tests::safetensors_read_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -195,4 +195,4 @@ TEST(SafetensorsRead, PrintableKeepsTextAndEscapesControls) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::safetensors_read_test

@@ -10,7 +10,7 @@
 #include "tests/support/file_support.h"
 #include "tests/support/places.h"
 
-namespace unet::tests {
+namespace unet::tests::safetensors_write_test {
 namespace {
 
 const std::vector<float> kWeight = {1, -2.5f, 0.15625f, 4, 5, 6};
@@ -141,4 +141,4 @@ TEST(SafetensorsWrite, SafetensorsPackageOpensIt) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::safetensors_write_test

@@ -17,7 +17,7 @@
 #include "tests/support/places.h"
 #include "tests/support/torch_writer.h"
 
-namespace unet::tests {
+namespace unet::tests::torch_file_test {
 namespace {
 
 using namespace std::string_literals;
@@ -440,4 +440,4 @@ TEST(TorchFile, OfPyTorchIsReadOrRefusedWithTheCommandThatConvertsIt) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::torch_file_test

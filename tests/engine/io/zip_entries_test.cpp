@@ -9,7 +9,7 @@
 #include "tests/support/file_support.h"
 #include "tests/support/torch_writer.h"
 
-namespace unet::tests {
+namespace unet::tests::zip_entries_test {
 namespace {
 
 using namespace std::string_literals;
@@ -258,4 +258,4 @@ TEST_F(ZipEntries, CutOrFlippedAreRefusedOrEqual) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::zip_entries_test

@@ -4,7 +4,7 @@
 
 #include "tests/support/op_case.h"
 
-namespace unet::tests {
+namespace unet::tests::layers_test {
 namespace {
 
 TEST(HeadConv2dLayer, BeginsAsXavierAndIsTheOp) {
@@ -38,4 +38,4 @@ TEST(HeadConv2dLayer, BeginsAsXavierAndIsTheOp) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::layers_test

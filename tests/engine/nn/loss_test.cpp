@@ -5,7 +5,7 @@
 #include "tests/support/error_of.h"
 #include "tests/support/tensors.h"
 
-namespace unet::tests {
+namespace unet::tests::loss_test {
 namespace {
 
 using nn::Loss;
@@ -110,4 +110,4 @@ TEST(Loss, IsTheOpsOfItsTerms) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::loss_test

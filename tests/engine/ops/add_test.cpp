@@ -1,6 +1,6 @@
 #include "tests/support/op_case.h"
 
-namespace unet::tests {
+namespace unet::tests::add_test {
 namespace {
 
 OpCase add_case(const std::string& name, const Shape& x, std::int64_t a_extra = 0, std::int64_t b_extra = 0) {
@@ -45,4 +45,4 @@ TEST(Add, SaysWhatIsWrong) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::add_test

@@ -5,7 +5,7 @@
 #include "kernels/cpu/isa.h"
 #include "tests/support/op_case.h"
 
-namespace unet::tests {
+namespace unet::tests::bf16_test {
 namespace {
 
 struct Bf16Case {
@@ -150,4 +150,4 @@ TEST(Bf16Dtypes, ParametersStayF32) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::bf16_test

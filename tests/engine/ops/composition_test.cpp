@@ -11,7 +11,7 @@
 
 #include "tests/support/op_case.h"
 
-namespace unet::tests {
+namespace unet::tests::composition_test {
 namespace {
 
 struct Block {
@@ -115,4 +115,4 @@ INSTANTIATE_TEST_SUITE_P(
     [](const auto& param) { return param.param.name; });
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::composition_test

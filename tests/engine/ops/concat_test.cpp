@@ -1,6 +1,6 @@
 #include "tests/support/op_case.h"
 
-namespace unet::tests {
+namespace unet::tests::concat_test {
 namespace {
 
 OpCase concat_case(const std::string& name, const Shape& pixels, const std::vector<std::int64_t>& channels,
@@ -51,4 +51,4 @@ TEST(Concat, SaysWhatIsWrong) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::concat_test

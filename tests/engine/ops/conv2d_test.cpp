@@ -1,7 +1,7 @@
 #include "engine/ops/conv_plans.h"
 #include "tests/support/op_case.h"
 
-namespace unet::tests {
+namespace unet::tests::conv2d_test {
 namespace {
 
 struct Sizes {
@@ -312,4 +312,4 @@ TEST(Conv2d, SaysWhatIsWrong) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::conv2d_test

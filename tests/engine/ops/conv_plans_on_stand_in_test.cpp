@@ -11,7 +11,7 @@
 #include "tests/support/cuda_shim/shim_runtime.h"
 #include "tests/support/tensors.h"
 
-namespace unet::tests {
+namespace unet::tests::conv_plans_on_stand_in_test {
 namespace {
 
 /// Counts what is asked of events.
@@ -167,4 +167,4 @@ TEST_F(CudaAutotune, FollowsWhatWasOfferedAndTimesNothing) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::conv_plans_on_stand_in_test

@@ -1,6 +1,6 @@
 #include "tests/support/op_case.h"
 
-namespace unet::tests {
+namespace unet::tests::conv_transpose2d_test {
 namespace {
 
 /// extra < 0: no destination given; else the result goes into a slice of a tensor this much wider.
@@ -76,4 +76,4 @@ TEST(ConvTranspose2d, SaysWhatIsWrong) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::conv_transpose2d_test

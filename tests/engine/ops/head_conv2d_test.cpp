@@ -1,6 +1,6 @@
 #include "tests/support/op_case.h"
 
-namespace unet::tests {
+namespace unet::tests::head_conv2d_test {
 namespace {
 
 OpCase head_case(const std::string& name, const Shape& x, std::int64_t K, bool bias = true) {
@@ -65,4 +65,4 @@ TEST(HeadConv2d, SaysWhatIsWrong) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::head_conv2d_test

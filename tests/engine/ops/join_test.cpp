@@ -1,6 +1,6 @@
 #include "tests/support/op_case.h"
 
-namespace unet::tests {
+namespace unet::tests::join_test {
 namespace {
 
 /// Two upsampled inputs written into one tensor: the decoder's way.
@@ -88,4 +88,4 @@ TEST(Join, SaysWhatIsWrong) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::join_test

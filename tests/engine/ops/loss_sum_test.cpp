@@ -2,7 +2,7 @@
 
 #include "tests/support/op_case.h"
 
-namespace unet::tests {
+namespace unet::tests::loss_sum_test {
 namespace {
 
 using kernels::LossSumSpec;
@@ -140,4 +140,4 @@ TEST(LossSum, SaysWhatIsWrong) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::loss_sum_test

@@ -3,7 +3,7 @@
 
 #include "tests/support/op_case.h"
 
-namespace unet::tests {
+namespace unet::tests::max_pool2d_test {
 namespace {
 
 constexpr kernels::PoolSpec kOverlapping{3, 2, 1};
@@ -133,4 +133,4 @@ TEST(MaxPool2d, SaysWhatIsWrong) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::max_pool2d_test

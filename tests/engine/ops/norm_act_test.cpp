@@ -2,7 +2,7 @@
 
 #include "tests/support/op_case.h"
 
-namespace unet::tests {
+namespace unet::tests::norm_act_test {
 namespace {
 
 NormActOptions options_of(bool relu, bool pool, const Var& residual = {}, const Tensor& out = {},
@@ -183,4 +183,4 @@ TEST(NormAct, SaysWhatIsWrong) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::norm_act_test

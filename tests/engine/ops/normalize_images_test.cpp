@@ -1,6 +1,6 @@
 #include "tests/support/op_case.h"
 
-namespace unet::tests {
+namespace unet::tests::normalize_images_test {
 namespace {
 
 TEST(NormalizeImages, FollowsTheFormulaAndPadsChannels) {
@@ -45,4 +45,4 @@ TEST(NormalizeImages, SaysWhatIsWrong) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::normalize_images_test

@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-namespace unet::tests {
+namespace unet::tests::op_case_test {
 namespace {
 
 std::string joined(const std::vector<std::string>& lines) {
@@ -101,4 +101,4 @@ TEST(OpCaseHarness, DistancesSeeNaN) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::op_case_test

@@ -1,6 +1,6 @@
 #include "tests/support/op_case.h"
 
-namespace unet::tests {
+namespace unet::tests::pad_channels_test {
 namespace {
 
 OpCase pad_case(const std::string& name, const Shape& x, std::int64_t channels, std::int64_t extra = 0) {
@@ -36,4 +36,4 @@ TEST(PadChannels, SaysWhatIsWrong) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::pad_channels_test

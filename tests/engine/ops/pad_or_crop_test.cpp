@@ -1,6 +1,6 @@
 #include "tests/support/op_case.h"
 
-namespace unet::tests {
+namespace unet::tests::pad_or_crop_test {
 namespace {
 
 OpCase pad_case(const std::string& name, const Shape& x, std::int64_t height, std::int64_t width,
@@ -37,4 +37,4 @@ TEST(PadOrCrop, SaysWhatIsWrong) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::pad_or_crop_test

@@ -7,7 +7,7 @@
 #include "tests/support/op_case.h"
 #include "tests/support/places.h"
 
-namespace unet::tests {
+namespace unet::tests::parity_test {
 namespace {
 
 using nlohmann::json;
@@ -197,4 +197,4 @@ TEST(ParityRecord, NamesItsVersionAndCoversEveryOp) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::parity_test

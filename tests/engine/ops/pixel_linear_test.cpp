@@ -1,6 +1,6 @@
 #include "tests/support/op_case.h"
 
-namespace unet::tests {
+namespace unet::tests::pixel_linear_test {
 namespace {
 
 OpCase linear_case(const std::string& name, const Shape& x, std::int64_t K, bool bias = true) {
@@ -69,4 +69,4 @@ TEST(PixelLinear, SaysWhatIsWrong) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::pixel_linear_test

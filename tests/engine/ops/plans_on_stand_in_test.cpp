@@ -3,7 +3,7 @@
 
 #include "tests/support/op_case.h"
 
-namespace unet::tests {
+namespace unet::tests::plans_on_stand_in_test {
 namespace {
 
 TEST(CudaPlans, ChosenInTf32AreNotReplayedInStrictFp32) {
@@ -27,4 +27,4 @@ TEST(CudaPlans, ChosenInTf32AreNotReplayedInStrictFp32) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::plans_on_stand_in_test

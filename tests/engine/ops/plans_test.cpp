@@ -9,7 +9,7 @@
 #include "kernels/cpu/parallel.h"
 #include "tests/support/op_case.h"
 
-namespace unet::tests {
+namespace unet::tests::plans_test {
 namespace {
 
 using kernels::ConvPass;
@@ -248,4 +248,4 @@ TEST(FoldedLayer, PoolsAddsAndWritesSlicesLikeTheUnfoldedOne) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::plans_test

@@ -3,7 +3,7 @@
 #include "engine/core/pool.h"
 #include "tests/support/op_case.h"
 
-namespace unet::tests {
+namespace unet::tests::recompute_test {
 namespace {
 
 using Consumer = std::function<Var(Tape&, const Var& x, const Var& weight)>;
@@ -57,4 +57,4 @@ TEST(Recompute, GivesTheSameGradientsAndFreesTheValue) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::recompute_test

@@ -2,7 +2,7 @@
 
 #include "tests/support/op_case.h"
 
-namespace unet::tests {
+namespace unet::tests::relu_test {
 namespace {
 
 OpCase relu_case(const std::string& name, const Shape& x, std::int64_t extra = 0) {
@@ -52,4 +52,4 @@ TEST(Relu, SaysWhatIsWrong) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::relu_test

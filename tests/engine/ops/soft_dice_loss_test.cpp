@@ -2,7 +2,7 @@
 
 #include "tests/support/op_case.h"
 
-namespace unet::tests {
+namespace unet::tests::soft_dice_loss_test {
 namespace {
 
 struct DiceCase {
@@ -147,4 +147,4 @@ TEST(SoftDiceLoss, SaysWhatIsWrong) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::soft_dice_loss_test

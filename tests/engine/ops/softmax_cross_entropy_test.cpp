@@ -1,6 +1,6 @@
 #include "tests/support/op_case.h"
 
-namespace unet::tests {
+namespace unet::tests::softmax_cross_entropy_test {
 namespace {
 
 struct LossCase {
@@ -133,4 +133,4 @@ TEST(SoftmaxCrossEntropy, SaysWhatIsWrong) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::softmax_cross_entropy_test

@@ -2,7 +2,7 @@
 // Nothing runs on the other one.
 #include "tests/support/op_case.h"
 
-namespace unet::tests {
+namespace unet::tests::two_devices_on_stand_in_test {
 namespace {
 
 class TwoDevices : public testing::Test {
@@ -72,4 +72,4 @@ TEST_F(TwoDevices, Losses) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::two_devices_on_stand_in_test

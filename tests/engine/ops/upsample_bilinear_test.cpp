@@ -1,6 +1,6 @@
 #include "tests/support/op_case.h"
 
-namespace unet::tests {
+namespace unet::tests::upsample_bilinear_test {
 namespace {
 
 OpCase up_case(const std::string& name, const Shape& x, bool align_corners, std::int64_t extra = 0,
@@ -49,4 +49,4 @@ TEST(UpsampleBilinear, SaysWhatIsWrong) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::upsample_bilinear_test

@@ -1,6 +1,6 @@
 #include "tests/support/op_case.h"
 
-namespace unet::tests {
+namespace unet::tests::upsample_nearest_test {
 namespace {
 
 OpCase up_case(const std::string& name, const Shape& x, std::int64_t extra = 0, std::int64_t out_extra = -1) {
@@ -41,4 +41,4 @@ TEST(UpsampleNearest, SaysWhatIsWrong) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::upsample_nearest_test

@@ -14,7 +14,7 @@
 #include "tests/support/file_support.h"
 #include "tests/support/places.h"
 
-namespace unet::tests {
+namespace unet::tests::average_test {
 namespace {
 
 using Numbers = std::vector<double>;
@@ -217,4 +217,4 @@ TEST(WeightAverage, MisuseIsAnErrorThatSaysWhat) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::average_test

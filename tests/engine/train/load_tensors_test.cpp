@@ -5,7 +5,7 @@
 #include "tests/engine/train/toy.h"
 #include "tests/support/data_support.h"
 
-namespace unet::tests {
+namespace unet::tests::load_tensors_test {
 namespace {
 
 using Names = std::vector<std::string>;
@@ -190,4 +190,4 @@ TEST(Checkpoint, OfSeveralGroupsKeepsTheClockOfEach) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::load_tensors_test

@@ -8,7 +8,7 @@
 
 #include "engine/core/error.h"
 
-namespace unet {
+namespace unet::metrics_test {
 namespace {
 
 using kernels::ClassCounts;
@@ -184,4 +184,4 @@ TEST(Metrics, EveryFigureHasAMeaning) {
 }
 
 }  // namespace
-}  // namespace unet
+}  // namespace unet::metrics_test

@@ -13,7 +13,7 @@
 #include "kernels/cpu/parallel.h"
 #include "models/unet.h"
 
-namespace unet::test {
+namespace unet::test::not_finite_test {
 namespace {
 
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
@@ -168,4 +168,4 @@ TEST_F(NotFinite, LearningRatesThatWouldMakeThem) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::not_finite_test

@@ -15,7 +15,7 @@
 #include "models/unet.h"
 #include "tests/support/data_support.h"
 
-namespace unet::test {
+namespace unet::test::out_of_memory_test {
 namespace {
 
 /// malloc, but for the calls from number `first` to number `last`.
@@ -126,4 +126,4 @@ TEST_F(OutOfMemory, ASystemThatGivesNoMoreEndsInAnErrorThatSaysHowMuch) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::out_of_memory_test

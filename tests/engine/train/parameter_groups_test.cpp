@@ -6,7 +6,7 @@
 
 #include "tests/engine/train/toy.h"
 
-namespace unet::tests {
+namespace unet::tests::parameter_groups_test {
 namespace {
 
 std::vector<ParamId> ids_of(const Parameters& parameters) {
@@ -177,4 +177,4 @@ TEST(WeightDecay, LeavesBiasesAndNormsAloneByteForByte) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::parameter_groups_test

@@ -9,7 +9,7 @@
 #include "engine/core/error.h"
 #include "tests/support/places.h"
 
-namespace unet {
+namespace unet::schedule_test {
 namespace {
 
 TEST(Schedule, ConstantIsConstant) {
@@ -115,15 +115,15 @@ TEST(Schedule, PlateauStateCarriesEverythingAcrossARestart) {
 }
 
 TEST(Schedule, RangesAreChecked) {
-  EXPECT_NO_THROW(check(ScheduleSpec{}));
-  EXPECT_THROW(check({.lr = 0}), Error);
-  EXPECT_THROW(check({.lr = std::nan("")}), Error);
-  EXPECT_THROW(check({.warmup = -1}), Error);
-  EXPECT_THROW(check({.end_fraction = 1.5}), Error);
-  EXPECT_THROW(check({.factor = 1}), Error);
-  EXPECT_THROW(check({.patience = -1}), Error);
-  EXPECT_THROW(check({.threshold = -1}), Error);
+  EXPECT_NO_THROW(check_schedule(ScheduleSpec{}));
+  EXPECT_THROW(check_schedule({.lr = 0}), Error);
+  EXPECT_THROW(check_schedule({.lr = std::nan("")}), Error);
+  EXPECT_THROW(check_schedule({.warmup = -1}), Error);
+  EXPECT_THROW(check_schedule({.end_fraction = 1.5}), Error);
+  EXPECT_THROW(check_schedule({.factor = 1}), Error);
+  EXPECT_THROW(check_schedule({.patience = -1}), Error);
+  EXPECT_THROW(check_schedule({.threshold = -1}), Error);
 }
 
 }  // namespace
-}  // namespace unet
+}  // namespace unet::schedule_test

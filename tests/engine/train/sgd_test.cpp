@@ -11,7 +11,7 @@
 #include "tests/engine/train/toy.h"
 #include "tests/support/file_support.h"
 
-namespace unet::tests {
+namespace unet::tests::sgd_test {
 namespace {
 
 bool is_weight(const std::string& name) { return name.ends_with("conv.weight") || name == "head.weight"; }
@@ -139,4 +139,4 @@ TEST(Sgd, MisuseIsAnErrorThatSaysWhat) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::sgd_test

@@ -9,7 +9,7 @@
 #include "engine/train/checkpoint.h"
 #include "tests/support/file_support.h"
 
-namespace unet::tests {
+namespace unet::tests::snapshot_test {
 namespace {
 
 /// A model of one large weight and one of each of the rest, and its optimizer, every value a function of `first`.
@@ -82,4 +82,4 @@ TEST(Snapshot, AsksForItsMemoryOnce) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::snapshot_test

@@ -10,7 +10,7 @@
 #include "kernels/running_stats.h"
 #include "tests/engine/train/toy.h"
 
-namespace unet::tests {
+namespace unet::tests::step_test {
 namespace {
 
 TEST(Step, APassCountsByItsImages) {
@@ -172,4 +172,4 @@ TEST(StepStatistics, InferenceAsksForNone) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::step_test

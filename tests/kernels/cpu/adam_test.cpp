@@ -3,7 +3,7 @@
 #include "kernels/cpu/isa/adam.h"
 #include "tests/kernels/cpu/losses.h"
 
-namespace unet::kernels::test {
+namespace unet::kernels::test::adam_test {
 namespace {
 
 struct State {
@@ -62,7 +62,7 @@ State naive(const Case& with, const std::vector<double>& start, const std::vecto
 }
 
 std::vector<double> random_values(std::size_t count, std::uint64_t stream) {
-  std::mt19937_64 random(seed + stream);
+  std::mt19937_64 random(kSeed + stream);
   std::normal_distribution<double> normal(0, 0.3);
   std::vector<double> values;
   for (std::size_t i = 0; i < count; ++i) values.push_back(static_cast<double>(static_cast<float>(normal(random))));
@@ -212,4 +212,4 @@ TEST(Adam, SameBytesForAnyNumberOfThreads) {
 }
 
 }  // namespace
-}  // namespace unet::kernels::test
+}  // namespace unet::kernels::test::adam_test

@@ -3,11 +3,11 @@
 #include "kernels/step_count.h"
 #include "tests/kernels/cpu/losses.h"
 
-namespace unet::kernels::test {
+namespace unet::kernels::test::average_test {
 namespace {
 
 std::vector<double> random_values(std::size_t count, std::uint64_t stream) {
-  std::mt19937_64 random(seed + stream);
+  std::mt19937_64 random(kSeed + stream);
   std::normal_distribution<double> normal(0, 0.3);
   std::vector<double> values;
   for (std::size_t i = 0; i < count; ++i) values.push_back(static_cast<double>(static_cast<float>(normal(random))));
@@ -75,4 +75,4 @@ TEST(Average, SameBytesForAnyNumberOfThreads) {
 }
 
 }  // namespace
-}  // namespace unet::kernels::test
+}  // namespace unet::kernels::test::average_test

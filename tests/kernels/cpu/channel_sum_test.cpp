@@ -8,7 +8,7 @@
 #include "tests/kernels/cpu/conv_reference.h"
 #include "tests/support/long_run.h"
 
-namespace unet::kernels {
+namespace unet::kernels::channel_sum_test {
 namespace {
 
 using test::Buffer;
@@ -100,4 +100,4 @@ TEST(ChannelSum, InstructionSetsAgree) {
 }
 
 }  // namespace
-}  // namespace unet::kernels
+}  // namespace unet::kernels::channel_sum_test

@@ -3,7 +3,7 @@
 #include "kernels/cpu/isa/confusion.h"
 #include "tests/kernels/cpu/losses.h"
 
-namespace unet::kernels::test {
+namespace unet::kernels::test::confusion_test {
 namespace {
 
 struct Result {
@@ -53,7 +53,7 @@ Result naive(const Batch& batch, int ignore_index = 255) {
 }
 
 TEST(Confusion, EqualsTheDefinition) {
-  for (const auto& dims : shapes()) {
+  for (const auto& dims : batch_shapes()) {
     SCOPED_TRACE(testing::PrintToString(dims));
     const Batch batch = random_batch(dims);
     EXPECT_EQ(run<float>(batch), naive(batch));
@@ -135,4 +135,4 @@ TEST(Confusion, SameForAnyNumberOfThreads) {
 }
 
 }  // namespace
-}  // namespace unet::kernels::test
+}  // namespace unet::kernels::test::confusion_test

@@ -7,11 +7,9 @@
 
 #include "kernels/conv_plan.h"
 #include "kernels/cpu/isa.h"
-#include "tests/support/guarded.h"
+#include "tests/kernels/shapes.h"
 
 namespace unet::kernels::test {
-
-using Values = std::vector<double>;
 
 inline Values random_values(std::int64_t size, unsigned seed) {
   std::mt19937 generator(seed);
@@ -35,18 +33,6 @@ inline double bf16_products(std::size_t values) {
   if (cpu::isa() < cpu::Isa::avx512_bf16) return bf16_rounding(values);
   return values < 64 ? 2 * bf16_rounding(values) : 1e-5;
 }
-
-/// sum (a-b)^2 / sum b^2; NaN if anything is NaN.
-inline double nmse(const Values& a, const Values& b) {
-  double error = 0, norm = 0;
-  for (std::size_t i = 0; i < b.size(); ++i) {
-    error += (a[i] - b[i]) * (a[i] - b[i]);
-    norm += b[i] * b[i];
-  }
-  return norm == 0 ? error : error / norm;
-}
-
-using Buffer = tests::Guarded;
 
 /// 64-byte aligned bytes, poisoned, between guards of their own.
 class Workspace {

@@ -10,7 +10,7 @@
 #include "kernels/cpu/tile_conv.h"
 #include "tests/kernels/cpu/conv_reference.h"
 
-namespace unet::kernels {
+namespace unet::kernels::conv_test {
 namespace {
 
 using cpu::plan_conv;
@@ -353,4 +353,4 @@ TEST(ConvPlanIds, OfBf16InTilesAreOurs) {
 }
 
 }  // namespace
-}  // namespace unet::kernels
+}  // namespace unet::kernels::conv_test

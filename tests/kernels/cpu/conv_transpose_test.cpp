@@ -6,7 +6,7 @@
 #include "kernels/cpu/parallel.h"
 #include "tests/kernels/cpu/conv_reference.h"
 
-namespace unet::kernels {
+namespace unet::kernels::conv_transpose_test {
 namespace {
 
 using test::Buffer;
@@ -115,4 +115,4 @@ TEST(ConvTranspose, SameBytesForAnyNumberOfThreads) {
 }
 
 }  // namespace
-}  // namespace unet::kernels
+}  // namespace unet::kernels::conv_transpose_test

@@ -9,7 +9,7 @@
 #include "tests/kernels/cpu/conv3x3.h"
 #include "tests/kernels/cpu/conv_reference.h"
 
-namespace unet::test {
+namespace unet::test::first_layer_test {
 namespace {
 
 using namespace kernels;
@@ -154,4 +154,4 @@ TEST(FirstLayer, SupportsOnlyWhatItCanDo) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::first_layer_test

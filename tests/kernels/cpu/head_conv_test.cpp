@@ -4,7 +4,7 @@
 #include "kernels/cpu/parallel.h"
 #include "tests/kernels/shapes.h"
 
-namespace unet::kernels::testing {
+namespace unet::kernels::test::head_conv_test {
 namespace {
 
 struct Case {
@@ -164,4 +164,4 @@ TEST(HeadConv, NanReachesWhatDependsOnIt) {
 }
 
 }  // namespace
-}  // namespace unet::kernels::testing
+}  // namespace unet::kernels::test::head_conv_test

@@ -13,6 +13,7 @@
 
 #include "tests/support/places.h"
 
+namespace unet::tests::isa_symbols_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -80,3 +81,4 @@ TEST(IsaSymbolsScanner, SeesAStranger) {
 }
 
 }  // namespace
+}  // namespace unet::tests::isa_symbols_test

@@ -11,7 +11,7 @@
 #include "kernels/cpu/isa/gemm.h"
 #include "tests/kernels/cpu/conv_reference.h"
 
-namespace unet::kernels {
+namespace unet::kernels::isa_variants_test {
 namespace {
 
 using cpu::Isa;
@@ -99,4 +99,4 @@ TEST(IsaVariantsBelow, WholeConvolutions) {
 }
 
 }  // namespace
-}  // namespace unet::kernels
+}  // namespace unet::kernels::isa_variants_test

@@ -5,7 +5,7 @@
 #include "kernels/soft_dice.h"
 #include "tests/kernels/cpu/losses.h"
 
-namespace unet::kernels::test {
+namespace unet::kernels::test::loss_sum_test {
 namespace {
 
 struct Result {
@@ -90,7 +90,7 @@ const std::vector<LossSumSpec>& specs() {
 }
 
 TEST(LossSum, EqualsTheFormula) {
-  for (const auto& dims : shapes()) {
+  for (const auto& dims : batch_shapes()) {
     const Batch batch = random_batch(dims);
     for (const LossSumSpec& spec : specs()) {
       for (const auto& weights : {std::vector<double>{}, some_weights(batch.classes())}) {
@@ -106,7 +106,7 @@ TEST(LossSum, EqualsTheFormula) {
 }
 
 TEST(LossSum, GradCheckByCentralDifferences) {
-  for (const auto& dims : shapes()) {
+  for (const auto& dims : batch_shapes()) {
     if (dims[1] * dims[2] * dims[3] > 3'000) continue;  // thousands of forward passes
     Batch batch = random_batch(dims, 2);
     batch.labels[0] = 0;  // something counts even in the smallest shape
@@ -126,7 +126,7 @@ TEST(LossSum, GradCheckByCentralDifferences) {
 TEST(LossSum, EveryInstructionSetComputesTheSame) {
   for (const auto* table :
        runnable(cpu::baseline::loss_sum_loops, cpu::avx2::loss_sum_loops, cpu::avx512::loss_sum_loops)) {
-    for (const auto& dims : shapes()) {
+    for (const auto& dims : batch_shapes()) {
       if (dims[0] != 1) continue;  // the loops are given one image
       const Batch batch = random_batch(dims);
       const std::size_t C = batch.classes();
@@ -157,7 +157,7 @@ TEST(LossSum, EveryInstructionSetComputesTheSame) {
 }
 
 TEST(LossSum, OfOneTermIsThatLoss) {
-  for (const auto& dims : shapes()) {
+  for (const auto& dims : batch_shapes()) {
     SCOPED_TRACE(testing::PrintToString(dims));
     const Batch batch = random_batch(dims);
     const auto weights = some_weights(batch.classes());
@@ -290,4 +290,4 @@ TEST(LossSum, SameBytesForAnyNumberOfThreads) {
 }
 
 }  // namespace
-}  // namespace unet::kernels::test
+}  // namespace unet::kernels::test::loss_sum_test

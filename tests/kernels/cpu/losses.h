@@ -23,7 +23,7 @@
 
 namespace unet::kernels::test {
 
-inline constexpr std::uint64_t seed = 20240607;
+inline constexpr std::uint64_t kSeed = 20240607;
 
 template <class T>
 constexpr Dtype dtype_of() {
@@ -90,7 +90,7 @@ struct Batch {
 /// Seeded logits of deviation `spread`; every label that `random % 8 == 0` picks is 255.
 inline Batch random_batch(std::array<std::int64_t, 4> dims, double spread = 3, bool ignore_some = true) {
   Batch batch{dims, {}, {}};
-  std::mt19937_64 random(seed);
+  std::mt19937_64 random(kSeed);
   std::normal_distribution<double> normal(0, spread);
   const std::int64_t pixels = dims[0] * dims[1] * dims[2];
   for (std::int64_t i = 0; i < pixels * dims[3]; ++i) {
@@ -110,7 +110,7 @@ inline Batch recorded_batch(const nlohmann::json& record) {
 }
 
 /// Shapes around the ends of registers, strips (64 pixels) and blocks (2048), and the corners of N, H, W and C.
-inline std::vector<std::array<std::int64_t, 4>> shapes() {
+inline std::vector<std::array<std::int64_t, 4>> batch_shapes() {
   return {{1, 1, 1, 1}, {1, 1, 1, 2},  {3, 1, 1, 5},  {1, 7, 9, 2},    {1, 8, 8, 2},    {2, 5, 13, 2}, {1, 47, 89, 2},
           {2, 3, 5, 1}, {2, 8, 16, 3}, {1, 9, 7, 12}, {1, 11, 13, 21}, {2, 33, 63, 12}, {1, 2, 3, 256}};
 }

@@ -20,7 +20,7 @@
 #include "kernels/conv_plan.h"
 #include "kernels/cpu/isa.h"
 
-namespace unet::kernels::testing {
+namespace unet::kernels::test::lower_isa_test {
 namespace {
 
 void expect_to_pass_under(cpu::Isa isa, const char* tests) {
@@ -118,4 +118,4 @@ TEST(Tiles, RefusedByTheSystemLeaveALowerSet) {
 #endif
 
 }  // namespace
-}  // namespace unet::kernels::testing
+}  // namespace unet::kernels::test::lower_isa_test

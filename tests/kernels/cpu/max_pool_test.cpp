@@ -4,7 +4,7 @@
 #include "kernels/cpu/parallel.h"
 #include "tests/kernels/pool_reference.h"
 
-namespace unet::kernels::testing {
+namespace unet::kernels::test::max_pool_test {
 namespace {
 
 PoolResult run(const PoolSpec& spec, Dtype dtype, Shape shape, const Values& from, const Values& gradient,
@@ -83,4 +83,4 @@ TEST(MaxPool, OtherWindowsAreRefused) {
 }
 
 }  // namespace
-}  // namespace unet::kernels::testing
+}  // namespace unet::kernels::test::max_pool_test

@@ -8,7 +8,7 @@
 #include "kernels/relu.h"
 #include "tests/kernels/shapes.h"
 
-namespace unet::kernels::testing {
+namespace unet::kernels::test::movements_test {
 namespace {
 
 /// Values with many ties and zeros, and a NaN where there is room for one.
@@ -199,4 +199,4 @@ TEST(Movements, TheSameBytesForAnyNumberOfThreads) {
 }
 
 }  // namespace
-}  // namespace unet::kernels::testing
+}  // namespace unet::kernels::test::movements_test

@@ -8,7 +8,7 @@
 #include "kernels/relu.h"
 #include "tests/support/long_run.h"
 
-namespace unet::kernels::testing {
+namespace unet::kernels::test::norm_act_test {
 namespace {
 
 std::vector<NormActOptions> all_options() {
@@ -379,4 +379,4 @@ TEST(NormAct, EqualsTheCompositionOfReferenceOps) {
 }
 
 }  // namespace
-}  // namespace unet::kernels::testing
+}  // namespace unet::kernels::test::norm_act_test

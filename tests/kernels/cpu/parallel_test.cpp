@@ -8,7 +8,7 @@
 #include <thread>
 #include <vector>
 
-namespace unet::kernels::cpu {
+namespace unet::kernels::cpu::parallel_test {
 namespace {
 
 class ThreadCount {
@@ -115,4 +115,4 @@ TEST(Parallel, AWaitingThreadSleeps) {
 }
 
 }  // namespace
-}  // namespace unet::kernels::cpu
+}  // namespace unet::kernels::cpu::parallel_test

@@ -4,7 +4,7 @@
 #include "kernels/cpu/parallel.h"
 #include "tests/kernels/shapes.h"
 
-namespace unet::kernels::testing {
+namespace unet::kernels::test::pixel_linear_test {
 namespace {
 
 struct Case {
@@ -146,4 +146,4 @@ TEST(PixelLinear, NanReachesWhatDependsOnIt) {
 }
 
 }  // namespace
-}  // namespace unet::kernels::testing
+}  // namespace unet::kernels::test::pixel_linear_test

@@ -2,7 +2,7 @@
 
 #include "tests/kernels/cpu/losses.h"
 
-namespace unet::kernels::test {
+namespace unet::kernels::test::probability_bins_test {
 namespace {
 
 using Bins = std::vector<std::int64_t>;
@@ -38,7 +38,7 @@ Bins naive(const Batch& batch, int ignore_index = 255) {
 }
 
 TEST(ProbabilityBins, EqualTheDefinition) {
-  for (const auto& dims : shapes()) {
+  for (const auto& dims : batch_shapes()) {
     SCOPED_TRACE(testing::PrintToString(dims));
     const Batch batch = random_batch(dims);
     EXPECT_EQ(run<double>(batch), naive(batch));
@@ -66,4 +66,4 @@ TEST(ProbabilityBins, AddToWhatIsThereAndEndInTheLast) {
 }
 
 }  // namespace
-}  // namespace unet::kernels::test
+}  // namespace unet::kernels::test::probability_bins_test

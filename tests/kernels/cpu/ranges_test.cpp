@@ -5,11 +5,11 @@
 #include "kernels/running_stats.h"
 #include "tests/kernels/cpu/losses.h"
 
-namespace unet::kernels::test {
+namespace unet::kernels::test::ranges_test {
 namespace {
 
 std::vector<double> random_values(std::size_t count) {
-  std::mt19937 random(seed);
+  std::mt19937 random(kSeed);
   std::vector<double> values(count);
   for (double& value : values) value = static_cast<double>(static_cast<float>(random() >> 8) * 0x1p-22f - 1.5f);
   return values;
@@ -144,7 +144,7 @@ void check_normalize(std::int64_t Cin, std::int64_t C, double ulp) {
     spec.mean.push_back(0.4f + 0.03f * static_cast<float>(c));
     spec.deviation.push_back(0.2f + 0.01f * static_cast<float>(c));
   }
-  std::mt19937 random(seed);
+  std::mt19937 random(kSeed);
   std::vector<std::uint8_t> pixels(static_cast<std::size_t>(N * H * W * Cin));
   for (auto& value : pixels) value = static_cast<std::uint8_t>(random() >> 24);
   Guarded<std::uint8_t> images(pixels);
@@ -176,4 +176,4 @@ TEST(NormalizeImages, EqualsTheFormulaAndPadsWithZeros) {
 }
 
 }  // namespace
-}  // namespace unet::kernels::test
+}  // namespace unet::kernels::test::ranges_test

@@ -6,7 +6,7 @@
 #include "kernels/cpu/isa/sgd.h"
 #include "tests/kernels/cpu/losses.h"
 
-namespace unet::kernels::test {
+namespace unet::kernels::test::sgd_test {
 namespace {
 
 struct State {
@@ -58,7 +58,7 @@ State naive(const Case& with, const std::vector<double>& start, const Gradients&
 }
 
 std::vector<double> random_values(std::size_t count, std::uint64_t stream) {
-  std::mt19937_64 random(seed + stream);
+  std::mt19937_64 random(kSeed + stream);
   std::normal_distribution<double> normal(0, 0.3);
   std::vector<double> values;
   for (std::size_t i = 0; i < count; ++i) values.push_back(static_cast<double>(static_cast<float>(normal(random))));
@@ -157,4 +157,4 @@ TEST(Sgd, SameBytesForAnyNumberOfThreads) {
 }
 
 }  // namespace
-}  // namespace unet::kernels::test
+}  // namespace unet::kernels::test::sgd_test

@@ -3,7 +3,7 @@
 #include "kernels/cpu/isa/soft_dice.h"
 #include "tests/kernels/cpu/losses.h"
 
-namespace unet::kernels::test {
+namespace unet::kernels::test::soft_dice_test {
 namespace {
 
 struct Result {
@@ -83,7 +83,7 @@ TEST(SoftDice, ParityWithRecordedPyTorchValues) {
 }
 
 TEST(SoftDice, EqualsTheFormula) {
-  for (const auto& dims : shapes()) {
+  for (const auto& dims : batch_shapes()) {
     for (const SoftDiceSpec& spec : specs()) {
       SCOPED_TRACE(testing::PrintToString(dims));
       const Batch batch = random_batch(dims);
@@ -99,7 +99,7 @@ TEST(SoftDice, EqualsTheFormula) {
 TEST(SoftDice, EveryInstructionSetAgrees) {
   const auto tables =
       runnable(cpu::baseline::soft_dice_loops, cpu::avx2::soft_dice_loops, cpu::avx512::soft_dice_loops);
-  for (const auto& dims : shapes()) {
+  for (const auto& dims : batch_shapes()) {
     SCOPED_TRACE(testing::PrintToString(dims));
     const Batch batch = random_batch(dims);
     const auto pixels = static_cast<std::int64_t>(batch.pixels());
@@ -125,7 +125,7 @@ TEST(SoftDice, EveryInstructionSetAgrees) {
 }
 
 TEST(SoftDice, GradCheckByCentralDifferences) {
-  for (const auto& dims : shapes()) {
+  for (const auto& dims : batch_shapes()) {
     if (dims[1] * dims[2] * dims[3] > 10'000) continue;  // thousands of forward passes
     for (const SoftDiceSpec& spec : specs()) {
       SCOPED_TRACE(testing::PrintToString(dims));
@@ -217,7 +217,7 @@ TEST(SoftDice, SumsOfManyPixelsAreExactToOneInAMillion) {
   const std::int64_t count = unet::tests::long_run() ? 50'000'000 : 10'000'000;  // two values each
   std::vector<float> logits(static_cast<std::size_t>(2 * count));
   std::vector<std::uint8_t> labels(static_cast<std::size_t>(count));
-  std::mt19937 random(seed);
+  std::mt19937 random(kSeed);
   long double both = 0, predicted = 0, truth = 0;
   for (std::size_t i = 0; i < labels.size(); ++i) {
     logits[2 * i] = static_cast<float>(random() >> 8) * 0x1p-21f - 4;
@@ -255,4 +255,4 @@ TEST(SoftDice, SameBytesForAnyNumberOfThreads) {
 }
 
 }  // namespace
-}  // namespace unet::kernels::test
+}  // namespace unet::kernels::test::soft_dice_test

@@ -4,7 +4,7 @@
 #include "kernels/cpu/parallel.h"
 #include "tests/kernels/shapes.h"
 
-namespace unet::kernels::testing {
+namespace unet::kernels::test::upsample_nearest_test {
 namespace {
 
 /// The elements of y that are x's element i, in scan order.
@@ -70,4 +70,4 @@ TEST(UpsampleNearest, TheSameBytesForAnyNumberOfThreads) {
 }
 
 }  // namespace
-}  // namespace unet::kernels::testing
+}  // namespace unet::kernels::test::upsample_nearest_test

@@ -3,7 +3,7 @@
 #include "kernels/cpu/parallel.h"
 #include "tests/kernels/shapes.h"
 
-namespace unet::kernels::testing {
+namespace unet::kernels::test::upsample_test {
 namespace {
 
 struct Source {
@@ -100,4 +100,4 @@ TEST(Upsample, TheSameBytesForAnyNumberOfThreads) {
 }
 
 }  // namespace
-}  // namespace unet::kernels::testing
+}  // namespace unet::kernels::test::upsample_test

@@ -9,7 +9,7 @@
 #include "kernels/cpu/parallel.h"
 #include "tests/kernels/cpu/conv3x3.h"
 
-namespace unet::test {
+namespace unet::test::winograd_test {
 namespace {
 
 using namespace kernels;
@@ -320,4 +320,4 @@ TEST(WinogradSupports, OnlyWhatItCanDo) {
 }
 
 }  // namespace
-}  // namespace unet::test
+}  // namespace unet::test::winograd_test

@@ -3,7 +3,7 @@
 #include "kernels/step_count.h"
 #include "tests/kernels/cuda/device_values.h"
 
-namespace unet::kernels::testing {
+namespace unet::kernels::test::average_test {
 namespace {
 
 class CudaAverage : public CudaTest {};
@@ -50,4 +50,4 @@ TEST_F(CudaAverage, FollowsTheVerdict) {
 }
 
 }  // namespace
-}  // namespace unet::kernels::testing
+}  // namespace unet::kernels::test::average_test

@@ -9,7 +9,7 @@
 
 #include <algorithm>
 
-namespace unet::kernels::cuda {
+namespace unet::kernels::cuda::device_runtime_on_stand_in_test {
 namespace {
 
 std::string error_of(const auto& work) {
@@ -91,4 +91,4 @@ TEST(CudaRuntimeCalls, WhatIsNotDoneIsNotPassed) {
 }
 
 }  // namespace
-}  // namespace unet::kernels::cuda
+}  // namespace unet::kernels::cuda::device_runtime_on_stand_in_test

@@ -3,7 +3,7 @@
 
 #include "tests/kernels/cuda/harness.h"
 
-namespace unet::kernels::testing {
+namespace unet::kernels::test {
 
 /// `count` of T in device memory, 0xff bytes or given values.
 template <class T>
@@ -52,4 +52,4 @@ inline std::vector<std::uint8_t> bytes_of(const Values& values) {
   return out;
 }
 
-}  // namespace unet::kernels::testing
+}  // namespace unet::kernels::test

@@ -2,7 +2,7 @@
 
 #include "tests/kernels/cuda/harness.h"
 
-namespace unet::kernels::testing {
+namespace unet::kernels::test::elementwise_test {
 namespace {
 
 using CudaElementwise = CudaTest;
@@ -102,4 +102,4 @@ TEST_F(CudaElementwise, RefusesOtherDtypes) {
 }
 
 }  // namespace
-}  // namespace unet::kernels::testing
+}  // namespace unet::kernels::test::elementwise_test

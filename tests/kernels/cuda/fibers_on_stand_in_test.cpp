@@ -11,7 +11,7 @@
 #include "tests/support/cuda_shim/fibers.h"
 #include "tests/support/cuda_shim/shim_runtime.h"
 
-namespace unet::shim {
+namespace unet::shim::fibers_on_stand_in_test {
 namespace {
 
 using namespace kernels::cuda;
@@ -197,4 +197,4 @@ TEST(ShimFibers, Bf16RoundsToNearestEven) {
 }
 
 }  // namespace
-}  // namespace unet::shim
+}  // namespace unet::shim::fibers_on_stand_in_test

@@ -10,7 +10,7 @@
 #include "tests/support/cuda_shim/failing_runtime.h"
 #include "tests/support/places.h"
 
-namespace unet::tests {
+namespace unet::tests::gemm_with_cudnn_test {
 namespace {
 
 /// Has a stream without a device.
@@ -42,4 +42,4 @@ TEST(CudaGemm, AsksOnceForEachProductAndForOperandsAsTheyAreAligned) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::gemm_with_cudnn_test

@@ -17,7 +17,7 @@
 #include "kernels/cuda/runtime.h"
 #include "tests/kernels/shapes.h"
 
-namespace unet::kernels::testing {
+namespace unet::kernels::test {
 
 /// Skips the test, with the reason, where there is no device.
 class CudaTest : public ::testing::Test {
@@ -107,4 +107,4 @@ inline void expect_close(Dtype dtype, const Values& got, const Values& want, dou
   }
 }
 
-}  // namespace unet::kernels::testing
+}  // namespace unet::kernels::test

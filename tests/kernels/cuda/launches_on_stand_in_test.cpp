@@ -4,7 +4,7 @@
 #include "tests/kernels/cuda/harness.h"
 #include "tests/support/cuda_shim/shim_runtime.h"
 
-namespace unet::kernels::testing {
+namespace unet::kernels::test::launches_on_stand_in_test {
 namespace {
 
 class CudaLaunches : public CudaTest {
@@ -44,4 +44,4 @@ TEST_F(CudaLaunches, TheHeadAddsItsGradientsUpTogether) {
 }
 
 }  // namespace
-}  // namespace unet::kernels::testing
+}  // namespace unet::kernels::test::launches_on_stand_in_test

@@ -11,7 +11,7 @@
 
 #include "tests/kernels/cuda/needs_cudnn.h"
 
-namespace unet::tests {
+namespace unet::tests::libraries_with_cudnn_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -98,4 +98,4 @@ TEST_F(CudaLibrariesReal, TellTheirVersionAndFile) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::libraries_with_cudnn_test

@@ -6,7 +6,7 @@
 #include "kernels/soft_dice.h"
 #include "tests/kernels/cuda/device_values.h"
 
-namespace unet::kernels::testing {
+namespace unet::kernels::test::losses_test {
 namespace {
 
 // Ends of chunks, blocks (2048 pixels) and groups of four classes; the most classes that there are.
@@ -285,4 +285,4 @@ TEST_F(CudaLosses, ProbabilityBinsAreTheCpus) {
 }
 
 }  // namespace
-}  // namespace unet::kernels::testing
+}  // namespace unet::kernels::test::losses_test

@@ -9,7 +9,7 @@
 #include "tests/kernels/cuda/harness.h"
 #include "tests/kernels/pool_reference.h"
 
-namespace unet::kernels::testing {
+namespace unet::kernels::test::movements_test {
 namespace {
 
 using CudaRelu = CudaTest;
@@ -186,4 +186,4 @@ TEST_F(CudaRunningStats, FollowTheVerdict) {
 }
 
 }  // namespace
-}  // namespace unet::kernels::testing
+}  // namespace unet::kernels::test::movements_test

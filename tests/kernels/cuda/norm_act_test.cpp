@@ -4,7 +4,7 @@
 #include "tests/kernels/cuda/harness.h"
 #include "tests/kernels/norm_act_case.h"
 
-namespace unet::kernels::testing {
+namespace unet::kernels::test::norm_act_test {
 namespace {
 
 using CudaNormAct = CudaTest;
@@ -322,4 +322,4 @@ TEST_F(CudaNormAct, RunsAreTheSameBitForBit) {
 }
 
 }  // namespace
-}  // namespace unet::kernels::testing
+}  // namespace unet::kernels::test::norm_act_test

@@ -14,7 +14,7 @@
 #include "tests/kernels/cuda/needs_cudnn.h"
 #include "tests/support/places.h"
 
-namespace unet::tests {
+namespace unet::tests::plans_with_cudnn_test {
 namespace {
 
 using kernels::ConvCase;
@@ -316,4 +316,4 @@ TEST(CudnnOfWhichAPartIsMissing, SaysWhich) {
 }
 
 }  // namespace
-}  // namespace unet::tests
+}  // namespace unet::tests::plans_with_cudnn_test

@@ -8,7 +8,7 @@
 #include "kernels/pixel_linear.h"
 #include "tests/kernels/cuda/device_values.h"
 
-namespace unet::kernels::testing {
+namespace unet::kernels::test::products_test {
 namespace {
 
 class CudaProducts : public CudaTest {};
@@ -312,4 +312,4 @@ TEST_F(CudaProducts, ConvolutionsAreTheCpus) {
 }
 
 }  // namespace
-}  // namespace unet::kernels::testing
+}  // namespace unet::kernels::test::products_test

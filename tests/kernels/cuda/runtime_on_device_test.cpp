@@ -7,7 +7,7 @@
 
 #include "kernels/cuda/runtime.h"
 
-namespace unet::kernels::cuda {
+namespace unet::kernels::cuda::runtime_on_device_test {
 namespace {
 
 TEST(CudaDeviceRuntime, SaysWhyThereIsNoDevice) {
@@ -52,4 +52,4 @@ TEST(CudaDeviceRuntime, ACopyBesideTheStreamIsWaitedForByWhatFollows) {
 }
 
 }  // namespace
-}  // namespace unet::kernels::cuda
+}  // namespace unet::kernels::cuda::runtime_on_device_test

@@ -8,7 +8,7 @@
 #include "tests/support/cuda_shim/fibers.h"
 #include "tests/support/cuda_shim/shim_runtime.h"
 
-namespace unet::shim {
+namespace unet::shim::runtime_on_stand_in_test {
 namespace {
 
 using kernels::cuda::CudaError;
@@ -249,4 +249,4 @@ TEST(ShimFailingRuntime, FailsAtEveryCallInTurnAndNothingLeaks) {
 }
 
 }  // namespace
-}  // namespace unet::shim
+}  // namespace unet::shim::runtime_on_stand_in_test

@@ -2,7 +2,7 @@
 
 #include "tests/kernels/cuda/device_values.h"
 
-namespace unet::kernels::testing {
+namespace unet::kernels::test::sgd_test {
 namespace {
 
 class CudaSgd : public CudaTest {};
@@ -74,4 +74,4 @@ TEST_F(CudaSgd, FollowsTheVerdict) {
 }
 
 }  // namespace
-}  // namespace unet::kernels::testing
+}  // namespace unet::kernels::test::sgd_test

@@ -5,7 +5,7 @@
 #include "kernels/step_control.h"
 #include "tests/kernels/cuda/device_values.h"
 
-namespace unet::kernels::testing {
+namespace unet::kernels::test::step_test {
 namespace {
 
 class CudaStep : public CudaTest {};
@@ -253,4 +253,4 @@ TEST_F(CudaStep, ImagesAreNormalisedAndPadded) {
 }
 
 }  // namespace
-}  // namespace unet::kernels::testing
+}  // namespace unet::kernels::test::step_test
