@@ -11,8 +11,7 @@ const std::vector<Preset>& presets() {
       {"default", {}},
       // No option that was tried gained more than its standard error over seeds (bench/README.md).
       {"from-scratch", {}},
-      // Of a network that has an encoder.
-      {"pretrained", {{"freeze-encoder", "1"}, {"encoder-lr-scale", "0.1"}}},
+      {"pretrained", {}},
       {"small-data", {}},
   };
   return all;
@@ -24,11 +23,13 @@ OptionKind preset(std::string& value) {
   return words(value, names);
 }
 
-std::string take_preset(CLI::App& app, const std::string& name) {
-  const auto found =
-      std::find_if(presets().begin(), presets().end(), [&](const Preset& one) { return one.name == name; });
+const Preset& preset_named(const std::string& name) {
+  return *std::find_if(presets().begin(), presets().end(), [&](const Preset& one) { return one.name == name; });
+}
+
+std::string take_preset(CLI::App& app, const Preset& preset) {
   std::string taken, given;
-  for (const auto& [option_name, value] : found->options) {
+  for (const auto& [option_name, value] : preset.options) {
     CLI::Option* const option = app.get_option(fmt::format("--{}", option_name));
     if (option->count() > 0) {
       given += fmt::format("{}--{}", given.empty() ? "" : ", ", option_name);
@@ -38,8 +39,10 @@ std::string take_preset(CLI::App& app, const std::string& name) {
     option->run_callback();
     taken += fmt::format(" --{}={}", option_name, value);
   }
-  if (found->options.empty()) return name == presets().front().name ? "" : fmt::format("preset {}: the defaults", name);
-  return fmt::format("preset {}:{}{}", name, taken.empty() ? " nothing" : taken,
+  if (preset.options.empty()) {
+    return preset.name == std::string("default") ? "" : fmt::format("preset {}: the defaults", preset.name);
+  }
+  return fmt::format("preset {}:{}{}", preset.name, taken.empty() ? " nothing" : taken,
                      given.empty() ? "" : fmt::format(" (given otherwise: {})", given));
 }
 

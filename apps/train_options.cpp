@@ -279,7 +279,7 @@ std::optional<int> parse(int argc, char** argv, TrainOptions& o, const models::R
   add_options(app, table_of(o, models::names_of(registry)));
   const std::optional<int> code = parse_words(app, argc, argv);
   if (code) return code;
-  o.preset_told = take_preset(app, o.preset);
+  o.preset_told = take_preset(app, preset_named(o.preset));
   for (const char* of_sgd : {"--momentum", "--nesterov"}) {
     if (o.optimizer == OptimizerKind::sgd || app.count(of_sgd) == 0) continue;
     warn("train_unet: {} is of --optimizer sgd, and the optimizer is {}: leave it out\n", of_sgd, name_of(o.optimizer));

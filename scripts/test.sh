@@ -30,7 +30,7 @@ fi
 say "build: release"
 CUDA_CHIPS="80-real;90-real;90-virtual"
 if [ "$LONG" -eq 1 ]; then CUDA_CHIPS="75-real;80-real;86-real;89-real;90-real;100-real;120-real;120-virtual"; fi
-build release -- -DUNET_WERROR=ON -DBUILD_TESTING=ON -DUNET_BENCH=ON -DUNET_CUDA=ON \
+build release -- -DUNET_WERROR=ON -DUNET_TOGETHER=ON -DBUILD_TESTING=ON -DUNET_BENCH=ON -DUNET_CUDA=ON \
   "-DUNET_CUDA_ARCHITECTURES=$CUDA_CHIPS"
 if [ ! -x "$ROOT/build/release/bin/test_kernels_cuda_device" ]; then
   echo "The CUDA back end was not built: nvcc or cudnn.h was not found."
@@ -41,7 +41,7 @@ if [ "$QUICK" -eq 0 ]; then
   SANITIZED=(test_kernels test_engine test_kernels_cuda test_engine_cuda)
   if [ "$LONG" -eq 1 ]; then SANITIZED=(all); fi
   say "AddressSanitizer, UndefinedBehaviorSanitizer: ${SANITIZED[*]}"
-  build asan "${SANITIZED[@]}" -- -DUNET_WERROR=ON -DUNET_BENCH=OFF
+  build asan "${SANITIZED[@]}" -- -DUNET_WERROR=ON -DUNET_TOGETHER=ON -DUNET_BENCH=OFF
   export UBSAN_OPTIONS=print_stacktrace=1
   if [ "$LONG" -eq 1 ]; then
     ctest --test-dir "$ROOT/build/asan" -j "$JOBS" --output-on-failure --no-tests=error -E "Winograd|FirstLayer"
@@ -53,7 +53,7 @@ fi
 
 if [ "$LONG" -eq 1 ]; then
   say "ThreadSanitizer: loader and checkpoints"
-  build tsan test_engine_data test_apps -- -DUNET_WERROR=ON -DUNET_BENCH=OFF
+  build tsan test_engine_data test_apps -- -DUNET_WERROR=ON -DUNET_TOGETHER=ON -DUNET_BENCH=OFF
   ctest --test-dir "$ROOT/build/tsan" -j "$JOBS" --output-on-failure --no-tests=error \
     -R 'Loader|Csv|DurableFile|Safetensors|Checkpoint'
 

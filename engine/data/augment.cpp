@@ -15,7 +15,7 @@
 namespace unet {
 namespace {
 
-constexpr std::array<std::string_view, 4> kKindNames{"none", "flip", "standard", "strong"};
+constexpr std::array<std::string_view, 4> kAugmentNames{"none", "flip", "standard", "strong"};
 
 constexpr double kDegree = std::numbers::pi / 180;
 constexpr double kLeastArea = 0.7;  // standard: of the picture that is seen
@@ -292,11 +292,11 @@ void copy(const LabelledImage& pair, bool flipped, std::uint8_t* image, std::uin
 
 }  // namespace
 
-std::string_view name_of(Augment kind) { return kKindNames[static_cast<std::size_t>(kind)]; }
+std::string_view name_of(Augment kind) { return kAugmentNames[static_cast<std::size_t>(kind)]; }
 
 Augment parse_augment(std::string_view name) {
-  for (std::size_t i = 0; i < kKindNames.size(); ++i) {
-    if (kKindNames[i] == name) return static_cast<Augment>(i);
+  for (std::size_t i = 0; i < kAugmentNames.size(); ++i) {
+    if (kAugmentNames[i] == name) return static_cast<Augment>(i);
   }
   throw Error("augmentation \"{}\": expected none, flip, standard or strong", name);
 }

@@ -15,7 +15,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 using Entry = ClassMap::Entry;
 
-constexpr std::size_t kLongestName = 64;
+constexpr std::size_t kLongestClassName = 64;
 constexpr const char* kExpected =
     R"(expected {"name": "road", "value": 7 or "#rrggbb", "class": 0, 1, ... or "ignore", "background": true})";
 
@@ -52,8 +52,9 @@ class Reader {
   std::string name() const {
     if (!entry_["name"].is_string()) fail("has a \"name\" that is no text");
     std::string name = entry_["name"].get<std::string>();
-    if (name.empty() || name.size() > kLongestName || plain_length(name) != name.size()) {
-      fail(fmt::format("has the name \"{}\", expected 1 to {} bytes of plain text", printable(name), kLongestName));
+    if (name.empty() || name.size() > kLongestClassName || plain_length(name) != name.size()) {
+      fail(
+          fmt::format("has the name \"{}\", expected 1 to {} bytes of plain text", printable(name), kLongestClassName));
     }
     return name;
   }

@@ -17,7 +17,7 @@ namespace {
 
 constexpr std::array<std::string_view, 5> kSplitNames{"train", "val", "trainval", "test", "all"};
 constexpr std::array<std::string_view, 3> kBorderNames{"foreground", "background", "ignore"};
-constexpr std::array<std::string_view, 5> kKindNames{"trimap", "binary", "indices", "two values", "class map"};
+constexpr std::array<std::string_view, 5> kMaskKindNames{"trimap", "binary", "indices", "two values", "class map"};
 
 template <class Enum, std::size_t count>
 Enum parse(std::string_view name, const std::array<std::string_view, count>& names, const char* what) {
@@ -34,7 +34,7 @@ Enum parse(std::string_view name, const std::array<std::string_view, count>& nam
 
 std::string_view name_of(Split split) { return kSplitNames[static_cast<std::size_t>(split)]; }
 std::string_view name_of(Border border) { return kBorderNames[static_cast<std::size_t>(border)]; }
-std::string_view name_of(MaskKind kind) { return kKindNames[static_cast<std::size_t>(kind)]; }
+std::string_view name_of(MaskKind kind) { return kMaskKindNames[static_cast<std::size_t>(kind)]; }
 Split parse_split(std::string_view name) { return parse<Split>(name, kSplitNames, "split"); }
 Border parse_border(std::string_view name) { return parse<Border>(name, kBorderNames, "border"); }
 

@@ -16,7 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t kLongestName = 255;  // of a file, in bytes
+constexpr std::size_t kLongestFileName = 255;  // of a file, in bytes
 constexpr std::array<std::string_view, 3> kDecoded{".jpg", ".jpeg", ".png"};
 constexpr std::array<std::string_view, 14> kNotDecoded{".tif", ".tiff", ".bmp",  ".webp", ".gif", ".jp2", ".jxl",
                                                        ".ppm", ".pgm",  ".heic", ".avif", ".tga", ".dcm", ".jfif"};
@@ -117,9 +117,9 @@ PictureFolder list_pictures(const fs::path& folder, const fs::path& name, const 
 }
 
 fs::path nearest(const std::string& stem, const PictureFolder& folder, const Pictures& partners) {
-  if (stem.size() > kLongestName) return {};
+  if (stem.size() > kLongestFileName) return {};
   const std::string wanted = lower(stem), digits = digits_of(stem);
-  std::tuple<std::size_t, fs::path> best{kLongestName + 1, {}};
+  std::tuple<std::size_t, fs::path> best{kLongestFileName + 1, {}};
   for (const Pictures* known : {&folder.pictures, &folder.not_decoded}) {
     for (const auto& [other, path] : *known) {
       if (digits_of(other) != digits || partners.contains(other)) continue;

@@ -82,7 +82,7 @@ bool read_rows(JpegReader& reader, std::uint8_t* pixels, std::size_t row_bytes) 
   return true;
 }
 
-[[noreturn]] void refuse(const std::string& name, const char* reason) {
+[[noreturn]] void refuse_jpeg(const std::string& name, const char* reason) {
   throw Error("{}: broken JPEG: {}; expected a complete JPEG: replace the file or take it off the data set", name,
               reason);
 }
@@ -130,7 +130,7 @@ int orientation(const JpegReader& reader) {
 }
 
 void open(JpegReader& reader, Bytes bytes, const std::string& name) {
-  if (!read_header(reader, bytes.data(), bytes.size())) refuse(name, reader.message);
+  if (!read_header(reader, bytes.data(), bytes.size())) refuse_jpeg(name, reader.message);
   check_limits(reader.info.image_width, reader.info.image_height, name);
 }
 
@@ -182,7 +182,7 @@ Image jpeg_decode(Bytes bytes, const std::string& name, Exif exif) {
   }
   Image image(static_cast<int>(reader.info.image_width), static_cast<int>(reader.info.image_height), channels);
   if (!read_rows(reader, image.pixels.data(), static_cast<std::size_t>(image.width) * channels)) {
-    refuse(name, reader.message);
+    refuse_jpeg(name, reader.message);
   }
   image.warnings = reader.warnings;
   if (channels == 4) {

@@ -107,7 +107,7 @@ bool read_rows(PngState& state, std::uint8_t* pixels, int height, std::size_t ro
   return true;
 }
 
-[[noreturn]] void refuse(const std::string& name, const char* reason) {
+[[noreturn]] void refuse_png(const std::string& name, const char* reason) {
   throw Error("{}: broken PNG: {}; expected a complete PNG: replace the file or take it off the data set", name,
               *reason ? reason : "out of memory");
 }
@@ -126,7 +126,7 @@ void check_palette(const Image& mask, int entries, const std::string& name) {
 
 /// The limits, before libpng allocates.
 void check_size(Bytes bytes, const std::string& name) {
-  if (bytes.size() < kHeadBytes || std::memcmp(bytes.data() + 12, "IHDR", 4) != 0) refuse(name, "it has no header");
+  if (bytes.size() < kHeadBytes || std::memcmp(bytes.data() + 12, "IHDR", 4) != 0) refuse_png(name, "it has no header");
   check_limits(big_endian(bytes.data() + 16), big_endian(bytes.data() + 20), name);
 }
 
@@ -135,7 +135,7 @@ void open(PngState& state, Bytes bytes, const std::string& name) {
   check_size(bytes, name);
   state.at = bytes.data();
   state.end = state.at + bytes.size();
-  if (!read_header(state)) refuse(name, state.message);
+  if (!read_header(state)) refuse_png(name, state.message);
 }
 
 int orientation(const PngState& state) {
@@ -166,15 +166,15 @@ Image png_decode(Bytes bytes, const std::string& name, PngUse use, Exif exif) {
   if (use == PngUse::mask && png_get_bit_depth(state.png, state.info) == 16) {
     throw Error("{}: mask is a 16-bit PNG, expected 8 bits with the class index or colour: convert the mask", name);
   }
-  if (!set_transforms(state, use)) refuse(name, state.message);
+  if (!set_transforms(state, use)) refuse_png(name, state.message);
 
   Image image(static_cast<int>(png_get_image_width(state.png, state.info)),
               static_cast<int>(png_get_image_height(state.png, state.info)), png_get_channels(state.png, state.info));
   const std::size_t row_bytes = static_cast<std::size_t>(image.width) * image.channels;
-  if (png_get_rowbytes(state.png, state.info) != row_bytes) refuse(name, "the row length makes no sense");
+  if (png_get_rowbytes(state.png, state.info) != row_bytes) refuse_png(name, "the row length makes no sense");
   const int passes =
       png_get_interlace_type(state.png, state.info) == PNG_INTERLACE_ADAM7 ? PNG_INTERLACE_ADAM7_PASSES : 1;
-  if (!read_rows(state, image.pixels.data(), image.height, row_bytes, passes)) refuse(name, state.message);
+  if (!read_rows(state, image.pixels.data(), image.height, row_bytes, passes)) refuse_png(name, state.message);
   if (use == PngUse::mask && color_type == PNG_COLOR_TYPE_PALETTE) {
     png_colorp palette = nullptr;
     int entries = 0;

@@ -77,8 +77,9 @@ TEST(Readme, ListsThePresets) {
     for (const auto& [name, value] : preset.options) {
       options += fmt::format("{}--{}={}", options.empty() ? "" : " ", name, value);
     }
-    if (options.empty()) continue;
-    EXPECT_NE(readme.find(fmt::format("| `{}` | `{}`", preset.name, options)), std::string::npos) << options;
+    const std::string told =
+        options.empty() ? fmt::format("`{}`", preset.name) : fmt::format("| `{}` | `{}`", preset.name, options);
+    if (preset.name != std::string("default")) EXPECT_NE(readme.find(told), std::string::npos) << told;
   }
 }
 
