@@ -79,7 +79,7 @@ TEST(Readme, ListsThePresets) {
     }
     const std::string told =
         options.empty() ? fmt::format("`{}`", preset.name) : fmt::format("| `{}` | `{}`", preset.name, options);
-    if (preset.name != std::string("default")) EXPECT_NE(readme.find(told), std::string::npos) << told;
+    EXPECT_TRUE(preset.name == std::string("default") || readme.find(told) != std::string::npos) << told;
   }
 }
 
