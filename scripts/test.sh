@@ -38,10 +38,10 @@ if [ ! -x "$ROOT/build/release/bin/test_kernels_cuda_device" ]; then
 fi
 
 if [ "$QUICK" -eq 0 ]; then
-  SANITIZED=(test_kernels test_engine test_kernels_cuda test_engine_cuda)
-  if [ "$LONG" -eq 1 ]; then SANITIZED=(all); fi
+  SANITIZED=(test_kernels test_engine test_kernels_cuda test_engine_cuda) TOGETHER=ON
+  if [ "$LONG" -eq 1 ]; then SANITIZED=(all) TOGETHER=OFF; fi  # each file alone shows what it forgot to include
   say "AddressSanitizer, UndefinedBehaviorSanitizer: ${SANITIZED[*]}"
-  build asan "${SANITIZED[@]}" -- -DUNET_WERROR=ON -DUNET_TOGETHER=ON -DUNET_BENCH=OFF
+  build asan "${SANITIZED[@]}" -- -DUNET_WERROR=ON -DUNET_TOGETHER="$TOGETHER" -DUNET_BENCH=OFF
   export UBSAN_OPTIONS=print_stacktrace=1
   if [ "$LONG" -eq 1 ]; then
     ctest --test-dir "$ROOT/build/asan" -j "$JOBS" --output-on-failure --no-tests=error -E "Winograd|FirstLayer"

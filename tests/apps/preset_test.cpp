@@ -3,8 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "apps/options_file.h"
-#include "tests/support/file_support.h"
+#include "tests/support/data_support.h"
 
 namespace unet::test::preset_test {
 namespace {
