@@ -83,7 +83,10 @@ TEST_F(EncoderOptions, SayWhenItThaws) {
 TEST_F(EncoderOptions, AreWhatARunIsRelativeTo) {
   const fs::path output = folder_ / "run";
   const Words words = kResNet + Words{"--freeze-encoder", "1"};
-  ASSERT_EQ(run_into({"signal 15", "write", "steps.csv", 9}, command(output, words), folder_.path()).code, 143);
+  const ProgramResult stopped =
+      run_into({"signal 15", "write", "steps.csv", 9}, command(output, words), folder_.path());
+  ASSERT_EQ(stopped.code, 143);
+  expect_parts(stopped.out, {"the encoder does not learn in the first epoch\n"});
   const ProgramResult other =
       run(command(output, kResNet + Words{"--freeze-encoder", "2", "--encoder-lr-scale", "0.5", "--resume", "auto"}));
   EXPECT_EQ(other.code, 1);

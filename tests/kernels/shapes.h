@@ -45,7 +45,7 @@ inline double stored(Dtype dtype, double value) {
   return value;
 }
 
-/// The dtype of gamma, statistics and sums beside activations of `dtype`.
+/// The dtype of parameters, their gradients, statistics and sums beside activations of `dtype`.
 inline Dtype compute_dtype(Dtype dtype) { return dtype == Dtype::f64 ? Dtype::f64 : Dtype::f32; }
 
 using Buffer = tests::Guarded;

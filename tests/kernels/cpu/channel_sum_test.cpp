@@ -22,7 +22,7 @@ const Case kCases[] = {{1, 1, 1, 1, 0},    {1, 1, 1, 17, 3},    {2, 3, 5, 3, 0},
                        {2, 50, 41, 64, 0}, {1, 33, 70, 130, 6}, {3, 127, 9, 2, 30}, {1, 1, 3, 64, 64}};
 
 Values run(const Case& t, Dtype dtype, const Values& values) {
-  const Buffer x(dtype, {t.N, t.H, t.W, t.C}, values, t.extra), out(test::parameter_dtype(dtype), {1, 1, 1, t.C});
+  const Buffer x(dtype, {t.N, t.H, t.W, t.C}, values, t.extra), out(test::compute_dtype(dtype), {1, 1, 1, t.C});
   test::Workspace scratch(cpu::channel_sum_scratch(x.view()));
   cpu::channel_sum(x.view(), out.view(), scratch.data());
   EXPECT_TRUE(out.intact() && scratch.intact());

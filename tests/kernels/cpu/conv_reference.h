@@ -20,9 +20,6 @@ inline Values random_values(std::int64_t size, unsigned seed) {
   return values;
 }
 
-/// The dtype of weights, bias and their gradients beside activations of `dtype`.
-inline Dtype parameter_dtype(Dtype dtype) { return dtype == Dtype::f64 ? Dtype::f64 : Dtype::f32; }
-
 /// The NMSE of values rounded once to bf16: each is off by at most 2^-8 of itself; over many values the errors are
 /// uniform, with a third of that as mean square.
 inline double bf16_rounding(std::size_t values) { return values < 64 ? 0x1p-16 : 0x1p-16 / 3; }

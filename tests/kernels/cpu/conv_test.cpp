@@ -79,9 +79,9 @@ class Operands {
   Operands(const Case& c, Dtype dtype, std::int64_t gap = 0)
       : x(dtype, {c.shape.N, c.shape.H, c.shape.W, c.shape.Cin},
           test::random_values(c.shape.N * c.shape.H * c.shape.W * c.shape.Cin, 1), gap),
-        weights(test::parameter_dtype(dtype), {c.shape.Cout, c.shape.Kh, c.shape.Kw, c.shape.Cin},
+        weights(test::compute_dtype(dtype), {c.shape.Cout, c.shape.Kh, c.shape.Kw, c.shape.Cin},
                 test::random_values(c.shape.Cout * c.shape.Kh * c.shape.Kw * c.shape.Cin, 2)),
-        bias(test::parameter_dtype(dtype), {1, 1, 1, c.shape.Cout}, test::random_values(c.shape.Cout, 3)),
+        bias(test::compute_dtype(dtype), {1, 1, 1, c.shape.Cout}, test::random_values(c.shape.Cout, 3)),
         residual(dtype, {c.shape.N, c.Ho(), c.Wo(), c.shape.Cout},
                  test::random_values(c.shape.N * c.Ho() * c.Wo() * c.shape.Cout, 5), gap),
         dy(dtype, {c.shape.N, c.Ho(), c.Wo(), c.shape.Cout},
@@ -125,7 +125,7 @@ Values run(const ConvPlan& plan, const Case& c, ConvPass pass, Dtype dtype, cons
   io.dy = in.dy.view();
   Buffer y(dtype, {s.N, c.Ho(), c.Wo(), s.Cout}, gap);
   Buffer dx(dtype, {s.N, s.H, s.W, s.Cin});
-  Buffer dweights(test::parameter_dtype(dtype), {s.Cout, s.Kh, s.Kw, s.Cin});
+  Buffer dweights(test::compute_dtype(dtype), {s.Cout, s.Kh, s.Kw, s.Cin});
   io.y = y.view();
   io.dx = dx.view();
   io.dweights = dweights.view();

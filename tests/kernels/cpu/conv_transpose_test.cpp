@@ -52,7 +52,7 @@ Result reference(const Case& t, const Values& x, const Values& weights, const Va
 
 Result run(const Case& t, Dtype dtype, const Values& x_values, const Values& w_values, const Values& bias_values,
            const Values& dy_values) {
-  const Dtype parameters = test::parameter_dtype(dtype);
+  const Dtype parameters = test::compute_dtype(dtype);
   const Buffer x(dtype, {t.N, t.H, t.W, t.Cin}, x_values), weights(parameters, {t.Cin, 2, 2, t.Cout}, w_values);
   const Buffer bias(parameters, {1, 1, 1, t.Cout}, bias_values);
   const Buffer dy(dtype, {t.N, 2 * t.H, 2 * t.W, t.Cout}, dy_values, t.extra);
