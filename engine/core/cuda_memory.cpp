@@ -61,7 +61,7 @@ class Landing {
  private:
   void give_up() noexcept {
     if (event_ != nullptr) runtime().destroy_event(event_);
-    device_pool().release(block, bytes);
+    device_pool().release(block);
   }
   kernels::cuda::Event event_ = nullptr;
 };
@@ -118,19 +118,17 @@ Pool& pinned_pool() {
   return pool;
 }
 
-Staged::Staged(std::size_t bytes) : bytes_(bytes), block_(pinned_pool().allocate(bytes)) {
+Staged::Staged(std::size_t bytes) : block_(pinned_pool().allocate(bytes)) {
   try {
     event_ = runtime().create_event(false);
   } catch (...) {
-    pinned_pool().release(block_, bytes_);
+    pinned_pool().release(block_);
     throw;
   }
 }
 
 Staged::Staged(Staged&& other) noexcept
-    : bytes_(other.bytes_),
-      block_(std::exchange(other.block_, nullptr)),
-      event_(std::exchange(other.event_, nullptr)) {}
+    : block_(std::exchange(other.block_, nullptr)), event_(std::exchange(other.event_, nullptr)) {}
 
 Staged::~Staged() {
   if (block_ == nullptr) return;
@@ -139,7 +137,7 @@ Staged::~Staged() {
   } catch (...) {  // a broken device touches nothing any more
   }
   runtime().destroy_event(event_);
-  pinned_pool().release(block_, bytes_);
+  pinned_pool().release(block_);
 }
 
 // A batch of a step goes up whole and waits for nothing; a larger arena by way of two buffers, for what is staged stays

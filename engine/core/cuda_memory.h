@@ -32,7 +32,6 @@ class Staged {
   void wait() const { kernels::cuda::runtime().wait(event_); }
 
  private:
-  std::size_t bytes_;
   void* block_;
   kernels::cuda::Event event_ = nullptr;
 };

@@ -68,12 +68,7 @@ void run(const ConvPlan& plan, Device device, const ConvOperands& operands) {
   Tensor& workspace = cache().workspace;
   const auto needed = static_cast<std::int64_t>(plan.workspace);
   if (needed > 0 && (!workspace.defined() || workspace.size() < needed || workspace.device() != device)) {
-    if (workspace.defined()) {  // the old block goes back to the system: a tensor of its size is not likely to come
-      const Device of = workspace.device();
-      const std::size_t bytes = workspace.bytes();
-      workspace = Tensor();
-      pool_of(of).trim(bytes);
-    }
+    workspace = Tensor();  // its memory can be part of the larger one's
     workspace = Tensor::empty({needed}, Dtype::u8, device);
   }
   ConvOperands given = operands;

@@ -19,6 +19,7 @@ class CountingSystem : public SystemAllocator {
     peak = std::max(peak, held += bytes);
     return std::aligned_alloc(4096, (bytes + 4095) / 4096 * 4096);
   }
+  std::size_t segment(std::size_t bytes) const override { return bytes; }
   void release(void* block, std::size_t bytes) noexcept override {
     held -= bytes;
     std::free(block);

@@ -18,6 +18,7 @@ namespace {
 
 constexpr std::size_t kZone = 4096;
 constexpr std::size_t kHuge = std::size_t{2} << 20;
+constexpr std::size_t kUnit = 512;  // of the pool's blocks, and what it poisons behind them
 
 /// Puts a zone of poison before and behind every block.
 class GuardedSystem : public SystemAllocator {
@@ -34,6 +35,7 @@ class GuardedSystem : public SystemAllocator {
     return base + align;
   }
 
+  std::size_t segment(std::size_t bytes) const override { return bytes; }
   void release(void* block, std::size_t) noexcept override {
     const std::lock_guard lock(mutex_);
     const auto found = std::ranges::find_if(blocks_, [&](const Block& b) { return b.begin == block; });
@@ -168,8 +170,8 @@ bool slack_intact(const Tensor& tensor) {
   if (!tensor.defined() || !tensor.dense()) return true;
   const std::size_t bytes = static_cast<std::size_t>(tensor.size()) * kernels::size_of(tensor.dtype());
   const auto* begin = tensor.data<std::byte>();
-  if (reinterpret_cast<std::uintptr_t>(begin) % kZone != 0) return true;  // inside a larger block
-  const std::size_t end = (bytes + kZone - 1) / kZone * kZone;
+  if (reinterpret_cast<std::uintptr_t>(begin) % kUnit != 0) return true;  // inside a larger block
+  const std::size_t end = (bytes + kUnit - 1) / kUnit * kUnit + kUnit;
   return all_poison(begin + bytes, end - bytes);
 }
 

@@ -46,7 +46,7 @@ class PoisonScope {
 /// Blocks of cpu_pool() that were written before their beginning or behind their end, since the process began. The
 /// first call (PoisonScope makes it) puts guards round every block from then on.
 int broken_block_guards();
-/// True if the bytes behind a tensor that fills a block of its own, up to the next 4 KiB, are still poison.
+/// True if the bytes that the pool poisoned behind a tensor with a block of its own (PoisonScope) are still poison.
 bool slack_intact(const Tensor& tensor);
 
 /// sum (a-b)^2 / sum b^2; sum a^2 where b is all zero; infinite if the sizes differ or anything is not finite.

@@ -41,7 +41,7 @@ TEST_F(CudaUpload, OfALargeArenaLeavesTwoBuffersPinned) {
   struct Block {
     std::size_t bytes;
     void* data = pool_of(kCuda).allocate(bytes);
-    ~Block() { pool_of(kCuda).release(data, bytes); }
+    ~Block() { pool_of(kCuda).release(data); }
   } const block{bytes};
   for (int i = 0; i < 3; ++i) upload(block.data, kCuda, from.data(), bytes);
   EXPECT_LE(pinned(), 16 * kMiB);
