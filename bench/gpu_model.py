@@ -108,9 +108,10 @@ class Step:
         self.add("normalize_images_kernel", self.pixels(0) * 3, self.pixels(0) * 8 * self.a, self.pixels(0) * 6)
 
     def conv_norm_act(self, level, Cin, Cout, pool=False, kernel=3, stride=1, residual=False, slices=False,
-                      joins=False):
+                      joins=False, again=False):
         """level: of the output. residual: something is added before the ReLU. slices: x is part of a wider tensor, and
-        copied for convolutions that take none. joins: the gradient of x is added to that of its other use."""
+        copied for convolutions that take none. joins: the gradient of x is added to that of its other use. again: x is
+        not kept, but made again from what the norm before it read."""
         a, px, taps = self.a, self.pixels(level), kernel * kernel
         first = Cin == 3
         self.operand(Cout * taps * Cin)
@@ -140,6 +141,8 @@ class Step:
             self.add("norm_act_reduce_kernel", incoming + 16 * Cout, partials, 8 * px * Cout)
             self.add("combine_kernel", partials + 4 * Cout, 16 * Cout)
             self.add("norm_act_apply_kernel", incoming + 24 * Cout, y + (y if residual else 0), 9 * px * Cout)
+            if again:
+                self.add("norm_act_forward_kernel", x + 16 * Cin, x, 5 * px * Cin)
             if slices:
                 self.copy(x // a, a, False)
             self.product("convolution backward_weights", x + y, w, flops, what)
@@ -185,7 +188,7 @@ class UNet(Step):
 
     def double_conv(self, level, Cin, middle, Cout, pool=False):
         self.conv_norm_act(level, Cin, middle)
-        self.conv_norm_act(level, middle, Cout, pool)
+        self.conv_norm_act(level, middle, Cout, pool, again=level < 2)
 
     def up_by_products(self, level, Cin, Cout):
         """From the level below."""

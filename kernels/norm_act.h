@@ -44,7 +44,7 @@ void norm_act_forward(const NormActSpec& spec, ConstView x, ConstView gamma, Con
                       ConstView rstd, ConstView residual, View y, View pooled);
 
 /// Either of dy and dpooled may be empty, not both. Any of dx, dgamma, dbeta, dresidual may be empty: it is not wanted.
-/// All are overwritten.
+/// All are overwritten. dx may be x itself.
 void norm_act_backward(const NormActSpec& spec, ConstView x, ConstView gamma, ConstView beta, ConstView mean,
                        ConstView rstd, ConstView residual, ConstView dy, ConstView dpooled, View dx, View dgamma,
                        View dbeta, View dresidual, void* scratch);

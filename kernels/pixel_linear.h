@@ -17,7 +17,7 @@ namespace cpu {
 
 /// bias may be empty.
 void pixel_linear_forward(ConstView x, ConstView weights, ConstView bias, View y);
-/// Any of dx, dweights, dbias may be empty: it is not wanted. The others are overwritten.
+/// Any of dx, dweights, dbias may be empty: it is not wanted. The others are overwritten. dx may be x itself.
 /// scratch: pixel_linear_scratch bytes, 64-byte aligned.
 void pixel_linear_backward(ConstView x, ConstView weights, ConstView dy, View dx, View dweights, View dbias,
                            void* scratch);

@@ -104,10 +104,10 @@ ResNet34UNet::BasicBlock::BasicBlock(Parameters& parameters, const std::string& 
 Var ResNet34UNet::BasicBlock::forward(Tape& tape, const Var& x, const Tensor& out) const {
   nn::ConvNormAct::Options shortcut, sum;
   shortcut.relu = false;
-  const Var h = first.forward(tape, x);
+  Var h = first.forward(tape, x);
   sum.residual = downsample ? downsample->forward(tape, x, shortcut).y : x;
   sum.out = out;
-  return second.forward(tape, h, sum).y;
+  return second.forward(tape, std::move(h), sum).y;
 }
 
 ResNet34UNet::DecoderBlock::DecoderBlock(Parameters& parameters, const std::string& name, std::int64_t Cin,
@@ -194,8 +194,8 @@ Var ResNet34UNet::forward(Tape& tape, const Var& images) {
     x = skip[block].defined() ? join(tape, cat[block], {up, skip[block]}) : up;
     cat[block] = Tensor();
     skip[block] = Var();
-    x = decoder_[static_cast<std::size_t>(block)].first.forward(tape, x);
-    x = decoder_[static_cast<std::size_t>(block)].second.forward(tape, x);
+    x = decoder_[static_cast<std::size_t>(block)].first.forward(tape, std::move(x));
+    x = decoder_[static_cast<std::size_t>(block)].second.forward(tape, std::move(x));
   }
   return pad_or_crop(tape, head_->forward(tape, x), height, width);  // [N,height,width,classes]
 }

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cmath>
+#include <utility>
 
 #include "engine/core/error.h"
 
@@ -126,6 +127,12 @@ Var UNet::forward(Tape& tape, const Var& images) {
 
   // Each level's features are written straight into the left half of the tensor that the decoder reads, and the
   // upsampled ones into the right half: concatenation costs nothing, forward or backward.
+  // Between the convolutions of a pair. Where features are widest a pass more is worth their memory on a GPU, too.
+  const auto between = [](int level) {
+    nn::ConvNormAct::Options out;
+    out.recompute = level < 2;
+    return out;
+  };
   std::array<Tensor, kDepth> cat;
   std::array<Var, kDepth> skip;
   for (int level = 0; level < kDepth; ++level) {
@@ -133,15 +140,15 @@ Var UNet::forward(Tape& tape, const Var& images) {
     const Shape& s = x.shape();
     cat[level] = Tensor::empty({s[0], s[1], s[2], 2 * C}, x.value.dtype(), x.value.device());
     nn::ConvNormAct::Options options;
-    x = down_[level].first.forward(tape, x);  // [N,H,W,C]
+    x = down_[level].first.forward(tape, std::move(x), between(level)).y;  // [N,H,W,C]
     options.out = cat[level].slice(0, C);
     options.pool = true;
-    const NormActResult second = down_[level].second.forward(tape, x, options);
+    const NormActResult second = down_[level].second.forward(tape, std::move(x), options);
     skip[level] = second.y;  // [N,H,W,C]
     x = second.pooled;       // [N,H/2,W/2,C]
   }
-  x = down_[kDepth].first.forward(tape, x);
-  x = down_[kDepth].second.forward(tape, x);  // [N,H/16,W/16,bottom]
+  x = down_[kDepth].first.forward(tape, std::move(x));
+  x = down_[kDepth].second.forward(tape, std::move(x));  // [N,H/16,W/16,bottom]
   for (int level = kDepth - 1; level >= 0; --level) {
     const int step = kDepth - 1 - level;
     const std::int64_t C = width_[level];
@@ -150,8 +157,8 @@ Var UNet::forward(Tape& tape, const Var& images) {
     x = join(tape, cat[level], {skip[level], up});  // [N,H,W,2C]
     cat[level] = Tensor();
     skip[level] = Var();
-    x = merge_[step].first.forward(tape, x);
-    x = merge_[step].second.forward(tape, x);  // [N,H,W,C], half of it if bilinear
+    x = merge_[step].first.forward(tape, std::move(x), between(level)).y;
+    x = merge_[step].second.forward(tape, std::move(x));  // [N,H,W,C], half of it if bilinear
   }
   return pad_or_crop(tape, head_->forward(tape, x), height, width);  // [N,height,width,classes]
 }

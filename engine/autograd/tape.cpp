@@ -72,6 +72,11 @@ Tensor Tape::gradient_target(VarId id) const {
   return Tensor::empty(target.shape, target.dtype, target.device);
 }
 
+Tensor Tape::gradient_target(VarId id, const Tensor& value) const {
+  if (id == kConstant || slot(id).parameters != nullptr || !value.sole() || !value.dense()) return gradient_target(id);
+  return value;
+}
+
 void Tape::add_gradient(VarId id, const Tensor& gradient) {
   if (id == kConstant || !gradient.defined()) return;
   Slot& target = slots_[static_cast<std::size_t>(id)];

@@ -11,6 +11,7 @@
 #include <initializer_list>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/autograd/parameters.h"
@@ -41,6 +42,8 @@ class Kept {
  public:
   explicit Kept(const Var& var) : value_(var.again ? Tensor() : var.value), again_(var.again) {}
   Tensor value() const { return again_ ? (*again_)() : value_; }
+  /// The last use: nobody holds it here any more.
+  Tensor take() { return again_ ? (*std::exchange(again_, nullptr))() : std::exchange(value_, Tensor()); }
 
  private:
   Tensor value_;
@@ -97,6 +100,9 @@ class Tape {
   /// its slice of the arena. Undefined for a constant: that gradient is not wanted. Must be handed to add_gradient once
   /// written.
   Tensor gradient_target(VarId id) const;
+  /// The same for the input of an op that can write the gradient over the input itself: its memory, unless somebody
+  /// else holds it.
+  Tensor gradient_target(VarId id, const Tensor& value) const;
   /// A gradient for an input: the first is kept as it is (it may be a pitched view), a second is added to it.
   void add_gradient(VarId id, const Tensor& gradient);
 

@@ -39,6 +39,8 @@ class Tensor {
   /// Elements between neighbouring rows of the last size.
   std::int64_t pitch() const { return pitch_; }
   bool dense() const { return pitch_ == shape_.channels(); }
+  /// Nobody else holds this memory or a part of it.
+  bool sole() const { return storage_.use_count() == 1; }
 
   /// Channels [begin, end) of every pixel; shares memory, keeps the pitch.
   Tensor slice(std::int64_t begin, std::int64_t end) const;

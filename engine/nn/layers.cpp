@@ -90,20 +90,22 @@ ConvNormAct::ConvNormAct(Parameters& parameters, const std::string& conv, const 
   options_.pad = kernel / 2;
 }
 
-NormActResult ConvNormAct::forward(Tape& tape, const Var& x, const Options& options) const {
+NormActResult ConvNormAct::forward(Tape& tape, Var x, const Options& options) const {
   const bool in_one =
       x.value.device().is_cpu() || (!options.pool && !options.out.defined() && !options.residual.defined());
   const bool folds = !learns(tape) && !x.wants_gradient() && !options.residual.wants_gradient() && in_one;
-  const NormActResult result = folds ? forward_folded(tape, x, options) : forward_in_two(tape, x, options);
+  const NormActResult result = folds ? forward_folded(tape, x, options) : forward_in_two(tape, std::move(x), options);
   tape.show(*parameters_, gamma_, result.y.value);
   return result;
 }
 
 bool ConvNormAct::learns(const Tape& tape) const { return tape.recording() && parameters_->trainable(gamma_); }
 
-NormActResult ConvNormAct::forward_in_two(Tape& tape, const Var& x, const Options& options) const {
+NormActResult ConvNormAct::forward_in_two(Tape& tape, Var x, const Options& options) const {
   const Var weight = as_wide_as_images(tape, tape.operand(*parameters_, weight_), x);
   const Var conv = conv2d(tape, x, weight, Var(), options_);
+  const bool on_cpu = x.value.device().is_cpu();
+  x = Var();
   NormActOptions norm;
   norm.relu = options.relu;
   norm.pool = options.pool;
@@ -111,8 +113,7 @@ NormActResult ConvNormAct::forward_in_two(Tape& tape, const Var& x, const Option
   norm.out = options.out;
   norm.training = learns(tape);
   norm.epsilon = kEpsilon;
-  // A slice keeps the tensor it belongs to alive anyway. On a GPU time is dearer than memory.
-  norm.recompute = x.value.device().is_cpu() && !options.out.defined();
+  norm.recompute = !options.out.defined() && (options.recompute || on_cpu);
   return norm_act(tape, conv, tape.param(*parameters_, gamma_), tape.param(*parameters_, beta_),
                   norm.training ? parameters_->record_statistics(stats_) : parameters_->running(stats_), norm);
 }

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "engine/ops/ops.h"
 
@@ -82,16 +83,18 @@ class ConvNormAct {
     bool pool = false;  // also the 2x2 max-pool
     Var residual;       // added before the ReLU
     bool relu = true;
+    bool recompute = false;  // backward makes the result again instead of keeping it; on the CPU it does so anyway
   };
 
   ConvNormAct(Parameters& parameters, const std::string& conv, const std::string& norm, std::int64_t Cin,
               std::int64_t Cout, std::int64_t kernel = 3, std::int64_t stride = 1, std::optional<Init> weight = {});
-  NormActResult forward(Tape& tape, const Var& x, const Options& options) const;
-  Var forward(Tape& tape, const Var& x) const { return forward(tape, x, Options()).y; }
+  /// x is let go as soon as the convolution has read it: who moves it in has its memory back for the result.
+  NormActResult forward(Tape& tape, Var x, const Options& options) const;
+  Var forward(Tape& tape, Var x) const { return forward(tape, std::move(x), Options()).y; }
 
  private:
   bool learns(const Tape& tape) const;
-  NormActResult forward_in_two(Tape& tape, const Var& x, const Options& options) const;
+  NormActResult forward_in_two(Tape& tape, Var x, const Options& options) const;
   NormActResult forward_folded(Tape& tape, const Var& x, const Options& options) const;
 
   Parameters* parameters_;

@@ -81,7 +81,7 @@ NormActResult norm_act(Tape& tape, const Var& x, const Var& gamma, const Var& be
     const Tensor dy = tape.take_gradient(y_id);
     const Tensor dpooled = tape.take_gradient(pooled_id);
     if (!dy.defined() && !dpooled.defined()) return;
-    const Tensor dx = tape.gradient_target(x_id);
+    const Tensor dx = tape.gradient_target(x_id, x);
     const Tensor dgamma = tape.gradient_target(gamma.id);
     const Tensor dbeta = tape.gradient_target(beta.id);
     const Tensor dresidual = tape.gradient_target(residual.id);

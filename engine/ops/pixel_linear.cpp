@@ -28,12 +28,12 @@ Var pixel_linear(Tape& tape, const Var& x, const Var& weight, const Var& bias) {
 
   const Var result = tape.output(y, {&x, &weight, &bias});
   if (!result.wants_gradient()) return result;
-  tape.record([&tape, kept = Kept(x), x_id = x.id, weight = weight, bias_id = bias.id, y_id = result.id, K] {
+  tape.record([&tape, kept = Kept(x), x_id = x.id, weight = weight, bias_id = bias.id, y_id = result.id, K]() mutable {
     const Tensor dy = tape.take_gradient(y_id);
     if (!dy.defined()) return;
     const Tensor dense_dy = dy.dense() ? dy : dy.clone();
-    const Tensor input = kept.value();
-    const Tensor dx = tape.gradient_target(x_id);
+    const Tensor input = kept.take();
+    const Tensor dx = tape.gradient_target(x_id, input);
     const Tensor dweight = tape.gradient_target(weight.id);
     const Tensor dbias = tape.gradient_target(bias_id);
     const Scratch scratch(

@@ -188,7 +188,7 @@ void norm_act_backward(const NormActSpec& spec, ConstView x, ConstView gamma, Co
     run.dpooled_pitch = dpooled.pitch;
     run.dx = dx.as<T>();
     run.dx_pitch = dx.pitch;
-    run.stream_dx = worth_streaming(dx);
+    run.stream_dx = worth_streaming(dx) && dx.data != x.data;  // over x it finds its lines in the cache
     run.dresidual = dresidual.as<T>();
     run.dresidual_pitch = dresidual.pitch;
     const RowCut rows(x, static_cast<bool>(dpooled));

@@ -57,7 +57,7 @@ void pixel_linear_backward(ConstView x, ConstView weights, ConstView dy, View dx
     run.weights = weights.as<A>();
     run.dy = dy.as<A>();
     run.dx = dx.as<T>();
-    run.stream_dx = dx && worth_streaming(dx);
+    run.stream_dx = dx && worth_streaming(dx) && dx.data != x.data;
     const Blocks blocks = pixel_blocks(x, K);
     const std::int64_t sums = K * (C + 1);  // of one block: dweights, then dbias
     double* partials = static_cast<double*>(scratch);

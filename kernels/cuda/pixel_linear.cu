@@ -154,12 +154,11 @@ __device__ inline Slopes<KT> slopes_of(const float* dy, std::int64_t pixel, int 
 }
 
 /// partial: of every stretch of pixels (grid.x) dweights [K,C], then dbias [K]; null: not wanted. grid.y: groups of
-/// chunks. dx, if wanted, is written by the blocks of the first outputs.
+/// chunks. dx, if wanted, is written by the blocks of the first outputs; it may be x where there are no others.
 template <class T, int N, int KT>
 __global__ void __launch_bounds__(kBlockThreads)
-    pixel_linear_backward_kernel(const T* __restrict__ x, const float* __restrict__ weights,
-                                 const float* __restrict__ dy, T* __restrict__ dx, double* __restrict__ partial,
-                                 int pixels, int per_block, int C, int K) {
+    pixel_linear_backward_kernel(const T* x, const float* __restrict__ weights, const float* __restrict__ dy, T* dx,
+                                 double* __restrict__ partial, int pixels, int per_block, int C, int K) {
   __shared__ float sums[warps][32 * KT * N];
   __shared__ float bias_sums[warps][KT];
   const int chunks = C / N, first = exact<KT> ? 0 : static_cast<int>(blockIdx.z) * kOutputsAtOnce;
@@ -319,12 +318,21 @@ void pixel_linear_backward(ConstView x, ConstView weights, ConstView dy, View dx
     with_chunks<full<T>>(
         [&](auto chunk) {
           constexpr int N = decltype(chunk)::value;
-          Tile cut = cut_backward(x.pixels(), C / N);
-          cut.grid.z = output_groups(K);
-          with_outputs(K, dy, [&](auto outputs) {
-            launch(pixel_linear_backward_kernel<T, N, decltype(outputs)::value>, cut.grid, cut.block, x.as<T>(),
-                   weights.as<float>(), dy.as<float>(), dx.as<T>(), partial, cut.items, cut.per_block, C, K);
-          });
+          const Tile cut = cut_backward(x.pixels(), C / N);
+          const auto pass = [&](T* to, double* sums, unsigned groups) {
+            const Grid grid{cut.grid.x, cut.grid.y, groups};
+            with_outputs(K, dy, [&](auto outputs) {
+              launch(pixel_linear_backward_kernel<T, N, decltype(outputs)::value>, grid, cut.block, x.as<T>(),
+                     weights.as<float>(), dy.as<float>(), to, sums, cut.items, cut.per_block, C, K);
+            });
+          };
+          const unsigned groups = output_groups(K);
+          if (groups > 1 && dx.data == x.data) {  // all have to read x before it is overwritten
+            if (partial != nullptr) pass(nullptr, partial, groups);
+            pass(dx.as<T>(), nullptr, 1);
+          } else {
+            pass(dx.as<T>(), partial, groups);
+          }
           if (partial == nullptr) return;
           sum_columns(partial, 1, cut.grid.x, K * (C + 1), K * (C + 1),
                       StoreGradients{dweights.as<float>(), dbias.as<float>(), K * C});

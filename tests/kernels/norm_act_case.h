@@ -30,6 +30,7 @@ struct NormActResults {
 
 struct Wanted {
   bool dx = true, dgamma = true, dbeta = true, dresidual = true;
+  bool over_x = false;  // dx is written where x is
 };
 
 struct NormActInputs {
@@ -88,7 +89,7 @@ inline NormActResults run_norm_act(Dtype dtype, Shape shape, const NormActOption
                         options.with_y ? y.view() : none, options.pool ? pool.view() : none);
   cpu::norm_act_backward(spec, x.view(), gamma.view(), beta.view(), mean.view(), rstd.view(), residual_view,
                          options.with_y ? dy.view() : none, options.pool ? dpool.view() : none,
-                         wanted.dx ? dx.view() : none, wanted.dgamma ? dgamma.view() : none,
+                         wanted.over_x ? x.view() : wanted.dx ? dx.view() : none, wanted.dgamma ? dgamma.view() : none,
                          wanted.dbeta ? dbeta.view() : none,
                          wanted.dresidual && options.residual ? dresidual.view() : none, scratch.view().data);
   NormActResults results;
@@ -97,7 +98,7 @@ inline NormActResults run_norm_act(Dtype dtype, Shape shape, const NormActOption
   results.unbiased_var = unbiased_var.values();
   results.y = y.values();
   results.pooled = pool.values();
-  results.dx = dx.values();
+  results.dx = (wanted.over_x ? x : dx).values();
   results.dgamma = dgamma.values();
   results.dbeta = dbeta.values();
   results.dresidual = dresidual.values();

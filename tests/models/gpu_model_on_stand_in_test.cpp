@@ -143,7 +143,7 @@ TEST(GpuModelOfTheUsualWidth, NamesLaunchesTimeAndBounds) {
   };
   if (run("--help").status == 127) GTEST_SKIP() << "python3 is absent";
   const std::string usual = run("").output;
-  EXPECT_NE(usual.find("row: model, a step | 200 x, "), std::string::npos) << usual;
+  EXPECT_NE(usual.find("row: model, a step | 204 x, "), std::string::npos) << usual;
   EXPECT_NE(usual.find("row: model of a step | unet, base 64, 256x256, N=32, bf16, H100: "), std::string::npos)
       << usual;
   EXPECT_NE(usual.find("row: model, combine_kernel | 40 x, "), std::string::npos) << usual;

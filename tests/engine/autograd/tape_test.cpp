@@ -69,6 +69,30 @@ TEST(Tape, FreesWhatANodeSavedAsItUnwinds) {
   }
 }
 
+TEST(Tape, AGradientTakesTheMemoryOfAValueThatNobodyElseHolds) {
+  Tape tape;
+  const Shape shape{1, 4, 4, 3};
+  Parameters parameters(Dtype::f64);
+  const ParamId parameter = parameters.add("w", shape, {.bound = 1});
+  parameters.initialize(0);
+  const Var x = tape.leaf(ones(shape)), y = relu(tape, x), w = tape.param(parameters, parameter);
+  Tensor value = ones(shape);
+  const auto place = [&](const Var& of, const Tensor& spare) {
+    return tape.gradient_target(of.id, spare).data<void>();
+  };
+  EXPECT_EQ(place(y, value), value.data<void>());
+  {
+    const Tensor same = value;
+    EXPECT_NE(place(y, value), value.data<void>()) << "two hold it";
+  }
+  EXPECT_NE(place(w, value), value.data<void>()) << "a parameter's gradient has a place of its own";
+  EXPECT_EQ(place(tape.input(value), value), nullptr) << "a constant has none";
+  const Tensor part = value.slice(0, 2);
+  EXPECT_NE(place(y, value), value.data<void>()) << "a slice is still there";
+  value = ones({1, 4, 4, 5}).slice(1, 4);
+  EXPECT_NE(place(y, value), value.data<void>()) << "what lies between its pixels is not the gradient's";
+}
+
 TEST(Tape, HoldsNothingAfterBackward) {
   const std::size_t before = cpu_pool().stats().in_use;
   {

@@ -84,6 +84,25 @@ TEST(NormAct, OnePixelNormalisesToBeta) {
   }
 }
 
+TEST(NormAct, DxMayBeX) {
+  small_and_streamed([&] {
+    for (const Dtype dtype : dtypes()) {
+      for (const Shape shape : {Shape{2, 7, 9, 24}, Shape{1, 6, 5, 35}, Shape{2, 64, 48, 32}}) {
+        for (const NormActOptions& options : all_options()) {
+          SCOPED_TRACE(std::string(name_of(dtype)) + " " + shape.text() + " " + options.text());
+          const NormActInputs in(31, dtype, shape);
+          const NormActResults apart = run_norm_act(dtype, shape, options, in);
+          const NormActResults over = run_norm_act(dtype, shape, options, in, {.over_x = true});
+          expect_same(over.dx, apart.dx);
+          expect_same(over.dgamma, apart.dgamma);
+          expect_same(over.dresidual, apart.dresidual);
+          if (HasFailure()) return;
+        }
+      }
+    }
+  });
+}
+
 TEST(NormAct, WritesOnlyWhatIsWanted) {
   const Shape shape{2, 5, 6, 35};
   for (const Dtype dtype : dtypes()) {

@@ -33,16 +33,16 @@ NormActResults run_on_device(Dtype dtype, Shape shape, const NormActOptions& opt
                          if_wanted(options.pool, pool));
   cuda::norm_act_backward(spec, x.view(), gamma.view(), beta.view(), mean.view(), rstd.view(),
                           if_wanted(options.residual, residual), if_wanted(options.with_y, dy),
-                          if_wanted(options.pool, dpool), if_wanted(wanted.dx, dx), if_wanted(wanted.dgamma, dgamma),
-                          if_wanted(wanted.dbeta, dbeta), if_wanted(wanted.dresidual && options.residual, dresidual),
-                          scratch.data());
+                          if_wanted(options.pool, dpool), wanted.over_x ? x.view() : if_wanted(wanted.dx, dx),
+                          if_wanted(wanted.dgamma, dgamma), if_wanted(wanted.dbeta, dbeta),
+                          if_wanted(wanted.dresidual && options.residual, dresidual), scratch.data());
   NormActResults out;
   out.mean = mean.values();
   out.rstd = rstd.values();
   out.unbiased_var = unbiased_var.values();
   out.y = y.values();
   out.pooled = pool.values();
-  out.dx = dx.values();
+  out.dx = (wanted.over_x ? x : dx).values();
   out.dgamma = dgamma.values();
   out.dbeta = dbeta.values();
   out.dresidual = dresidual.values();
@@ -144,6 +144,23 @@ TEST_F(CudaNormAct, OnePixelNormalisesToBeta) {
     for (std::size_t c = 0; c < 24; ++c) EXPECT_EQ(got.y[c], stored(dtype, in.beta[c]));
     expect_same(got.dx, Values(24, 0));
     expect_same(got.dbeta, in.dy);
+  }
+}
+
+TEST_F(CudaNormAct, DxMayBeX) {
+  for (const Dtype dtype : device_dtypes()) {
+    for (const Shape shape : {Shape{2, 7, 9, 24}, Shape{1, 6, 5, 35}, Shape{2, 63, 45, 8}}) {
+      for (const NormActOptions& options : all_options({0, 5})) {
+        SCOPED_TRACE(std::string(name_of(dtype)) + " " + shape.text() + " " + options.text());
+        const NormActInputs in(31, dtype, shape);
+        const NormActResults apart = run_on_device(dtype, shape, options, in);
+        const NormActResults over = run_on_device(dtype, shape, options, in, {.over_x = true});
+        expect_same(over.dx, apart.dx);
+        expect_same(over.dgamma, apart.dgamma);
+        expect_same(over.dresidual, apart.dresidual);
+        if (HasFailure()) return;
+      }
+    }
   }
 }
 

@@ -53,6 +53,16 @@ TEST_F(CudaProducts, PixelLinearIsTheCpus) {
         expect_same(dw_alone.values(), dw.values());
         expect_same(db_alone.values(), db.values());
         expect_same(dx_alone.values(), dx.values());
+
+        DeviceTensor over(dtype, shape, x);  // dx is written where x is
+        cuda::pixel_linear_backward(over.view(), tw.view(), tdy.view(), over.view(), dw_alone.view(), db_alone.view(),
+                                    scratch.data());
+        expect_same(over.values(), dx.values());
+        expect_same(dw_alone.values(), dw.values());
+        expect_same(db_alone.values(), db.values());
+        DeviceTensor dx_over(dtype, shape, x);
+        cuda::pixel_linear_backward(dx_over.view(), tw.view(), tdy.view(), dx_over.view(), {}, {}, nullptr);
+        expect_same(dx_over.values(), dx.values());
       }
     }
   }
