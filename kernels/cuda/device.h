@@ -37,6 +37,16 @@ __device__ inline float rounded(float value) {
   return to_float(from_float<T>(value));
 }
 
+/// Both as T stores them.
+template <class T>
+__device__ inline void round_pair(float& a, float& b) {
+  if constexpr (sizeof(T) == 2) {
+    const std::uint32_t pair = pack_bf16(a, b);
+    a = __uint_as_float(pair << 16);
+    b = __uint_as_float(pair & 0xffff0000u);
+  }
+}
+
 /// Elements of a 16-byte access.
 template <class T>
 inline constexpr int full = 16 / static_cast<int>(sizeof(T));

@@ -85,18 +85,16 @@ __device__ inline void store_group(T* to, std::int64_t pitch, const Group& group
   }
 }
 
-/// The place of the first maximum, in scan order; NaN wins, and of several the last.
-__device__ inline int winner_of(const float (&window)[4]) {
-  int winner = 0;
-  float best = window[0];
-#pragma unroll
-  for (int k = 1; k < 4; ++k) {
-    if (window[k] > best || window[k] != window[k]) {
-      winner = k;
-      best = window[k];
-    }
-  }
-  return winner;
+/// Adds `gradient` to that of the window's first maximum, in scan order; NaN wins, and of several the last.
+__device__ inline void add_to_winner(const float (&window)[4], float gradient, float (&to)[4]) {
+  const auto beats = [](float later, float earlier) { return later > earlier || later != later; };
+  const bool second = beats(window[1], window[0]), fourth = beats(window[3], window[2]);
+  const bool below = beats(fourth ? window[3] : window[2], second ? window[1] : window[0]);
+  const float above_gets = below ? 0 : gradient, below_gets = below ? gradient : 0;
+  to[0] += second ? 0 : above_gets;
+  to[1] += second ? above_gets : 0;
+  to[2] += fourth ? 0 : below_gets;
+  to[3] += fourth ? below_gets : 0;
 }
 
 __device__ inline float maximum_of(const float (&window)[4]) {

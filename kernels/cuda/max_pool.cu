@@ -46,9 +46,10 @@ __global__ void __launch_bounds__(kBlockThreads) max_pool_backward_kernel(MaxPoo
 #pragma unroll
         for (int m = 0; m < M; ++m) {
           const int k = first + m;
-          const int winner = winner_of({x[0][k], x[1][k], x[2][k], x[3][k]});
+          float to[4] = {};
+          add_to_winner({x[0][k], x[1][k], x[2][k], x[3][k]}, dy[k], to);
 #pragma unroll
-          for (int i = 0; i < 4; ++i) routed[i][m] = i == winner ? dy[k] : 0;
+          for (int i = 0; i < 4; ++i) routed[i][m] = to[i];
         }
 #pragma unroll
         for (int i = 0; i < 4; ++i) dx[i].put(first, routed[i]);

@@ -65,8 +65,8 @@ struct Incoming {
 
   /// dz of channel first + k, the gradients of y and of the pooled image where the ReLU was open; and x - mean.
   template <int M>
-  __device__ void gradient(const NormActRun<T>& run, const Group& group, const Normalised<M>& of, int first, int k,
-                           float (&centred)[4], float (&dz)[4]) const {
+  __device__ void gradient(const NormActRun<T>& run, const Normalised<M>& of, int first, int k, float (&centred)[4],
+                           float (&dz)[4]) const {
     float z[4];
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
@@ -78,21 +78,21 @@ struct Incoming {
       }
       dz[i] = dy[i][first + k];
     }
-    if constexpr (Windows) {  // the pool chose among values as stored
-      const int winner = winner_of({stored(run, z[0]), stored(run, z[1]), stored(run, z[2]), stored(run, z[3])});
-#pragma unroll
-      for (int i = 0; i < 4; ++i) dz[i] += group.pooled >= 0 && i == winner ? dpooled[first + k] : 0;
+    if constexpr (Windows) {
+      // The pool chose among values as stored, after the ReLU; where that made them equal, no gradient passes it.
+      float window[4] = {z[0], z[1], z[2], z[3]};
+      round_pair<T>(window[0], window[1]);
+      round_pair<T>(window[2], window[3]);
+      add_to_winner(window, dpooled[first + k], dz);
     }
 #pragma unroll
     for (int i = 0; i < 4; ++i) dz[i] = z[i] <= run.floor ? 0 : dz[i];
   }
-
-  __device__ static float stored(const NormActRun<T>& run, float z) { return rounded<T>(activated(z, run.floor)); }
 };
 
 /// partials [grid.x][2][channels]: sums of dz and of dz * (x - mean).
 template <class T, int N, bool Windows, bool Residual>
-__global__ void __launch_bounds__(kBlockThreads, blocks_at_once(Windows))
+__global__ void __launch_bounds__(kBlockThreads, blocks_at_once(Windows&& Residual))
     norm_act_reduce_kernel(NormActRun<T> run, float* partials) {
   __shared__ float memory[2 * N][kBlockThreads];
   constexpr int M = kChannelsAtOnce<N>;
@@ -105,7 +105,7 @@ __global__ void __launch_bounds__(kBlockThreads, blocks_at_once(Windows))
 #pragma unroll
         for (int k = 0; k < M; ++k) {
           float centred[4], dz[4];
-          in.gradient(run, group, of, first, k, centred, dz);
+          in.gradient(run, of, first, k, centred, dz);
 #pragma unroll
           for (int i = 0; i < 4; ++i) {
             const float inside = group.inside[i] ? dz[i] : 0;
@@ -145,7 +145,7 @@ __global__ void __launch_bounds__(kBlockThreads, blocks_at_once(Windows&& Residu
 #pragma unroll
       for (int k = 0; k < M; ++k) {
         float centred[4], dz[4];
-        in.gradient(run, group, of, first, k, centred, dz);
+        in.gradient(run, of, first, k, centred, dz);
         const float a = through_statistics ? mean_way[k] : 0, b = through_statistics ? deviation_way[k] : 0;
 #pragma unroll
         for (int i = 0; i < 4; ++i) {

@@ -13,26 +13,37 @@ namespace {
 struct Axis {
   int size;  // S
   bool align_corners;
+  float steps, inverse;  // 2S - 1, and 1 / (2S - 1) rounded
 
+  Axis(std::int64_t of, bool corners)
+      : size(static_cast<int>(of)),
+        align_corners(corners),
+        steps(static_cast<float>(2 * of - 1)),
+        inverse(1 / static_cast<float>(2 * of - 1)) {}
+
+  /// whole / (2S - 1), rounded once (Markstein 1990: a quotient corrected by its exact remainder), without the branches
+  /// of a division.
+  __device__ float share(int whole) const {
+    const auto a = static_cast<float>(whole);
+    const float q = a * inverse;
+    return fmaf(fmaf(-q, steps, a), inverse, q);
+  }
   /// The weight of the second neighbour.
-  __device__ float of_even(int k) const {
-    return align_corners ? static_cast<float>(2 * size - 1 - k) / static_cast<float>(2 * size - 1) : 0.75f;
-  }
-  __device__ float of_odd(int k) const {
-    return align_corners ? static_cast<float>(size - 1 - k) / static_cast<float>(2 * size - 1) : 0.25f;
-  }
+  __device__ float of_even(int k) const { return align_corners ? share(2 * size - 1 - k) : 0.75f; }
+  __device__ float of_odd(int k) const { return align_corners ? share(size - 1 - k) : 0.25f; }
 };
 
-/// out = (1 - second_weight) * in[first] + second_weight * in[second]
-struct Taps {
+/// What lies between input i - 1 and input i of an axis, i = 0..S: the outputs 2i - 1 and 2i, which are both
+/// (1 - weight) * in[first] + weight * in[second]. At the edges one of them is not there.
+struct Gap {
   int first, second;
-  float second_weight;
+  float weight[2];
+  bool there[2];
 };
 
-__device__ inline Taps taps_of(const Axis& axis, int out) {
-  const int k = out / 2;
-  if (out % 2 != 0) return {k, min(k + 1, axis.size - 1), axis.of_odd(k)};
-  return k == 0 ? Taps{0, min(1, axis.size - 1), 0} : Taps{k - 1, k, axis.of_even(k)};
+__device__ inline Gap gap_of(const Axis& axis, int i) {
+  const int last = axis.size - 1;
+  return {max(i - 1, 0), min(max(i, 1), last), {axis.of_odd(i - 1), i == 0 ? 0 : axis.of_even(i)}, {i > 0, i <= last}};
 }
 
 /// What input `in` gives to the outputs 2 * in - 1 + j, j = 0..3; 0 for those that are not there.
@@ -44,33 +55,42 @@ __device__ inline void weights_of(const Axis& axis, int in, float (&weight)[4]) 
   weight[3] = last ? 0 : 1 - axis.of_even(in + 1);
 }
 
-/// y [N, 2H, 2W, C] from x [N,H,W,C]; rows, columns: the axes of x.
+/// y [N, 2H, 2W, C] from x [N,H,W,C]; rows, columns: the axes of x. An item is the meeting of a gap between rows with
+/// one between columns: four pixels of y from the same four of x.
 template <class T, int N>
 __global__ void __launch_bounds__(kBlockThreads)
     upsample_forward_kernel(const T* x, std::int64_t x_pitch, Axis rows, Axis columns, T* y, std::int64_t y_pitch,
-                            int pixels, int chunks, int per_block) {
+                            int items, int chunks, int per_block) {
   const int chunk = own_chunk();
   if (chunk >= chunks) return;
-  const Range range = items_of(static_cast<int>(blockIdx.x), pixels, per_block);
+  const Range range = items_of(static_cast<int>(blockIdx.x), items, per_block);
   for (int p = range.begin + static_cast<int>(threadIdx.y); p < range.end; p += static_cast<int>(blockDim.y)) {
-    const int row = p / (2 * columns.size);
-    const Taps h = taps_of(rows, row % (2 * rows.size)), w = taps_of(columns, p % (2 * columns.size));
-    const int image = row / (2 * rows.size) * rows.size;  // its first row
+    const int row = p / (columns.size + 1), j = p - row * (columns.size + 1);
+    const int image = row / (rows.size + 1), i = row - image * (rows.size + 1);
+    const Gap h = gap_of(rows, i), w = gap_of(columns, j);
     const auto at = [&](int in_h, int in_w) {
-      return load<N>(x + (static_cast<std::int64_t>(image + in_h) * columns.size + in_w) * x_pitch + chunk * N);
+      const std::int64_t pixel = (static_cast<std::int64_t>(image) * rows.size + in_h) * columns.size + in_w;
+      return load<N>(x + pixel * x_pitch + chunk * N);
     };
     const Chunk<T, N> in[4] = {at(h.first, w.first), at(h.first, w.second), at(h.second, w.first),
                                at(h.second, w.second)};
-    const float a = 1 - h.second_weight, b = 1 - w.second_weight;
-    const float weight[4] = {a * b, a * w.second_weight, h.second_weight * b, h.second_weight * w.second_weight};
-    float out[N];
+    const std::int64_t first = ((std::int64_t{2} * image * rows.size + 2 * i - 1) * 2 * columns.size) + 2 * j - 1;
 #pragma unroll
-    for (int k = 0; k < N; ++k) {
-      out[k] = weight[0] * in[0][k];
+    for (int v = 0; v < 2; ++v) {
 #pragma unroll
-      for (int i = 1; i < 4; ++i) out[k] = fmaf(weight[i], in[i][k], out[k]);
+      for (int u = 0; u < 2; ++u) {
+        const float a = 1 - h.weight[v], b = 1 - w.weight[u];
+        const float weight[4] = {a * b, a * w.weight[u], h.weight[v] * b, h.weight[v] * w.weight[u]};
+        float out[N];
+#pragma unroll
+        for (int k = 0; k < N; ++k) {
+          out[k] = weight[0] * in[0][k];
+#pragma unroll
+          for (int t = 1; t < 4; ++t) out[k] = fmaf(weight[t], in[t][k], out[k]);
+        }
+        if (h.there[v] && w.there[u]) store(y + (first + v * 2 * columns.size + u) * y_pitch + chunk * N, out);
+      }
     }
-    store(y + p * y_pitch + chunk * N, out);
   }
 }
 
@@ -82,21 +102,25 @@ __global__ void __launch_bounds__(kBlockThreads)
   if (chunk >= chunks) return;
   const Range range = items_of(static_cast<int>(blockIdx.x), pixels, per_block);
   for (int p = range.begin + static_cast<int>(threadIdx.y); p < range.end; p += static_cast<int>(blockDim.y)) {
-    const int row = p / columns.size, w = p % columns.size;
+    const int row = p / columns.size, w = p - row * columns.size, image = row / rows.size, h = row - image * rows.size;
     float down[4], across[4];
-    weights_of(rows, row % rows.size, down);
+    weights_of(rows, h, down);
     weights_of(columns, w, across);
+    // What is not there has weight 0, and is its neighbour that is: all loads are made, and none waits for a branch.
+    const auto there = [](int out, const Axis& axis) { return min(max(out, 0), 2 * axis.size - 1); };
     float sum[N] = {};
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      if (down[i] == 0) continue;
-      const std::int64_t line = (std::int64_t{2} * row - 1 + i) * 2 * columns.size;
+      const std::int64_t line = (std::int64_t{2} * image * rows.size + there(2 * h - 1 + i, rows)) * 2 * columns.size;
+      Chunk<T, N> in[4];
 #pragma unroll
       for (int j = 0; j < 4; ++j) {
-        if (across[j] == 0) continue;
-        const Chunk<T, N> in = load<N>(dy + (line + 2 * w - 1 + j) * dy_pitch + chunk * N);
+        in[j] = load<N>(dy + (line + there(2 * w - 1 + j, columns)) * dy_pitch + chunk * N);
+      }
 #pragma unroll
-        for (int k = 0; k < N; ++k) sum[k] = fmaf(down[i] * across[j], in[k], sum[k]);
+      for (int j = 0; j < 4; ++j) {
+#pragma unroll
+        for (int k = 0; k < N; ++k) sum[k] = fmaf(down[i] * across[j], in[j][k], sum[k]);
       }
     }
     store(dx + p * dx_pitch + chunk * N, sum);
@@ -105,13 +129,12 @@ __global__ void __launch_bounds__(kBlockThreads)
 
 /// small: the image of H x W, of which the axes are.
 template <class Launch>
-void by_chunks(ConstView in, View out, const Extent& small, bool align_corners, Launch&& body) {
+void by_chunks(ConstView in, View out, const Extent& small, std::int64_t items, bool align_corners, Launch&& body) {
   dispatch(in.dtype, [&]<class T>(T type) {
     with_chunks<full<T>>(
         [&](auto lanes) {
-          const Axis rows{static_cast<int>(small.h()), align_corners},
-              columns{static_cast<int>(small.w()), align_corners};
-          body(type, lanes, tile(out.pixels(), out.c() / decltype(lanes)::value, 1), rows, columns);
+          const Axis rows(small.h(), align_corners), columns(small.w(), align_corners);
+          body(type, lanes, tile(items, out.c() / decltype(lanes)::value, 1), rows, columns);
         },
         in, out);
   });
@@ -120,17 +143,20 @@ void by_chunks(ConstView in, View out, const Extent& small, bool align_corners, 
 }  // namespace
 
 void upsample_bilinear_forward(ConstView x, bool align_corners, View y) {
-  by_chunks(x, y, x, align_corners, [&]<class T>(T, auto lanes, const Tile& cut, Axis rows, Axis columns) {
-    launch(upsample_forward_kernel<T, decltype(lanes)::value>, cut.grid, cut.block, x.as<T>(), x.pitch, rows, columns,
-           y.as<T>(), y.pitch, cut.items, cut.chunks, cut.per_block);
-  });
+  require_countable(y.pixels());
+  by_chunks(x, y, x, x.n() * (x.h() + 1) * (x.w() + 1), align_corners,
+            [&]<class T>(T, auto lanes, const Tile& cut, Axis rows, Axis columns) {
+              launch(upsample_forward_kernel<T, decltype(lanes)::value>, cut.grid, cut.block, x.as<T>(), x.pitch, rows,
+                     columns, y.as<T>(), y.pitch, cut.items, cut.chunks, cut.per_block);
+            });
 }
 
 void upsample_bilinear_backward(ConstView dy, bool align_corners, View dx) {
-  by_chunks(dy, dx, dx, align_corners, [&]<class T>(T, auto lanes, const Tile& cut, Axis rows, Axis columns) {
-    launch(upsample_backward_kernel<T, decltype(lanes)::value>, cut.grid, cut.block, dy.as<T>(), dy.pitch, rows,
-           columns, dx.as<T>(), dx.pitch, cut.items, cut.chunks, cut.per_block);
-  });
+  by_chunks(dy, dx, dx, dx.pixels(), align_corners,
+            [&]<class T>(T, auto lanes, const Tile& cut, Axis rows, Axis columns) {
+              launch(upsample_backward_kernel<T, decltype(lanes)::value>, cut.grid, cut.block, dy.as<T>(), dy.pitch,
+                     rows, columns, dx.as<T>(), dx.pitch, cut.items, cut.chunks, cut.per_block);
+            });
 }
 
 }  // namespace unet::kernels::cuda
