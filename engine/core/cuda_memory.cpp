@@ -25,6 +25,10 @@ class DeviceAllocator : public SystemAllocator {
 class PinnedAllocator : public SystemAllocator {
  public:
   void* allocate(std::size_t bytes) override { return runtime().allocate_pinned(bytes); }
+  std::size_t segment(std::size_t bytes) const override {  // nobody else can have what is pinned: no more than is asked
+    constexpr std::size_t kStep = std::size_t{2} << 20;
+    return (bytes + kStep - 1) / kStep * kStep;
+  }
   void release(void* block, std::size_t) noexcept override { runtime().release_pinned(block); }
 };
 

@@ -11,6 +11,12 @@ namespace {
 
 /// Blocks that a multiprocessor shall have room for, where a kernel fits into half of the registers on all chips.
 constexpr int blocks_at_once(bool crowded) { return crowded ? 1 : 2; }
+/// The reduction with windows does on these alone.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800 && __CUDA_ARCH__ < 1000
+constexpr bool kWindowsAreCrowded = false;
+#else
+constexpr bool kWindowsAreCrowded = true;
+#endif
 
 /// The block's place in the order of work, last first: the end of x is what the pass before left in the cache.
 __device__ inline int block_from_the_end() { return static_cast<int>(gridDim.x - 1 - blockIdx.x); }
@@ -92,7 +98,7 @@ struct Incoming {
 
 /// partials [grid.x][2][channels]: sums of dz and of dz * (x - mean).
 template <class T, int N, bool Windows, bool Residual>
-__global__ void __launch_bounds__(kBlockThreads, blocks_at_once(Windows&& Residual))
+__global__ void __launch_bounds__(kBlockThreads, blocks_at_once(Windows && (Residual || kWindowsAreCrowded)))
     norm_act_reduce_kernel(NormActRun<T> run, float* partials) {
   __shared__ float memory[2 * N][kBlockThreads];
   constexpr int M = kChannelsAtOnce<N>;
