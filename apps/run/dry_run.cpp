@@ -47,10 +47,11 @@ Kept kept_by(Loader& loader) {
   return {bytes, static_cast<double>(bytes) / static_cast<double>(all)};
 }
 
-/// Bytes that the system gave to the device's pool.
+/// Bytes that tensors take: of a GPU, what its pool has from it; of the host, which gives what is touched, what they
+/// held at most.
 std::size_t taken(Device device) {
   const PoolStats stats = pool_of(device).stats();
-  return stats.in_use + stats.cached;
+  return device.is_cpu() ? stats.peak : stats.in_use + stats.cached;
 }
 
 /// `peak_before`: of the process before the first step.

@@ -18,6 +18,7 @@ class DeviceAllocator : public SystemAllocator {
  public:
   void* allocate(std::size_t bytes) override { return runtime().allocate(bytes); }
   void release(void* block, std::size_t) noexcept override { runtime().release(block); }
+  bool used_at_once() const override { return false; }
   void fill(void* block, int byte, std::size_t bytes) override { runtime().fill_bytes(block, byte, bytes); }
   std::size_t available() override { return runtime().memory().free; }
 };
@@ -30,6 +31,7 @@ class PinnedAllocator : public SystemAllocator {
     return (bytes + kStep - 1) / kStep * kStep;
   }
   void release(void* block, std::size_t) noexcept override { runtime().release_pinned(block); }
+  bool used_at_once() const override { return false; }
 };
 
 /// Blocks that the device has yet to read, oldest first.

@@ -27,21 +27,12 @@ std::size_t round_up(std::size_t bytes, std::size_t step) { return (bytes + step
 
 std::size_t size_of_block(std::size_t bytes) { return round_up(bytes == 0 ? 1 : bytes, kUnit); }
 
-#if defined(__SANITIZE_ADDRESS__)
-// What is not handed out is out of bounds to AddressSanitizer, as with an allocator of its own.
-void allow(void* begin, std::size_t bytes) { __asan_unpoison_memory_region(begin, bytes); }
-void forbid(void* begin, std::size_t bytes) { __asan_poison_memory_region(begin, bytes); }
-#else
-void allow(void*, std::size_t) {}
-void forbid(void*, std::size_t) {}
-#endif
-
 double mib(std::size_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
 
 class HostAllocator : public SystemAllocator {
  public:
   void* allocate(std::size_t bytes) override {
-    void* segment = std::aligned_alloc(kHuge, bytes);
+    void* segment = std::aligned_alloc(kHuge, round_up(bytes, kHuge));
     if (segment != nullptr) madvise(segment, bytes, MADV_HUGEPAGE);
     return segment;
   }
@@ -55,6 +46,7 @@ class Switch : public SystemAllocator {
  public:
   void* allocate(std::size_t bytes) override { return current_->allocate(bytes); }
   std::size_t segment(std::size_t bytes) const override { return current_->segment(bytes); }
+  bool used_at_once() const override { return current_->used_at_once(); }
   void release(void* block, std::size_t bytes) noexcept override { current_->release(block, bytes); }
   std::size_t available() override { return current_->available(); }
   void set(SystemAllocator* system) { current_ = system != nullptr ? system : &host_; }
@@ -76,6 +68,19 @@ void SystemAllocator::fill(void* block, int byte, std::size_t bytes) { std::mems
 std::size_t SystemAllocator::segment(std::size_t bytes) const {
   return round_up(bytes < kLarge ? bytes : std::max(bytes, kLargeSegment), kHuge);
 }
+
+// What is not handed out is out of bounds to AddressSanitizer, as with an allocator of its own.
+#if defined(__SANITIZE_ADDRESS__)
+void Pool::allow(void* begin, std::size_t bytes) const noexcept {
+  if (system_.used_at_once()) __asan_unpoison_memory_region(begin, bytes);
+}
+void Pool::forbid(void* begin, std::size_t bytes) const noexcept {
+  if (system_.used_at_once()) __asan_poison_memory_region(begin, bytes);
+}
+#else
+void Pool::allow(void*, std::size_t) const noexcept {}
+void Pool::forbid(void*, std::size_t) const noexcept {}
+#endif
 
 Pool::~Pool() { trim_locked(); }
 

@@ -32,6 +32,9 @@ class SystemAllocator {
   virtual void release(void* block, std::size_t bytes) noexcept = 0;
   /// Sets every byte of a block.
   virtual void fill(void* block, int byte, std::size_t bytes);
+  /// Whether a block is no longer used once it has been given back: then AddressSanitizer may watch over what is not
+  /// handed out. A GPU works through a queue.
+  virtual bool used_at_once() const { return true; }
   /// Bytes that the system could still give, for the message.
   virtual std::size_t available() { return 0; }
 };
@@ -83,6 +86,8 @@ class Pool {
     return {block.second.bytes, block.second.segment, block.first};
   }
 
+  void allow(void* begin, std::size_t bytes) const noexcept;
+  void forbid(void* begin, std::size_t bytes) const noexcept;
   Free& free_of(const Block& block) { return free_[block.large ? 1 : 0]; }
   Blocks::iterator block_for(std::size_t size, std::size_t asked);
   void add_segment(std::size_t size, bool large, std::size_t asked);

@@ -49,6 +49,13 @@ TEST_F(DryRun, TellsDataOperationsMemoryAndTimeAndWritesNothing) {
   EXPECT_EQ(names_in(folder_.path()), before);
 }
 
+TEST_F(DryRun, TensorsAreAPartOfTheProcess) {
+  if (sanitized) GTEST_SKIP() << "a sanitizer's own memory comes on top";
+  const ProgramResult result = dry(output_, {"--base-channels", "8", "--image-size", "128"});
+  ASSERT_EQ(result.code, 0) << result.err;
+  EXPECT_LT(number_after(result.out, "the process, "), number_after(result.out, "memory: ")) << result.out;
+}
+
 TEST_F(DryRun, LeavesTheRunOfItsFolderAlone) {
   ASSERT_EQ(run(command(output_)).code, 0);
   const std::string before = state_of(output_);

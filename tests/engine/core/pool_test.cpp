@@ -11,6 +11,10 @@
 #include <utility>
 #include <vector>
 
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#endif
+
 #include "engine/core/rng.h"
 #include "engine/core/tensor.h"
 #include "tests/support/tensors.h"
@@ -29,7 +33,7 @@ class LimitedSystem : public SystemAllocator {
     sizes.push_back(bytes);
     if (held + bytes > limit_) return nullptr;
     held += bytes;
-    return std::aligned_alloc(4096, bytes);
+    return std::aligned_alloc(512, bytes);
   }
   std::size_t segment(std::size_t bytes) const override { return exact_ ? bytes : SystemAllocator::segment(bytes); }
   void release(void* block, std::size_t bytes) noexcept override {
@@ -262,6 +266,24 @@ TEST(Pool, PoisonIsNaNInEveryFloat) {
     std::memset(block, 0, 64);
     pool.release(block);
   }
+}
+
+TEST(Pool, AddressSanitizerWatchesWhatIsNotHandedOut) {
+#if defined(__SANITIZE_ADDRESS__)
+  const auto forbidden = [](const std::byte* at) { return __asan_address_is_poisoned(at) != 0; };
+  LimitedSystem system;
+  Pool pool(system);
+  std::byte* const block = taken_from(pool, 100);
+  EXPECT_FALSE(forbidden(block) || forbidden(block + 99));
+  EXPECT_TRUE(forbidden(block + 104)) << "behind it";
+  pool.release(block);
+  EXPECT_TRUE(forbidden(block)) << "given back";
+  EXPECT_EQ(pool.allocate(200), block);
+  EXPECT_FALSE(forbidden(block + 199));
+  pool.release(block);
+#else
+  GTEST_SKIP() << "no AddressSanitizer in this build";
+#endif
 }
 
 TEST(CpuPool, BlocksAreAligned) {

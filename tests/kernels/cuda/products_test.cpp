@@ -161,7 +161,8 @@ TEST_F(CudaProducts, ConvTransposeIsTheCpus) {
             expect_close(dtype, y.values(), cy.values());
           }
           expect_close(dtype, dx.values(), cdx.values());
-          expect_close(Dtype::f32, dw.values(), cdw.values());
+          // Tensor cores cut off where they add: 1.9e-12 was seen on an H200.
+          expect_close(Dtype::f32, dw.values(), cdw.values(), dtype == Dtype::bf16 ? 1e-11 : 1e-12);
           expect_close(Dtype::f32, db.values(), cdb.values());
 
           DeviceTensor dx_alone(dtype, shape), dw_alone(dtype, matrix), db_alone(Dtype::f32, vector);
