@@ -89,8 +89,10 @@ inline NormActResults run_norm_act(Dtype dtype, Shape shape, const NormActOption
                         options.with_y ? y.view() : none, options.pool ? pool.view() : none);
   cpu::norm_act_backward(spec, x.view(), gamma.view(), beta.view(), mean.view(), rstd.view(), residual_view,
                          options.with_y ? dy.view() : none, options.pool ? dpool.view() : none,
-                         wanted.over_x ? x.view() : wanted.dx ? dx.view() : none, wanted.dgamma ? dgamma.view() : none,
-                         wanted.dbeta ? dbeta.view() : none,
+                         wanted.over_x ? x.view()
+                         : wanted.dx   ? dx.view()
+                                       : none,
+                         wanted.dgamma ? dgamma.view() : none, wanted.dbeta ? dbeta.view() : none,
                          wanted.dresidual && options.residual ? dresidual.view() : none, scratch.view().data);
   NormActResults results;
   results.mean = mean.values();
