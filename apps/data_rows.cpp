@@ -5,7 +5,7 @@ namespace unet {
 
 OptionTable data_rows(DataOptions& o, const std::string& group) {
   return {
-      {group, "-d,--data,--data-path", name(o.folder, "DIR"), "Folder of images and masks", true},
+      {group, "-d,--data,--data-path,data", name(o.folder, "DIR"), "Folder of images and masks", true},
       {group, "--images", name(o.images, "DIR"), "Folder of images, in that of --data if there is one", true},
       {group, "--masks", name(o.masks, "DIR"), "Folder of masks, likewise", true},
       {group, "--mask-suffix", by_default(name(o.mask_suffix, "TEXT"), "the one that all share"),

@@ -218,7 +218,6 @@ OptionTable table_of(TrainOptions& o, const std::vector<std::string>& networks) 
   }
   OptionTable rows = data_rows(o.data, data);
   rows[0].group = common;
-  rows[0].names += ",data";
   table.insert(table.begin(), rows.begin(), rows.end());
   const OptionTable last{
       {output, "--keep", keep(o.keep), "Epoch files to keep besides the best ones, or `all`", true},

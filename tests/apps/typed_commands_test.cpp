@@ -78,6 +78,13 @@ TEST_F(TypedCommands, AFolderAloneIsTheData) {
   const ProgramResult grown = train_unet(Words{data_.string(), "--resume"} + more);
   EXPECT_EQ(grown.code, 1);
   expect_parts(grown.err, {"--epochs was 1, is 5", "may take more epochs", "--init"});
+
+  const Words best{"-c", (output_ / "best.safetensors").string(), "--split", "all", "--threads", "1"};
+  const ProgramResult evaluated = eval_unet(best + Words{data_.string()}),
+                      named = eval_unet(best + Words{"-d", data_.string()});
+  ASSERT_EQ(evaluated.code, 0) << evaluated.err;
+  const std::regex speed("images/s +[0-9.]+");
+  EXPECT_EQ(std::regex_replace(evaluated.out, speed, ""), std::regex_replace(named.out, speed, ""));
 }
 
 TEST_F(TypedCommands, AnUnknownWordNamesTheNearest) {
