@@ -53,8 +53,9 @@ class Pool {
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
 
-  /// At least `bytes` bytes (0 counts as 1), uninitialised. Out of memory: drops the cache, tries once more, then
-  /// throws Error with the bytes requested, in use, cached, at the peak and free, and what to change.
+  /// At least `bytes` bytes (0 counts as 1), uninitialised. Out of memory: gives back what segments are wholly
+  /// free, tries again, at last for no more than is asked, then throws Error with the bytes requested, in use, cached,
+  /// at the peak and free, and what to change.
   void* allocate(std::size_t bytes);
   /// The same, given back with its last owner.
   std::shared_ptr<void> shared(std::size_t bytes);

@@ -104,7 +104,6 @@ bool ConvNormAct::learns(const Tape& tape) const { return tape.recording() && pa
 NormActResult ConvNormAct::forward_in_two(Tape& tape, Var x, const Options& options) const {
   const Var weight = as_wide_as_images(tape, tape.operand(*parameters_, weight_), x);
   const Var conv = conv2d(tape, x, weight, Var(), options_);
-  const bool on_cpu = x.value.device().is_cpu();
   x = Var();
   NormActOptions norm;
   norm.relu = options.relu;
@@ -113,7 +112,8 @@ NormActResult ConvNormAct::forward_in_two(Tape& tape, Var x, const Options& opti
   norm.out = options.out;
   norm.training = learns(tape);
   norm.epsilon = kEpsilon;
-  norm.recompute = !options.out.defined() && (options.recompute || on_cpu);
+  // A slice keeps the tensor it belongs to alive anyway.
+  norm.recompute = !options.out.defined() && (options.recompute || conv.value.device().is_cpu());
   return norm_act(tape, conv, tape.param(*parameters_, gamma_), tape.param(*parameters_, beta_),
                   norm.training ? parameters_->record_statistics(stats_) : parameters_->running(stats_), norm);
 }

@@ -9,7 +9,6 @@
 #include <utility>
 
 #include "engine/core/cuda_memory.h"
-#include "engine/core/device_memory.h"
 #include "engine/core/dispatch.h"
 #include "engine/core/stopwatch.h"
 #include "kernels/cpu/parallel.h"

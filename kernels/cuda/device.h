@@ -31,12 +31,6 @@ __device__ inline bf16 from_float<bf16>(float value) {
   return {__bfloat16_as_ushort(__float2bfloat16_rn(value))};
 }
 
-/// value as T stores it.
-template <class T>
-__device__ inline float rounded(float value) {
-  return to_float(from_float<T>(value));
-}
-
 /// Both as T stores them.
 template <class T>
 __device__ inline void round_pair(float& a, float& b) {
