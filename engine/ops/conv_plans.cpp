@@ -1,16 +1,17 @@
 #include "engine/ops/conv_plans.h"
 
 #include <algorithm>
-#include <array>
 #include <map>
 #include <memory>
 #include <optional>
 #include <stdexcept>
 #include <utility>
+#include <vector>
 
 #include "engine/core/cuda_memory.h"
 #include "engine/core/dispatch.h"
 #include "engine/core/stopwatch.h"
+#include "engine/ops/plan_race.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/elementwise.h"
 #include "kernels/fold_norm.h"
@@ -105,40 +106,33 @@ double seconds_of(const auto& work) {
   return watch.seconds();
 }
 
-/// Seconds of one call of work, `calls` in a row; on a device by its own clock, without the host's gaps.
-double seconds_of(Device device, int calls, const auto& work) {
-  if constexpr (kHasCuda) {
-    if (!device.is_cpu()) return cuda_memory::seconds_of(calls, work);
-  }
-  return seconds_of([&] {
-           for (int i = 0; i < calls; ++i) work();
-         }) /
-         calls;
+/// Pushes what lies in the CPU's caches out of them: within a network, what a convolution reads has not just been read.
+void empty_caches(std::vector<float>& others) {
+  const kernels::cpu::Blocks blocks = kernels::cpu::cut(static_cast<std::int64_t>(others.size()), 1 << 14, 1024);
+  kernels::cpu::parallel_for(blocks.count, [&](std::int64_t block) {
+    for (std::int64_t i = blocks.begin(block); i < blocks.end(block); ++i) others[static_cast<std::size_t>(i)] += 1;
+  });
 }
 
 /// The fastest candidate. They run on the operands at hand, whose outputs are overwritten anyway. One that fails is
 /// left out: a library may plan what it then cannot run.
 ConvPlan plan_by_timing(const Case& c, const ConvOperands& operands) {
-  constexpr int kRuns = 5, kRounds = 3;
   std::vector<ConvPlan> plans = dispatch<cpu::plan_conv_candidates, cuda::plan_conv_candidates>(c.device, c.of);
+  const auto once = [&](std::size_t i) { run(plans[i], c.device, operands); };
   std::optional<std::size_t> best;
-  double least = 0;
-  for (std::size_t i = 0; i < plans.size(); ++i) {
-    const auto once = [&] { run(plans[i], c.device, operands); };
-    try {
-      once();  // loads its kernels
-      if (best && seconds_of(c.device, 1, once) > 2 * least) continue;
-      std::array<double, kRounds> seconds{};
-      for (double& s : seconds) s = seconds_of(c.device, kRuns, once);
-      std::sort(seconds.begin(), seconds.end());
-      if (best && seconds[kRounds / 2] >= least) continue;
-      best = i;
-      least = seconds[kRounds / 2];
-    } catch (const kernels::cuda::CudaError&) {
-      throw;  // the device is lost
-    } catch (const std::runtime_error&) {
-      continue;
-    }
+  if (c.device.is_cpu()) {
+    const ConvPlan rule = plan_by_rule(c);
+    std::stable_partition(plans.begin(), plans.end(), [&](const ConvPlan& plan) { return plan.id == rule.id; });
+    // What threads of their own cost is not in the time of the convolution that leaves them spinning.
+    std::erase_if(plans, [&](const ConvPlan& plan) { return plan.own_threads && !rule.own_threads; });
+    std::vector<float> others(std::size_t{12} << 20);  // 48 MiB
+    best = fastest(plans.size(), {.rounds = 7, .share = 0.95}, once, [&](std::size_t i) {
+      empty_caches(others);
+      return seconds_of([&] { once(i); });
+    });
+  } else if constexpr (kHasCuda) {
+    best = fastest(plans.size(), {.rounds = 3, .share = 1}, once,
+                   [&](std::size_t i) { return cuda_memory::seconds_of(5, [&] { once(i); }); });
   }
   if (!best) return plan_by_rule(c);  // which says why there is none
   return std::move(plans[*best]);
