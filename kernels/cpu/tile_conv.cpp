@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "kernels/cpu/isa.h"
-#include "kernels/cpu/isa/tile_conv.h"
 #include "kernels/cpu/parallel.h"
 
 namespace unet::kernels::cpu {
@@ -22,19 +21,24 @@ constexpr std::int64_t kPixels = 512;
 constexpr std::int64_t kSkew = 32;  // keeps rows out of each other's cache sets
 constexpr std::int64_t kMinTasks = 32;
 
+const TileConvLoops* stand_in = nullptr;
+
 std::int64_t ceil_div(std::int64_t n, std::int64_t d) { return (n + d - 1) / d; }
 std::int64_t round_up(std::int64_t n, std::int64_t unit) { return ceil_div(n, unit) * unit; }
 
-/// How a grid of pixels is cut into patches, by the shape alone, and how what they read of x is copied: for every image
-/// of a patch planes_h * planes_w planes (with a stride, the rows and columns that a tap shares with others) of
-/// plane_h x plane_w positions. What pixel (h, w) of the patch reads under a tap lies at h*plane_w + w + tap_at(tap).
+/// How a grid of pixels is cut into patches, by the shape alone, and how what they read of x is copied: planes_h *
+/// planes_w planes (with a stride, the rows and columns that a tap shares with others) of plane_h x plane_w positions
+/// for one image, side by side in a patch of several small ones: the images of a pixel, then those of its neighbour. So
+/// little of what lies between rows of pixels, and nothing between images, is multiplied. What image n reads for pixel
+/// (h, w) of the patch under a tap lies at (h*plane_w + w)*images + n + tap_at(tap).
 struct Patches {
   const Gather<bf16>& g;
   std::int64_t N;
   std::int64_t planes_h, planes_w, planes;
   std::int64_t wide, high, images;  // a patch
   std::int64_t across, down, count;
-  std::int64_t plane_h, plane_w, image;  // in positions
+  std::int64_t plane_h, plane_w;
+  std::int64_t positions;  // of a copy
 
   Patches(const Gather<bf16>& gather, std::int64_t all) : g(gather), N(all) {
     const std::int64_t reach_h = (std::max<std::int64_t>(g.taps_h, 1) - 1) / g.step;
@@ -50,15 +54,17 @@ struct Patches {
     down = ceil_div(g.grid_h, high);
     high = ceil_div(g.grid_h, down);
     plane_h = high + reach_h;
-    image = planes * plane_h * plane_w;
+    const std::int64_t image = planes * plane_h * plane_w;
     const bool several = planes == 1 && across * down == 1;
     images = several ? std::clamp<std::int64_t>(most / image, 1, std::min(kMostImages, N)) : 1;
+    images = ceil_div(N, ceil_div(N, images));
+    positions = image * images;
     count = ceil_div(N, images) * down * across;
   }
 
   std::int64_t tap_at(std::int64_t tap) const {
     const std::int64_t i = tap / g.taps_w, j = tap % g.taps_w;
-    return ((i % g.step * planes_w + j % g.step) * plane_h + i / g.step) * plane_w + j / g.step;
+    return (((i % g.step * planes_w + j % g.step) * plane_h + i / g.step) * plane_w + j / g.step) * images;
   }
 };
 
@@ -77,30 +83,40 @@ struct Patch {
   }
 
   /// From the first pixel to the last, in positions.
-  std::int64_t span() const { return (n1 - n0 - 1) * all.image + (h1 - h0 - 1) * all.plane_w + (w1 - w0); }
+  std::int64_t span() const { return ((h1 - h0 - 1) * all.plane_w + w1 - w0) * all.images; }
 
-  /// `channels` of x from c on into `to`, a position every `pitch` values.
-  void copy(std::int64_t c, std::int64_t channels, bf16* to, std::int64_t pitch) const {
+  /// `channels` of x from c on into `to`, a position every `pitch` values; zeros for images that there are not.
+  void copy(const TileLoops& loops, std::int64_t c, std::int64_t channels, bf16* to, std::int64_t pitch) const {
+    for (std::int64_t n = n0; n < n0 + all.images; ++n, to += pitch) {
+      copy_image(loops, n, c, channels, to, pitch);
+    }
+  }
+
+ private:
+  void copy_image(const TileLoops& loops, std::int64_t n, std::int64_t c, std::int64_t channels, bf16* to,
+                  std::int64_t pitch) const {
     const Gather<bf16>& g = all.g;
-    for (std::int64_t n = n0; n < n1; ++n) {
-      for (std::int64_t plane = 0; plane < all.planes; ++plane) {
-        const std::int64_t w_first = w0 * g.step + g.w0 + plane % all.planes_w;
-        // Positions [left, right) of a row lie in x.
-        const std::int64_t left =
-            std::clamp<std::int64_t>(ceil_div(std::max<std::int64_t>(-w_first, 0), g.step), 0, all.plane_w);
-        const std::int64_t right =
-            std::clamp(ceil_div(std::max<std::int64_t>(g.W - w_first, 0), g.step), left, all.plane_w);
-        for (std::int64_t y = 0; y < all.plane_h; ++y, to += all.plane_w * pitch) {
-          const std::int64_t h = (h0 + y) * g.step + g.h0 + plane / all.planes_w;
-          if (h < 0 || h >= g.H || left == right) {
-            std::fill_n(to, all.plane_w * pitch, bf16{});
-            continue;
-          }
-          std::fill_n(to, left * pitch, bf16{});
-          avx512::tile_loops.copy(g.src + ((n * g.H + h) * g.W + w_first + left * g.step) * g.pitch + c,
-                                  g.step * g.pitch, right - left, channels, to + left * pitch, pitch);
-          std::fill_n(to + right * pitch, (all.plane_w - right) * pitch, bf16{});
+    const std::int64_t step = all.images * pitch;
+    const auto zeros = [&](std::int64_t first, std::int64_t end) {
+      for (std::int64_t at = first; at < end; ++at) std::fill_n(to + at * step, pitch, bf16{});
+    };
+    for (std::int64_t plane = 0; plane < all.planes; ++plane) {
+      const std::int64_t w_first = w0 * g.step + g.w0 + plane % all.planes_w;
+      // Positions [left, right) of a row lie in x.
+      const std::int64_t left =
+          std::clamp<std::int64_t>(ceil_div(std::max<std::int64_t>(-w_first, 0), g.step), 0, all.plane_w);
+      const std::int64_t right =
+          std::clamp(ceil_div(std::max<std::int64_t>(g.W - w_first, 0), g.step), left, all.plane_w);
+      for (std::int64_t y = 0; y < all.plane_h; ++y, to += all.plane_w * step) {
+        const std::int64_t h = (h0 + y) * g.step + g.h0 + plane / all.planes_w;
+        if (n >= n1 || h < 0 || h >= g.H || left == right) {
+          zeros(0, all.plane_w);
+          continue;
         }
+        zeros(0, left);
+        loops.copy(g.src + ((n * g.H + h) * g.W + w_first + left * g.step) * g.pitch + c, g.step * g.pitch,
+                   right - left, channels, to + left * step, step);
+        zeros(right, all.plane_w);
       }
     }
   }
@@ -113,23 +129,24 @@ struct TileList {
   std::int64_t pixel[kTiles * kTileRows], y_at[kTiles * kTileRows];  // pixel < 0: none, a tile's or a row's end
 
   TileList(const Patch& patch, const GridProduct<bf16>& p) {
-    const std::int64_t plane_w = patch.all.plane_w, high = patch.h1 - patch.h0, wide = patch.w1 - patch.w0;
+    const std::int64_t plane_w = patch.all.plane_w, images = patch.all.images;
+    const std::int64_t high = patch.h1 - patch.h0, wide = patch.w1 - patch.w0;
     // Whole tiles in every row, or tiles that run on over the ends of rows.
-    const std::int64_t lines = wide % kTileRows == 0 ? high : 1;
-    const std::int64_t line = lines == high ? wide : (high - 1) * plane_w + wide;
-    for (std::int64_t n = patch.n0; n < patch.n1; ++n) {
-      for (std::int64_t i = 0; i < lines; ++i) {
-        std::int64_t h = i, w = 0;
-        for (std::int64_t q = 0; q < line; q += kTileRows) {
-          at[count] = (n - patch.n0) * patch.all.image + i * plane_w + q;
-          for (std::int64_t to = count * kTileRows; to < (count + 1) * kTileRows; ++to) {
-            const std::int64_t gh = patch.h0 + h, gw = patch.w0 + w;
-            pixel[to] = h < high && w < wide ? (n * p.rows.grid_h + gh) * p.rows.grid_w + gw : -1;
-            y_at[to] = ((n * p.out_H + gh * p.out_step + p.out_h) * p.out_W + gw * p.out_step + p.out_w) * p.out_pitch;
-            if (++w == plane_w) w = 0, ++h;
-          }
-          ++count;
+    const std::int64_t lines = wide * images % kTileRows == 0 ? high : 1;
+    const std::int64_t line = lines == high ? wide * images : patch.span();
+    for (std::int64_t i = 0; i < lines; ++i) {
+      std::int64_t h = i, w = 0, n = 0;
+      for (std::int64_t q = 0; q < line; q += kTileRows) {
+        at[count] = i * plane_w * images + q;
+        for (std::int64_t to = count * kTileRows; to < (count + 1) * kTileRows; ++to) {
+          const std::int64_t gh = patch.h0 + h, gw = patch.w0 + w, gn = patch.n0 + n;
+          const bool is_one = h < high && w < wide && gn < patch.n1;
+          pixel[to] = is_one ? (gn * p.rows.grid_h + gh) * p.rows.grid_w + gw : -1;
+          y_at[to] = ((gn * p.out_H + gh * p.out_step + p.out_h) * p.out_W + gw * p.out_step + p.out_w) * p.out_pitch;
+          if (++n == images) n = 0, ++w;
+          if (w == plane_w) w = 0, ++h;
         }
+        ++count;
       }
     }
   }
@@ -153,8 +170,16 @@ Gather<bf16> gather_x(const ConvCase& c, ConstView x) {
 
 }  // namespace
 
+const TileConvLoops* tile_conv_loops() {
+  static const TileConvLoops of_cpu{avx512::tile_loops, avx512::pair_pack_loops, avx512::conv_pack_loops.of(float{})};
+  if (stand_in != nullptr) return stand_in;
+  return isa() == Isa::avx512_amx ? &of_cpu : nullptr;
+}
+
+void set_tile_conv_loops(const TileConvLoops* loops) { stand_in = loops; }
+
 bool tile_conv_supports(const ConvCase& c) {
-  return c.dtype == Dtype::bf16 && isa() == Isa::avx512_amx && c.shape.Kh <= 3 && c.shape.Kw <= 3;
+  return c.dtype == Dtype::bf16 && tile_conv_loops() != nullptr && c.shape.Kh <= 3 && c.shape.Kw <= 3;
 }
 
 std::size_t tile_conv_workspace(const ConvCase& c) {
@@ -170,14 +195,15 @@ std::size_t tile_conv_workspace(const ConvCase& c) {
 }
 
 void tile_product(const GridProduct<bf16>& p, void* workspace) {
+  const TileConvLoops& loops = *tile_conv_loops();
   auto* packed = static_cast<BfPair*>(workspace);
   const std::int64_t taps = p.rows.taps_h * p.rows.taps_w, panels = ceil_div(p.cols, kTileColumns);
   const std::int64_t tap_pairs = round_up(p.rows.C, 32) / 2 * kTileColumns;  // of one panel
   parallel_for(panels * taps, [&](std::int64_t task) {
     const std::int64_t col = task / taps * kTileColumns, tap = task % taps;
     const float* w = p.w + p.tap0 + tap / p.rows.taps_w * p.tap_i + tap % p.rows.taps_w * p.tap_j + col * p.stride_col;
-    avx512::tile_loops.weights(w, p.stride_c, p.stride_col, p.rows.C, std::min(kTileColumns, p.cols - col),
-                               packed + task * tap_pairs);
+    loops.tile.weights(w, p.stride_c, p.stride_col, p.rows.C, std::min(kTileColumns, p.cols - col),
+                       packed + task * tap_pairs);
   });
 
   const Patches patches(p.rows, p.N);
@@ -206,23 +232,23 @@ void tile_product(const GridProduct<bf16>& p, void* workspace) {
     product.sums = sums;
     for (std::int64_t c = 0; c < p.rows.C; c += kChannels) {
       const std::int64_t channels = std::min(kChannels, p.rows.C - c);
-      patch.copy(c, channels, x, pitch);
+      patch.copy(loops.tile, c, channels, x, pitch);
       product.b = packed + panel0 * product.b_panel + c / 2 * kTileColumns;
       product.steps = ceil_div(channels, 32);
       product.accumulate = c > 0;
-      avx512::tile_loops.product(product);
+      loops.tile.product(product);
     }
     for (std::int64_t panel = 0; panel < product.panels; ++panel) {
       const std::int64_t col = (panel0 + panel) * kTileColumns;
-      avx512::tile_loops.store(
-          {sums + panel * tiles.count * kTileSums, tiles.pixel, tiles.y_at, tiles.count * kTileRows,
-           std::min(kTileColumns, p.cols - col), p.bias == nullptr ? nullptr : p.bias + col,
-           p.residual == nullptr ? nullptr : p.residual + col, p.residual_pitch, p.relu, p.out + col});
+      loops.tile.store({sums + panel * tiles.count * kTileSums, tiles.pixel, tiles.y_at, tiles.count * kTileRows,
+                        std::min(kTileColumns, p.cols - col), p.bias == nullptr ? nullptr : p.bias + col,
+                        p.residual == nullptr ? nullptr : p.residual + col, p.residual_pitch, p.relu, p.out + col});
     }
   });
 }
 
 void tile_weights(const ConvCase& c, const ConvOperands& io, float* workspace) {
+  const TileConvLoops& loops = *tile_conv_loops();
   const ConvShape& s = c.shape;
   const std::int64_t taps = s.taps(), size = s.Cout * taps * s.Cin;
   const Gather<bf16> x_rows = gather_x(c, io.x);
@@ -242,7 +268,7 @@ void tile_weights(const ConvCase& c, const ConvOperands& io, float* workspace) {
     const std::int64_t c0 = parts.channels.begin(block), channels = parts.channels.end(block) - c0;
     const std::int64_t co0 = parts.out.begin(out), outs = parts.out.end(out) - co0;
     const std::int64_t panels = ceil_div(channels, kTileColumns), out_pitch = round_up(outs, 32);
-    const std::int64_t rows = round_up(patches.images * patches.image, 2) + kSlack;  // positions of a panel
+    const std::int64_t rows = round_up(patches.positions, 2) + kSlack;  // positions of a panel
     std::int64_t a_tile[kOut / kTileRows];
     const std::int64_t a_tap = 0;
     TileProduct product{};
@@ -259,35 +285,37 @@ void tile_weights(const ConvCase& c, const ConvOperands& io, float* workspace) {
     for (std::int64_t index = parts.patches.begin(part); index < parts.patches.end(part); ++index) {
       const Patch patch(patches, index);
       const std::int64_t span = round_up(patch.span(), 32);
-      const std::int64_t copied = (patch.n1 - patch.n0) * patches.image, count = (copied + kSlack) / 2 - 1;
+      const std::int64_t copied = patches.positions, count = (copied + kSlack) / 2 - 1;
       for (std::int64_t panel = 0; panel < panels; ++panel) {
         const std::int64_t first = panel * kTileColumns, to = panel * product.b_panel;
-        patch.copy(c0 + first, std::min(kTileColumns, channels - first), x, kTileColumns);
+        patch.copy(loops.tile, c0 + first, std::min(kTileColumns, channels - first), x, kTileColumns);
         std::fill_n(x + copied * kTileColumns, kSlack * kTileColumns, bf16{});
-        avx512::pair_pack_loops.interleave(x, kTileColumns, count, kTileColumns, pairs[0] + to);
-        if (taps == 1) continue;
-        avx512::pair_pack_loops.interleave(x + kTileColumns, kTileColumns, count, kTileColumns, pairs[1] + to);
+        loops.pair.interleave(x, kTileColumns, count, kTileColumns, pairs[0] + to);
+        if (taps == 1 || patches.images % 2 == 0) continue;  // no tap begins at an odd one
+        loops.pair.interleave(x + kTileColumns, kTileColumns, count, kTileColumns, pairs[1] + to);
       }
-      std::int64_t done = 0;  // positions that are no pixels count as zero
-      for (std::int64_t n = patch.n0; n < patch.n1; ++n) {
-        for (std::int64_t h = patch.h0; h < patch.h1; ++h) {
-          const std::int64_t to = (n - patch.n0) * patches.image + (h - patch.h0) * patches.plane_w;
-          const std::int64_t wide = patch.w1 - patch.w0;
-          std::fill_n(dy_rows + done * out_pitch, (to - done) * out_pitch, bf16{});
-          avx512::tile_loops.copy(dy + ((n * c.Ho() + h) * c.Wo() + patch.w0) * io.dy.pitch + co0, io.dy.pitch, wide,
-                                  outs, dy_rows + to * out_pitch, out_pitch);
-          done = to + wide;
+      const std::int64_t row = patches.plane_w * patches.images, pixels = (patch.w1 - patch.w0) * patches.images;
+      for (std::int64_t h = patch.h0; h < patch.h1; ++h) {
+        bf16* to = dy_rows + (h - patch.h0) * row * out_pitch;
+        for (std::int64_t n = patch.n0; n < patch.n0 + patches.images; ++n, to += out_pitch) {
+          const bf16* from = dy + ((n * c.Ho() + h) * c.Wo() + patch.w0) * io.dy.pitch + co0;
+          const std::int64_t there = n < patch.n1 ? patch.w1 - patch.w0 : 0;
+          loops.tile.copy(from, io.dy.pitch, there, outs, to, patches.images * out_pitch);
+          for (std::int64_t w = there; w < patch.w1 - patch.w0; ++w) {
+            std::fill_n(to + w * patches.images * out_pitch, out_pitch, bf16{});
+          }
         }
+        const std::int64_t end = (h - patch.h0) * row + pixels, next = h + 1 < patch.h1 ? end - pixels + row : span;
+        std::fill_n(dy_rows + end * out_pitch, (next - end) * out_pitch, bf16{});  // what is no pixel counts as zero
       }
-      std::fill_n(dy_rows + done * out_pitch, (span - done) * out_pitch, bf16{});
-      avx512::tile_loops.transpose(dy_rows, out_pitch, span / 2, product.tiles * kTileRows, a, kRow);
+      loops.tile.transpose(dy_rows, out_pitch, span / 2, product.tiles * kTileRows, a, kRow);
       product.steps = span / 32;
       product.accumulate = index > parts.patches.begin(part);
       for (std::int64_t tap = 0; tap < taps; ++tap) {
         const std::int64_t at = patches.tap_at(tap);
         product.b = pairs[at % 2] + at / 2 * kTileColumns;
         product.sums = sums + tap * product.panels * product.tiles * kTileSums;
-        avx512::tile_loops.product(product);
+        loops.tile.product(product);
       }
     }
     for (std::int64_t i = 0; i < outs; ++i) {
@@ -304,9 +332,8 @@ void tile_weights(const ConvCase& c, const ConvOperands& io, float* workspace) {
   if (parts.patches.count == 1) return;
   const Blocks blocks = cut(size, 1024);
   parallel_for(blocks.count, [&](std::int64_t i) {
-    avx512::conv_pack_loops.of(float{}).add_partials(workspace + blocks.begin(i), size, parts.patches.count,
-                                                     blocks.end(i) - blocks.begin(i),
-                                                     io.dweights.as<float>() + blocks.begin(i));
+    loops.pack.add_partials(workspace + blocks.begin(i), size, parts.patches.count, blocks.end(i) - blocks.begin(i),
+                            io.dweights.as<float>() + blocks.begin(i));
   });
 }
 
