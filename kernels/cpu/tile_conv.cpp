@@ -269,22 +269,19 @@ void tile_weights(const ConvCase& c, const ConvOperands& io, float* workspace) {
     const std::int64_t co0 = parts.out.begin(out), outs = parts.out.end(out) - co0;
     const std::int64_t panels = ceil_div(channels, kTileColumns), out_pitch = round_up(outs, 32);
     const std::int64_t rows = round_up(patches.positions, 2) + kSlack;  // positions of a panel
-    std::int64_t a_tile[kOut / kTileRows];
-    const std::int64_t a_tap = 0;
+    std::int64_t a_tile[kOut / kTileRows], a_row_of_pixels[kPixels / 32];
     TileProduct product{};
     product.a = reinterpret_cast<const bf16*>(a);
     product.a_tile = a_tile;
-    product.a_tap = &a_tap;
+    product.a_tap = a_row_of_pixels;
     product.a_row = 2 * kRow;
     product.b_panel = rows / 2 * kTileColumns;
     product.b_row = kTileColumns;
     product.panels = panels;
     product.tiles = ceil_div(outs, kTileRows);
-    product.taps = 1;
     for (std::int64_t t = 0; t < product.tiles; ++t) a_tile[t] = t * kTileRows * product.a_row;
     for (std::int64_t index = parts.patches.begin(part); index < parts.patches.end(part); ++index) {
       const Patch patch(patches, index);
-      const std::int64_t span = round_up(patch.span(), 32);
       const std::int64_t copied = patches.positions, count = (copied + kSlack) / 2 - 1;
       for (std::int64_t panel = 0; panel < panels; ++panel) {
         const std::int64_t first = panel * kTileColumns, to = panel * product.b_panel;
@@ -294,22 +291,30 @@ void tile_weights(const ConvCase& c, const ConvOperands& io, float* workspace) {
         if (taps == 1 || patches.images % 2 == 0) continue;  // no tap begins at an odd one
         loops.pair.interleave(x + kTileColumns, kTileColumns, count, kTileColumns, pairs[1] + to);
       }
-      const std::int64_t row = patches.plane_w * patches.images, pixels = (patch.w1 - patch.w0) * patches.images;
-      for (std::int64_t h = patch.h0; h < patch.h1; ++h) {
-        bf16* to = dy_rows + (h - patch.h0) * row * out_pitch;
+      // Whole steps of 32 positions in every row of pixels: then dy is packed without what lies between rows of x, and
+      // a row is a tap of the product. Else what is no pixel counts as zero.
+      const std::int64_t high = patch.h1 - patch.h0, wide = patch.w1 - patch.w0;
+      const std::int64_t pixels = wide * patches.images, row = patches.plane_w * patches.images;
+      const bool dense = pixels % 32 == 0 && row % 2 == 0;
+      const std::int64_t dy_row = dense ? pixels : row, summed = dense ? high * pixels : round_up(patch.span(), 32);
+      for (std::int64_t h = 0; h < high; ++h) {
+        bf16* to = dy_rows + h * dy_row * out_pitch;
         for (std::int64_t n = patch.n0; n < patch.n0 + patches.images; ++n, to += out_pitch) {
-          const bf16* from = dy + ((n * c.Ho() + h) * c.Wo() + patch.w0) * io.dy.pitch + co0;
-          const std::int64_t there = n < patch.n1 ? patch.w1 - patch.w0 : 0;
+          const bf16* from = dy + ((n * c.Ho() + patch.h0 + h) * c.Wo() + patch.w0) * io.dy.pitch + co0;
+          const std::int64_t there = n < patch.n1 ? wide : 0;
           loops.tile.copy(from, io.dy.pitch, there, outs, to, patches.images * out_pitch);
-          for (std::int64_t w = there; w < patch.w1 - patch.w0; ++w) {
+          for (std::int64_t w = there; w < wide; ++w) {
             std::fill_n(to + w * patches.images * out_pitch, out_pitch, bf16{});
           }
         }
-        const std::int64_t end = (h - patch.h0) * row + pixels, next = h + 1 < patch.h1 ? end - pixels + row : span;
-        std::fill_n(dy_rows + end * out_pitch, (next - end) * out_pitch, bf16{});  // what is no pixel counts as zero
+        const std::int64_t end = h * dy_row + pixels, next = h + 1 < high ? (h + 1) * dy_row : summed;
+        std::fill_n(dy_rows + end * out_pitch, (next - end) * out_pitch, bf16{});
       }
-      loops.tile.transpose(dy_rows, out_pitch, span / 2, product.tiles * kTileRows, a, kRow);
-      product.steps = span / 32;
+      loops.tile.transpose(dy_rows, out_pitch, summed / 2, product.tiles * kTileRows, a, kRow);
+      product.taps = dense ? high : 1;
+      for (std::int64_t h = 0; h < product.taps; ++h) a_row_of_pixels[h] = h * pixels;
+      product.b_tap = row / 2 * kTileColumns;
+      product.steps = summed / 32 / product.taps;
       product.accumulate = index > parts.patches.begin(part);
       for (std::int64_t tap = 0; tap < taps; ++tap) {
         const std::int64_t at = patches.tap_at(tap);
