@@ -36,7 +36,7 @@ class Predictor {
     LoaderOptions loading = evaluation_loader(options_of(run, folder), description_);
     loading.batch_size = 1;
     loader_ = std::make_unique<Loader>(dataset_, Split::val, loading);
-    model_ = models::make_segmenter(registry, description_.spec, 0, machine);
+    model_ = models::make_segmenter(registry, description_.spec, 0, models::for_inference(machine));
     load_and_say(*file_, *model_, models::OtherHead::refused, true);
   }
 

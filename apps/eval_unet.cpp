@@ -169,7 +169,7 @@ void run(const EvalOptions& options, const models::Registry& registry) {
   if (!options.overlays.empty()) {
     for (const Sample& sample : samples) require_replaceable(overlay_of(options.overlays, sample.name));
   }
-  const auto owned = models::make_segmenter(registry, checkpoint.spec, 0, machine);
+  const auto owned = models::make_segmenter(registry, checkpoint.spec, 0, models::for_inference(machine));
   models::Segmenter& model = *owned;
   load_and_say(*file, model);
 

@@ -317,7 +317,7 @@ void run(const PredictOptions& options, const models::Registry& registry) {
   const fs::path legend = fs::path(options.output) / "legend.png";
   const bool wants_legend = options.overlay && C > 2;
   if (wants_legend) require_replaceable(legend);
-  const auto model = models::make_segmenter(registry, checkpoint.spec, 0, machine);
+  const auto model = models::make_segmenter(registry, checkpoint.spec, 0, models::for_inference(machine));
   load_and_say(*file, *model);
   make_folder(options.output);
   if (wants_legend)

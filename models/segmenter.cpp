@@ -8,7 +8,7 @@ namespace unet::models {
 Segmenter::Segmenter(const SegmenterSpec& spec, const Placement& placement)
     : spec_(spec),
       activations_(placement.activations),
-      parameters_(placement.dtype, placement.device, placement.bf16_copies) {
+      parameters_(placement.dtype, placement.device, placement.bf16_copies, placement.for_training) {
   if (spec.in_channels < 1 || spec.classes < 1 || spec.base_channels < 1) {
     throw Error("{}: in_channels, classes and base_channels must be at least 1, got {}, {} and {}", spec.model,
                 spec.in_channels, spec.classes, spec.base_channels);

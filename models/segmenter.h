@@ -26,7 +26,13 @@ struct Placement {
   Dtype dtype = Dtype::f32;        // of the parameters
   Dtype activations = Dtype::f32;  // of normalised images, and so of all that follows from them
   bool bf16_copies = false;        // convolutions read bf16 copies of the parameters: see Parameters
+  bool for_training = true;        // false: no memory for gradients, and no parameters but those read from a file
 };
+/// The same for a network that a file will fill: it begins sooner, with half of the parameters' memory.
+inline Placement for_inference(Placement placement) {
+  placement.for_training = false;
+  return placement;
+}
 
 /// Multiply-adds of the convolutions for one image, each counted as the direct method does it.
 struct Work {

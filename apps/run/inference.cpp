@@ -12,7 +12,17 @@ namespace {
 constexpr float kMost = 1e15f;
 
 bool all_sound(std::span<const float> values) {
-  return std::all_of(values.begin(), values.end(), [](float value) { return std::abs(value) <= kMost; });
+  unsigned odd = 0;
+  for (const float value : values) odd |= std::abs(value) <= kMost ? 0u : 1u;
+  return odd == 0;
+}
+
+/// The same for a layer's values, which may lie in a slice, on a device or in bf16.
+bool all_sound(const Tensor& values) {
+  if (!values.device().is_cpu() || values.dtype() != Dtype::f32 || !values.dense()) {
+    return all_sound(values.values<float>());
+  }
+  return all_sound(std::span(values.data<float>(), static_cast<std::size_t>(values.size())));
 }
 
 }  // namespace
@@ -29,7 +39,7 @@ void FiniteCheck::operator()(const Tensor& images, std::span<const float> logits
   std::string where;
   Tape tape(Tape::Mode::inference);
   tape.watch([&](const std::string& layer, const Tensor& values) {
-    if (where.empty() && !all_sound(values.values<float>())) where = layer;
+    if (where.empty() && !all_sound(values)) where = layer;
   });
   models::logits(model_, tape, images);
   if (sound && where.empty()) return;

@@ -58,6 +58,10 @@ void Parameters::require_new(const std::string& name) const {
   }
 }
 
+void Parameters::require_gradients() const {
+  if (!for_training_) throw Error("these parameters have no gradients: they are not for training");
+}
+
 void Parameters::begin_group(const std::string& name) {
   const auto same = [&](const Group& group) { return group.name == name; };
   const auto found = std::find_if(groups_.begin(), groups_.end(), same);
@@ -121,9 +125,9 @@ void Parameters::initialize(std::uint64_t seed) {
     const Init& init = params_[i].init;
     const std::uint64_t key = random_bits(seed, Purpose::init, i);
     if (init.bound > 0) {
-      fill_drawn(out, init.bound, key, uniform_at);
+      if (for_training_) fill_drawn(out, init.bound, key, uniform_at);
     } else if (init.deviation > 0) {
-      fill_drawn(out, init.deviation, key, normal_at);
+      if (for_training_) fill_drawn(out, init.deviation, key, normal_at);
     } else {
       kernels::cpu::fill(out.view(), init.constant);
     }
@@ -133,10 +137,10 @@ void Parameters::initialize(std::uint64_t seed) {
   }
   values_ = values.to(device_);
   running_ = statistics.to(device_);
-  gradients_ = Tensor::zeros({std::max<std::int64_t>(1, total - copied_)}, dtype_, device_);
-  if (copied_ > 0) {
-    copies_ = Tensor::empty({copied_}, Dtype::bf16, device_);
-    narrow_ = Tensor::zeros({copied_}, Dtype::bf16, device_);
+  if (copied_ > 0) copies_ = Tensor::empty({copied_}, Dtype::bf16, device_);
+  if (for_training_) {
+    gradients_ = Tensor::zeros({std::max<std::int64_t>(1, total - copied_)}, dtype_, device_);
+    if (copied_ > 0) narrow_ = Tensor::zeros({copied_}, Dtype::bf16, device_);
   }
   sums_ = Tensor();
   wide_ = false;
@@ -160,12 +164,14 @@ Tensor Parameters::operand(ParamId id) const {
 }
 
 Tensor Parameters::gradient(ParamId id) const {
+  require_gradients();
   const Param& of = param(id);
   if (of.offset >= copied_) return gradients_.range(of.offset - copied_, of.shape);
   return (wide_ ? sums_ : narrow_).range(of.offset, of.shape);
 }
 
 std::vector<Tensor> Parameters::gradients() const {
+  require_gradients();
   std::vector<Tensor> out;
   if (copied_ > 0) out.push_back(wide_ ? sums_ : narrow_);
   if (total() > copied_) out.push_back(gradients_);
@@ -173,6 +179,7 @@ std::vector<Tensor> Parameters::gradients() const {
 }
 
 Tensor Parameters::gradient_to_add_to(ParamId id) {
+  require_gradients();
   if (param(id).offset < copied_ && !wide_) {
     if (!sums_.defined()) sums_ = Tensor::empty({copied_}, dtype_, device_);
     dispatch<cpu::copy, cuda::copy>(device_, narrow_.const_view(), sums_.view());

@@ -70,9 +70,10 @@ class Parameters {
     std::int64_t uses = 0;  // in the step under way: of the pending ranges, those that hold statistics of its
   };
 
-  /// with_copies: convolutions read bf16 copies of the (f32) values.
-  explicit Parameters(Dtype dtype = Dtype::f32, Device device = {}, bool with_copies = false)
-      : dtype_(dtype), device_(device), with_copies_(with_copies) {}
+  /// with_copies: convolutions read bf16 copies of the (f32) values. Not for training: there are no gradients, and what
+  /// would be drawn is zero, to be read from a file.
+  explicit Parameters(Dtype dtype = Dtype::f32, Device device = {}, bool with_copies = false, bool for_training = true)
+      : dtype_(dtype), device_(device), with_copies_(with_copies), for_training_(for_training) {}
   Parameters(const Parameters&) = delete;
   Parameters& operator=(const Parameters&) = delete;
 
@@ -106,6 +107,7 @@ class Parameters {
   Tensor value(ParamId id) const { return values_.range(param(id).offset, param(id).shape); }
   /// What a convolution reads: the bf16 copy where there is one, else the value.
   Tensor operand(ParamId id) const;
+  /// Throws Error if they are not for training.
   Tensor gradient(ParamId id) const;
   const std::string& name(ParamId id) const { return param(id).name; }
   /// The parameter, or the batch norm, whose slice holds this element of the arenas.
@@ -118,7 +120,8 @@ class Parameters {
   /// The flat ranges.
   const Tensor& values() const { return values_; }
   const Tensor& copies() const { return copies_; }
-  /// One range or, beside copies, two: the weights' and, behind them, all others'.
+  /// One range or, beside copies, two: the weights' and, behind them, all others'. Throws Error if they are not for
+  /// training.
   std::vector<Tensor> gradients() const;
   const Tensor& running() const { return running_; }
   /// Pending statistics since the last end_step(): as many ranges as the most used batch norm has uses.
@@ -143,6 +146,7 @@ class Parameters {
   const Param& param(ParamId id) const { return params_[static_cast<std::size_t>(id.index)]; }
   std::int64_t total() const { return values_.size(); }
   void require_new(const std::string& name) const;
+  void require_gradients() const;
   Group& group_named(const std::string& name);
 
   Dtype dtype_;
@@ -152,7 +156,7 @@ class Parameters {
   std::vector<Param> params_;
   std::vector<Stats> stats_;
   std::vector<bool> has_gradient_;
-  bool with_copies_;
+  bool with_copies_, for_training_;
   std::int64_t copied_ = 0;  // elements that have copies, and bf16 gradients
   bool wide_ = false;        // sums_ instead of narrow_
   Tensor values_, copies_, running_;

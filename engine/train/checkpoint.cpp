@@ -4,6 +4,7 @@
 #include <cstring>
 #include <limits>
 #include <map>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -32,8 +33,18 @@ std::string text(const std::vector<std::int64_t>& shape) {
 void require_range(const std::filesystem::path& path, const TensorInfo& info, SafeDtype dtype, const void* values,
                    double low, double high) {
   const auto check = [&](const auto* value) {
-    for (std::int64_t i = 0; i < static_cast<std::int64_t>(info.elements()); ++i) {
-      if (value[i] >= low && value[i] <= high) continue;
+    using T = std::remove_cvref_t<decltype(*value)>;
+    const T least = static_cast<T>(std::max<double>(low, std::numeric_limits<T>::lowest()));
+    const T most = static_cast<T>(std::min<double>(high, std::numeric_limits<T>::max()));
+    const auto fits = [&](T one) { return one >= least && one <= most; };
+    const auto size = static_cast<std::int64_t>(info.elements());
+    constexpr std::int64_t kTogether = 1024;
+    for (std::int64_t begin = 0; begin < size; begin += kTogether) {
+      const std::int64_t end = std::min(size, begin + kTogether);
+      unsigned odd = 0;
+      for (std::int64_t i = begin; i < end; ++i) odd |= fits(value[i]) ? 0u : 1u;
+      if (odd == 0) continue;
+      const std::int64_t i = std::find_if_not(value + begin, value + end, fits) - value;
       throw Error("{}: \"{}\" holds {} at element {}, expected {:.3g} to {:.3g}; nothing was loaded: take another file",
                   path.string(), printable(info.name), value[i], i, low, high);
     }
