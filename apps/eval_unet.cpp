@@ -179,7 +179,7 @@ void run(const EvalOptions& options, const models::Registry& registry) {
   SegmentationMetrics native(classes, checkpoint.background);
   FiniteCheck check(model, options.checkpoint);
   const auto count = [&](const Tensor& logits, const Tensor& labels) { reviewer.count(logits, labels); };
-  const Views views{options.tta, std::ref(check)};
+  const Views views{options.tta, &check};
   const auto visit = [&](const Predicted& predicted) {
     reviewer.see(predicted);
     if (tiled) return;

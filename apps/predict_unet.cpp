@@ -246,7 +246,7 @@ Outcome predict(models::Segmenter& model, const PredictOptions& options, const s
       }
     } const ends{room, read, computed};
     FiniteCheck check(model, options.checkpoint);
-    Predictor predictor(model, options.tta, std::ref(check));
+    Predictor predictor(model, options.tta, &check);
     try {
       while (std::optional<Picture> picture = read.pop()) {
         if (stop_signal() != 0) break;

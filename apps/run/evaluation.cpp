@@ -65,6 +65,7 @@ struct Evaluator {
       : model(of),
         loader(images),
         tta(views.tta),
+        check(views.check),
         pixels(views.pixels),
         predictor(of, views.tta, views.check),
         out(static_cast<int>(of.spec().classes), background) {
@@ -87,7 +88,10 @@ struct Evaluator {
 
   /// [N,H,W,C] on the model's device.
   Var logits_of(Tape& tape, const Batch& batch, const Tensor& images) {
-    if (tta == Tta::none) return models::logits(model, tape, images);
+    if (tta == Tta::none) {
+      if (check != nullptr) check->watch(tape);
+      return models::logits(model, tape, images);
+    }
     std::vector<float> all;
     for (std::int64_t n = 0; n < batch.N; ++n) {
       const std::vector<float> p = predictor(photo_of(batch, n), name_of(batch, n));
@@ -180,6 +184,7 @@ struct Evaluator {
   models::Segmenter& model;
   Loader& loader;
   const Tta tta;
+  LogitsCheck* const check;
   const std::function<void(const Tensor&, const Tensor&)>& pixels;
   Predictor predictor;
   SoftDiceSpec dice_spec;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "engine/core/error.h"
 
@@ -32,22 +33,29 @@ std::vector<float> host_values(const Tensor& tensor) {
   return {host.data<float>(), host.data<float>() + host.size()};
 }
 
+void FiniteCheck::watch_every_layer(Tape& tape) {
+  tape.watch([this](const std::string& layer, const Tensor& values) {
+    if (where_.empty() && !all_sound(values)) where_ = layer;
+  });
+}
+
+void FiniteCheck::watch(Tape& tape) {
+  if (!std::exchange(watched_, true)) watch_every_layer(tape);
+}
+
 void FiniteCheck::operator()(const Tensor& images, std::span<const float> logits, const std::string& of) {
   const bool sound = all_sound(logits);
-  if (sound && !first_) return;
-  first_ = false;
-  std::string where;
-  Tape tape(Tape::Mode::inference);
-  tape.watch([&](const std::string& layer, const Tensor& values) {
-    if (where.empty() && !all_sound(values)) where = layer;
-  });
-  models::logits(model_, tape, images);
-  if (sound && where.empty()) return;
+  if (sound && where_.empty()) return;
+  if (where_.empty()) {
+    Tape tape(Tape::Mode::inference);
+    watch_every_layer(tape);
+    models::logits(model_, tape, images);
+  }
   throw Error(
       "{}: on {} the network's values make no sense; the first layer with values that are not finite, or beyond "
       "{:.0e}, "
       "is \"{}\". The file is damaged or its training diverged: use another checkpoint",
-      checkpoint_, of, kMost, where);
+      checkpoint_, of, kMost, where_);
 }
 
 }  // namespace unet

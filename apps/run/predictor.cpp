@@ -44,8 +44,9 @@ std::vector<float> Predictor::of_view(const Image& view, const std::string& of) 
   const Tensor pixels =
       Tensor::copy_of({1, view.height, view.width, 3}, Dtype::u8, view.pixels.data(), model_.device());
   Tape tape(Tape::Mode::inference);
+  if (check_ != nullptr) check_->watch(tape);
   std::vector<float> values = host_values(models::logits(model_, tape, pixels).value);
-  if (check_) check_(pixels, values, of);
+  if (check_ != nullptr) (*check_)(pixels, values, of);
   const kernels::cpu::Blocks blocks = kernels::cpu::cut(std::int64_t{view.height} * view.width, 4096);
   kernels::cpu::parallel_for(blocks.count, [&](std::int64_t block) {
     const std::int64_t begin = blocks.begin(block);

@@ -17,9 +17,9 @@ const char* name_of(Tta tta);
 
 class Predictor {
  public:
-  /// The model outlives this. Every view's logits are shown to `check`.
-  Predictor(models::Segmenter& model, Tta tta, LogitsCheck check = {})
-      : model_(model), tta_(tta), check_(std::move(check)) {}
+  /// Model and check outlive this. Every view's pass is shown to the check, if there is one.
+  Predictor(models::Segmenter& model, Tta tta, LogitsCheck* check = nullptr)
+      : model_(model), tta_(tta), check_(check) {}
 
   /// image u8 [H,W,3] -> probabilities [H,W,C] on the host: the mean of the views' probabilities, mirrored back and
   /// brought to the image's size (full_size.h). `of` names the image in messages.
@@ -33,7 +33,7 @@ class Predictor {
 
   models::Segmenter& model_;
   const Tta tta_;
-  const LogitsCheck check_;
+  LogitsCheck* const check_;
 };
 
 }  // namespace unet

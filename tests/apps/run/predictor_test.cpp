@@ -8,6 +8,7 @@
 
 #include "engine/core/rng.h"
 #include "engine/data/resize.h"
+#include "engine/ops/conv_plans.h"
 #include "models/unet.h"
 
 namespace unet::predictor_test {
@@ -135,12 +136,30 @@ TEST_F(PredictorTest, FlipAndScaleIsTheMeanOfSixViews) {
   }
 }
 
+/// The first pass is the one that is looked at, not a second one.
+TEST_F(PredictorTest, ACheckedPassIsMadeOnce) {
+  const auto runs = [&](LogitsCheck* check) {
+    set_conv_provider(kernels::ConvProvider::automatic);  // forgets what ran before
+    Predictor(network_, Tta::none, check)(noise(40, 32), "image");
+    std::uint64_t all = 0;
+    for (const PlanUse& use : conv_plan_uses()) all += use.runs;
+    return all;
+  };
+  FiniteCheck check(network_, "file");
+  EXPECT_GT(runs(nullptr), 0u);
+  EXPECT_EQ(runs(&check), runs(nullptr));
+}
+
 TEST_F(PredictorTest, TheSmallestViewIsOfThirtyTwoPixels) {
-  std::vector<std::string> seen;
-  Predictor predictor(network_, Tta::flip_scale,
-                      [&](const Tensor& images, std::span<const float>, const std::string& of) {
-                        seen.push_back(of + " " + images.shape().str());
-                      });
+  struct Seeing : LogitsCheck {
+    std::vector<std::string> seen;
+    void watch(Tape&) override {}
+    void operator()(const Tensor& images, std::span<const float>, const std::string& of) override {
+      seen.push_back(of + " " + images.shape().str());
+    }
+  } check;
+  const std::vector<std::string>& seen = check.seen;
+  Predictor predictor(network_, Tta::flip_scale, &check);
   predictor(noise(16, 20), "small.png");
   ASSERT_EQ(seen.size(), 6u);
   EXPECT_EQ(seen[0], "small.png [1,32,32,3]");
