@@ -119,20 +119,34 @@ void empty_caches(std::vector<float>& others) {
 ConvPlan plan_by_timing(const Case& c, const ConvOperands& operands) {
   std::vector<ConvPlan> plans = dispatch<cpu::plan_conv_candidates, cuda::plan_conv_candidates>(c.device, c.of);
   const auto once = [&](std::size_t i) { run(plans[i], c.device, operands); };
+  const auto seconds_of_runs = [&](std::size_t i, [[maybe_unused]] int runs) {
+    if constexpr (kHasCuda) {
+      if (!c.device.is_cpu()) return cuda_memory::seconds_of(runs, [&] { once(i); });
+    }
+    return seconds_of([&] { once(i); });
+  };
+  const auto trial = [&](std::size_t i) {
+    once(i);  // loads its kernels
+    return seconds_of_runs(i, 1);
+  };
   std::optional<std::size_t> best;
   if (c.device.is_cpu()) {
     const ConvPlan rule = plan_by_rule(c);
     std::stable_partition(plans.begin(), plans.end(), [&](const ConvPlan& plan) { return plan.id == rule.id; });
     // What threads of their own cost is not in the time of the convolution that leaves them spinning.
     std::erase_if(plans, [&](const ConvPlan& plan) { return plan.own_threads && !rule.own_threads; });
-    std::vector<float> others(std::size_t{12} << 20);  // 48 MiB
-    best = fastest(plans.size(), {.rounds = 7, .share = 0.95}, once, [&](std::size_t i) {
+    const kernels::ConvShape& shape = c.of.shape;
+    const std::int64_t values = shape.N * (shape.H * shape.W * shape.Cin + c.of.Ho() * c.of.Wo() * shape.Cout) +
+                                shape.Cout * shape.taps() * shape.Cin;
+    const bool large = values > std::int64_t{1} << 20;  // the layer before leaves less than that in the caches anyway
+    std::vector<float> others(large ? std::size_t{12} << 20 : 0);  // 48 MiB
+    best = fastest(plans.size(), {.rounds = 7, .share = 0.95}, trial, [&](std::size_t i) {
       empty_caches(others);
-      return seconds_of([&] { once(i); });
+      return seconds_of_runs(i, 1);
     });
-  } else if constexpr (kHasCuda) {
-    best = fastest(plans.size(), {.rounds = 3, .share = 1}, once,
-                   [&](std::size_t i) { return cuda_memory::seconds_of(5, [&] { once(i); }); });
+  } else {
+    best =
+        fastest(plans.size(), {.rounds = 3, .share = 1}, trial, [&](std::size_t i) { return seconds_of_runs(i, 5); });
   }
   if (!best) return plan_by_rule(c);  // which says why there is none
   return std::move(plans[*best]);

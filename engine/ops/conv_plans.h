@@ -27,9 +27,9 @@ bool conv_tf32();
 /// Whether conv_seconds() is to hold on a device with a queue of its own: each convolution is waited for. Benchmarks.
 void set_conv_timing(bool on);
 /// Whether a pass met for the first time is run by every candidate and given to the fastest (`--autotune`;
-/// plan_race.h): on a device of five runs by its own clock, in three rounds; on the CPU of one from memory, in seven,
-/// where only what takes less than 0.95 of the rule's choice replaces it, and nothing that runs on threads of its own.
-/// A candidate that fails is left out. Forgets the plans.
+/// plan_race.h): on a device of five runs by its own clock, in three rounds; on the CPU of one, a large one from
+/// memory, in seven, where only what takes less than 0.95 of the rule's choice replaces it, and nothing that runs on
+/// threads of its own. A candidate that fails is left out. Forgets the plans.
 void set_conv_autotune(bool on);
 
 /// Plans (or finds) and runs one pass. x, y and dy may be slices: a plan that takes none works on dense copies.

@@ -14,12 +14,17 @@ namespace {
 /// Candidates of made-up times, a row each, a round a column; what was run is noted in order.
 struct Made {
   std::vector<std::vector<double>> times;
+  std::vector<double> trials{};
   std::vector<std::size_t> order{};
   std::map<std::size_t, std::size_t> rounds{};
 
   std::optional<std::size_t> race(const Race& race) {
     return fastest(
-        times.size(), race, [this](std::size_t i) { order.push_back(i); },
+        times.size(), race,
+        [this](std::size_t i) {
+          order.push_back(i);
+          return trials.empty() ? 1 : trials.at(i);
+        },
         [this](std::size_t i) { return times.at(i).at(rounds[i]++); });
   }
 };
@@ -46,15 +51,19 @@ TEST(PlanRace, WhatIsFarBehindRunsNoMore) {
   Made made{{{10, 10, 10}, {16, 1, 1}, {14, 30, 30}, {15, 9, 9}}};
   EXPECT_EQ(made.race({.rounds = 3, .share = 1}), 3u);
   EXPECT_EQ(made.rounds, (std::map<std::size_t, std::size_t>{{0, 3}, {1, 1}, {2, 2}, {3, 3}}));
+  Made rough{{{10, 10}, {1, 1}, {9, 9}}, {5, 11, 10}};
+  EXPECT_EQ(rough.race({.rounds = 2, .share = 1}), 2u);
+  EXPECT_EQ(rough.rounds, (std::map<std::size_t, std::size_t>{{0, 2}, {2, 2}})) << "by its trial";
   Made slow_first{{{16, 1}, {10, 10}}};
   EXPECT_EQ(slow_first.race({.rounds = 2, .share = 0.95}), 1u);
 }
 
 TEST(PlanRace, WhatFailsIsLeftOutAndALostDeviceEndsIt) {
   const auto race = [](auto&& run, auto&& seconds) { return fastest(3, {.rounds = 2, .share = 1}, run, seconds); };
-  const auto nothing = [](std::size_t) {};
+  const auto nothing = [](std::size_t) { return 1.0; };
   const auto fails = [](std::size_t i) {
     if (i == 0) throw std::runtime_error("not here");
+    return 1.0;
   };
   const auto seconds = [](std::size_t i) { return static_cast<double>(10 - i); };
   EXPECT_EQ(race(fails, seconds), 2u);
@@ -64,9 +73,10 @@ TEST(PlanRace, WhatFailsIsLeftOutAndALostDeviceEndsIt) {
                    return static_cast<double>(10 - i);
                  }),
             1u);
-  EXPECT_EQ(race([](std::size_t) { throw std::runtime_error("none"); }, seconds), std::nullopt);
+  EXPECT_EQ(race([](std::size_t) -> double { throw std::runtime_error("none"); }, seconds), std::nullopt);
   EXPECT_EQ(fastest(0, {.rounds = 2, .share = 1}, nothing, seconds), std::nullopt);
-  EXPECT_THROW(race([](std::size_t) { throw kernels::cuda::CudaError("lost"); }, seconds), kernels::cuda::CudaError);
+  EXPECT_THROW(race([](std::size_t) -> double { throw kernels::cuda::CudaError("lost"); }, seconds),
+               kernels::cuda::CudaError);
 }
 
 }  // namespace
