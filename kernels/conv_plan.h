@@ -75,9 +75,9 @@ struct ConvPlan {
   std::string id;             // e.g. "onednn:nhwc", "own:gemm"; names the implementation in logs and plan files
   std::size_t workspace = 0;  // bytes that run needs, 64-byte aligned
   std::function<void(const ConvOperands&, void* workspace)> run;
-  bool takes_slices = false;  // whether x, y and dy may be slices of wider tensors
-  bool scales_y = false;      // whether it takes a scale
-  bool own_threads = false;   // whether a library's threads run it, which then spin on cores that the next kernel wants
+  bool takes_slices = false;     // whether x, y and dy may be slices of wider tensors
+  bool scales_y = false;         // whether it takes a scale
+  bool library_threads = false;  // a library's threads run it, and then spin on cores that the next kernel wants
 };
 
 namespace cpu {

@@ -51,8 +51,8 @@ using LossOfBatch = std::function<Var(Tape&, const Var& logits, const Tensor& la
 /// What a network is shown of an image, and who looks at what it says.
 struct Views {
   Tta tta = Tta::none;
-  LogitsCheck* check =
-      nullptr;  // sees tiles and several views; of batches the first pass, of which `visit` is to tell it
+  /// Sees tiles and several views; of plain batches only that a pass begins: `visit` is to show it their logits.
+  LogitsCheck* check = nullptr;
   /// Sees every pixel once: logits f32 [N,H,W,C] and labels u8 [N,H,W] of a batch, or of rows of a picture.
   std::function<void(const Tensor& logits, const Tensor& labels)> pixels = {};
 };
