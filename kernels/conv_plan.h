@@ -77,7 +77,7 @@ struct ConvPlan {
   std::function<void(const ConvOperands&, void* workspace)> run;
   bool takes_slices = false;     // whether x, y and dy may be slices of wider tensors
   bool scales_y = false;         // whether it takes a scale
-  bool library_threads = false;  // a library's threads run it, and then spin on cores that the next kernel wants
+  bool foreign_threads = false;  // a library's threads run it, and then spin on cores that the next kernel wants
 };
 
 namespace cpu {

@@ -124,10 +124,11 @@ void Parameters::initialize(std::uint64_t seed) {
     const Tensor out = values.range(params_[i].offset, params_[i].shape);
     const Init& init = params_[i].init;
     const std::uint64_t key = random_bits(seed, Purpose::init, i);
+    if (!for_training_ && (init.bound > 0 || init.deviation > 0)) continue;
     if (init.bound > 0) {
-      if (for_training_) fill_drawn(out, init.bound, key, uniform_at);
+      fill_drawn(out, init.bound, key, uniform_at);
     } else if (init.deviation > 0) {
-      if (for_training_) fill_drawn(out, init.deviation, key, normal_at);
+      fill_drawn(out, init.deviation, key, normal_at);
     } else {
       kernels::cpu::fill(out.view(), init.constant);
     }

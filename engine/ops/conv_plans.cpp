@@ -134,7 +134,7 @@ ConvPlan plan_by_timing(const Case& c, const ConvOperands& operands) {
     const ConvPlan rule = plan_by_rule(c);
     std::stable_partition(plans.begin(), plans.end(), [&](const ConvPlan& plan) { return plan.id == rule.id; });
     // What threads of their own cost is not in the time of the convolution that leaves them spinning.
-    std::erase_if(plans, [&](const ConvPlan& plan) { return plan.library_threads && !rule.library_threads; });
+    std::erase_if(plans, [&](const ConvPlan& plan) { return plan.foreign_threads && !rule.foreign_threads; });
     const kernels::ConvShape& shape = c.of.shape;
     const std::int64_t values = shape.N * (shape.H * shape.W * shape.Cin + c.of.Ho() * c.of.Wo() * shape.Cout) +
                                 shape.Cout * shape.taps() * shape.Cin;

@@ -269,7 +269,7 @@ ConvPlan plan_onednn_conv(OnednnLayout layout, const ConvCase& c) {
   }
 
   ConvPlan plan;
-  plan.library_threads = true;
+  plan.foreign_threads = true;
   plan.id = id_of(layout);
   const memory::dims& src_dims = rotated ? y_dims : x_dims;
   const memory::dims& dst_dims = rotated ? x_dims : y_dims;

@@ -53,7 +53,7 @@ TEST_F(Plans, TimingChoosesAmongTheCandidatesAndComputesTheSame) {
     for (const auto& plan : kernels::cpu::plan_conv_candidates(c.of)) ids.push_back(plan.id);
     EXPECT_NE(std::find(ids.begin(), ids.end(), c.id), ids.end()) << c.id;
     EXPECT_EQ(c.machine, kernels::cpu::conv_machine());
-    EXPECT_FALSE(kernels::cpu::plan_conv_by_id(c.of, c.id).library_threads) << "they would slow what comes next";
+    EXPECT_FALSE(kernels::cpu::plan_conv_by_id(c.of, c.id).foreign_threads) << "they would slow what comes next";
   }
   for (const PlanUse& use : conv_plan_uses()) EXPECT_EQ(use.runs, 1u) << "timing counts as no run";
 }

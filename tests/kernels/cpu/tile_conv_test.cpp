@@ -1,8 +1,8 @@
 // Convolutions in tiles on any CPU: plain loops stand in for AMX's.
 #include "kernels/cpu/tile_conv.h"
 
+#include <atomic>
 #include <bit>
-#include <map>
 
 #include "kernels/cpu/parallel.h"
 #include "tests/kernels/cpu/conv_case.h"
@@ -27,7 +27,10 @@ float high_of(BfPair pair) { return std::bit_cast<float>(pair.bits & 0xffff0000u
 float widened(bf16 value) { return low_of({value.bits}); }
 bf16 rounded(float value) { return {test::to_bf16(static_cast<double>(value))}; }
 
+std::atomic<std::int64_t> products = 0;  // of a tile of A by the two of B
+
 void product(const cpu::TileProduct& p) {
+  products += p.panels * p.tiles * p.taps * p.steps;
   for (std::int64_t panel = 0; panel < p.panels; ++panel) {
     for (std::int64_t tile = 0; tile < p.tiles; ++tile) {
       float* sums = p.sums + (panel * p.tiles + tile) * kTileSums;
@@ -162,6 +165,17 @@ TEST_P(TileConv, OfSlicesAndOnAnyThreadsGivesTheSameBytes) {
     EXPECT_EQ(run(c, Operands(c, Dtype::bf16, 5), 5), one) << c;
   }
   cpu::set_threads(before);
+}
+
+/// Of small images nothing is multiplied but their pixels: 16 of them (weight gradients: 32), 32 channels by 32 at a
+/// time.
+TEST_P(TileConv, SmallImagesAreMultipliedWithoutTheirBorders) {
+  for (const Case& c : {Case{{16, 4, 4, 64, 32, 3, 3}, {1, 1}}, Case{{16, 8, 8, 32, 64, 3, 3}, {1, 1}}}) {
+    const ConvShape& s = c.shape;
+    products = 0;
+    run(c, Operands(c, Dtype::bf16));
+    EXPECT_EQ(products, s.N * s.H * s.W / 16 * s.taps() * (s.Cin / 32) * (s.Cout / 32)) << c;
+  }
 }
 
 /// An image's results do not depend on those beside it: not on their number, and not on values that are not finite. Of
